@@ -1,1 +1,4 @@
-//! Saccade
+//! Saccade keeps a cloud's disk images and moves them at the speed of the hardware: a drop-in replacement for
+//! OpenStack Glance.
+
+pub mod image;

@@ -1,0 +1,25 @@
+//! What an image is, and which changes to one are legal: plain data and rules, no I/O and no async.
+//!
+//! * [`Image`]: everything the catalogue knows of one image; [`Entry`]: an image or the tombstone it left
+//! * [`Status`]: the status machine, one table
+//! * [`Change`]: one atomic change to one image, a pure value with its preconditions; applying it gives the
+//!   next [`Entry`] or a [`Rejection`]. Every metadata store applies the same function.
+//! * [`Viewer`], [`Visibility`]: who sees which image, by id and in lists
+
+pub mod change;
+mod ids;
+mod record;
+mod status;
+#[cfg(test)]
+mod tests;
+mod time;
+mod visibility;
+
+pub use self::{
+    change::{Change, ChangeKind, Rejection},
+    ids::{AttemptId, ImageId, InvalidImageId, NodeId, StoreId},
+    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Member, MemberStatus, Revision, Tombstone},
+    status::Status,
+    time::Timestamp,
+    visibility::{Listing, Viewer, Visibility, VisibilityFilter},
+};

@@ -1,0 +1,209 @@
+//! The record of one image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, ImageId, NodeId, Status, StoreId, Timestamp, Visibility};
+
+/// Everything the catalogue knows of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its id.
+    pub id: ImageId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The name people gave it; not unique.
+    pub name: Option<String>,
+    /// Who can see it.
+    pub visibility: Visibility,
+    /// Deletion is refused while this is set.
+    pub protected: bool,
+    /// Left out of lists that do not ask for hidden images.
+    pub hidden: bool,
+    /// The project that owns it; images without an owner come from old Glance databases.
+    pub owner: Option<String>,
+    /// The format of the disk, by Glance's names.
+    pub disk_format: Option<String>,
+    /// The format of the container around the disk, by Glance's names.
+    pub container_format: Option<String>,
+    /// Disk needed to boot it, in GiB.
+    pub min_disk: u32,
+    /// Memory needed to boot it, in MiB.
+    pub min_ram: u32,
+    /// What is known of its data; `None` before there is any.
+    pub content: Option<Content>,
+    /// Where its data is, best first.
+    pub locations: Vec<Location>,
+    /// Free labels.
+    pub tags: BTreeSet<String>,
+    /// Custom properties.
+    pub properties: BTreeMap<String, String>,
+    /// The projects it is shared with.
+    pub members: BTreeMap<String, Member>,
+    /// Who is about to finish a transient status.
+    pub claim: Option<Claim>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// Which state of the record this is.
+    pub revision: Revision,
+}
+
+impl Image {
+    /// A queued image without data, owned by nobody, shared with nobody, with the defaults of the API.
+    pub fn new(id: ImageId, now: Timestamp) -> Self {
+        Self {
+            id,
+            status: Status::Queued,
+            name: None,
+            visibility: Visibility::Shared,
+            protected: false,
+            hidden: false,
+            owner: None,
+            disk_format: None,
+            container_format: None,
+            min_disk: 0,
+            min_ram: 0,
+            content: None,
+            locations: Vec::new(),
+            tags: BTreeSet::new(),
+            properties: BTreeMap::new(),
+            members: BTreeMap::new(),
+            claim: None,
+            created_at: now,
+            updated_at: now,
+            revision: Revision::FIRST,
+        }
+    }
+
+    /// The size of its data in bytes; `None` before there is any.
+    pub fn size(&self) -> Option<u64> {
+        self.content.as_ref().map(|content| content.size)
+    }
+}
+
+/// What is known of an image's data, all of it verified before the image became active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The attempt that brought it; how an interrupted upload finds out that it had finished.
+    pub attempt: AttemptId,
+    /// Length in bytes.
+    pub size: u64,
+    /// The size a virtual machine sees, in bytes.
+    pub virtual_size: Option<u64>,
+    /// MD5 in lower-case hex.
+    pub checksum: Option<String>,
+    /// The algorithm of `hash_value`, by hashlib's name.
+    pub hash_algorithm: Option<String>,
+    /// The secure hash in lower-case hex.
+    pub hash_value: Option<String>,
+}
+
+/// One place where the data of an image is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// The store; `None` for a location of an old single-store Glance.
+    pub store: Option<StoreId>,
+    /// The store's own address of the data: a secret as far as clients are concerned.
+    pub url: String,
+    /// Free key-value pairs kept with the location.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A project that an image is shared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What the project made of the offer.
+    pub status: MemberStatus,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When its status last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What a project made of being offered an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MemberStatus {
+    /// Nothing yet.
+    Pending,
+    /// It is in the project's lists.
+    Accepted,
+    /// It can be used by id, and is in no list.
+    Rejected,
+}
+
+/// The right, and the duty, of one attempt to bring an image out of a transient status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The node that runs it.
+    pub node: NodeId,
+    /// When other nodes may take it for dead.
+    pub expires_at: Timestamp,
+    /// Whether it may still finish.
+    pub phase: ClaimPhase,
+}
+
+/// Whether a claim may still finish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ClaimPhase {
+    /// The attempt may commit its content.
+    Open,
+    /// It may not any more: its bytes are being removed. A commit that was delayed on its way comes too late.
+    Fenced,
+}
+
+/// Counts the changes of one record. A change that was computed from an older revision is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// The revision of a new record.
+    pub const FIRST: Self = Self(1);
+
+    /// The revision with this number.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The revision after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// What the catalogue holds under an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An image.
+    Live(Image),
+    /// What a deleted image left: the id is never used again, and a walk whose marker it was goes on from there.
+    Deleted(Tombstone),
+}
+
+impl Entry {
+    /// The image, unless it was deleted.
+    pub fn live(&self) -> Option<&Image> {
+        match self {
+            Self::Live(image) => Some(image),
+            Self::Deleted(_) => None,
+        }
+    }
+}
+
+/// What a deleted image left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The image as it was, with status `deleted` and without claim.
+    pub image: Image,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+}

@@ -1,0 +1,319 @@
+use super::*;
+
+fn image() -> Image {
+    Image {
+        disk_format: Some("raw".into()),
+        container_format: Some("bare".into()),
+        ..Image::new(ImageId::from_bytes([1; 16]), Timestamp::from_micros(5))
+    }
+}
+
+const A: AttemptId = AttemptId::from_bytes([0xA; 16]);
+const B: AttemptId = AttemptId::from_bytes([0xB; 16]);
+
+fn claim(attempt: AttemptId) -> Claim {
+    Claim {
+        attempt,
+        node: NodeId::from_bytes([7; 16]),
+        expires_at: Timestamp::from_micros(100),
+        phase: ClaimPhase::Open,
+    }
+}
+
+fn content(attempt: AttemptId) -> Content {
+    Content {
+        attempt,
+        size: 3,
+        virtual_size: None,
+        checksum: None,
+        hash_algorithm: None,
+        hash_value: None,
+    }
+}
+
+fn commit(attempt: AttemptId) -> ChangeKind {
+    let location = Location {
+        store: None,
+        url: "file:///x".into(),
+        metadata: Default::default(),
+    };
+    ChangeKind::Commit {
+        content: content(attempt),
+        location,
+    }
+}
+
+fn apply(current: &Entry, kind: ChangeKind) -> Result<Entry, Rejection> {
+    Change {
+        id: ImageId::from_bytes([1; 16]),
+        at: Timestamp::from_micros(9),
+        kind,
+    }
+    .apply(Some(current))
+}
+
+fn after(kinds: impl IntoIterator<Item = ChangeKind>) -> Entry {
+    kinds
+        .into_iter()
+        .fold(Entry::Live(image()), |entry, kind| apply(&entry, kind).unwrap())
+}
+
+#[test]
+fn the_status_table_has_the_twenty_three_legal_moves_and_no_other() {
+    let moves = |from: Status| Status::ALL.into_iter().filter(|to| from.may_become(*to)).count();
+    assert_eq!(Status::ALL.into_iter().map(moves).sum::<usize>(), 23);
+    assert!(Status::ALL.into_iter().all(|status| !status.may_become(status)));
+    assert!(Status::ALL.into_iter().all(|to| !Status::Deleted.may_become(to)));
+}
+
+#[test]
+fn an_upload_goes_from_queued_over_saving_to_active() {
+    let Entry::Live(image) = after([ChangeKind::Claim(claim(A)), commit(A)]) else {
+        panic!()
+    };
+    assert_eq!(image.status, Status::Active);
+    assert_eq!(image.size(), Some(3));
+    assert_eq!(image.claim, None);
+    assert_eq!(image.revision, Revision::from_number(3));
+}
+
+#[test]
+fn a_second_claim_is_refused_while_the_first_holds() {
+    let saving = after([ChangeKind::Claim(claim(A))]);
+    let refused = Rejection::Status {
+        from: Status::Saving,
+        to: Status::Saving,
+    };
+    assert_eq!(apply(&saving, ChangeKind::Claim(claim(B))), Err(refused));
+}
+
+#[test]
+fn a_claim_needs_both_formats() {
+    let bare = Entry::Live(Image {
+        disk_format: None,
+        ..image()
+    });
+    assert_eq!(
+        apply(&bare, ChangeKind::Claim(claim(A))),
+        Err(Rejection::FormatMissing)
+    );
+}
+
+#[test]
+fn only_the_attempt_that_holds_the_image_commits() {
+    let saving = after([ChangeKind::Claim(claim(A))]);
+    assert_eq!(apply(&saving, commit(B)), Err(Rejection::NotHeld));
+    assert_eq!(apply(&after([]), commit(A)), Err(Rejection::NotHeld));
+}
+
+#[test]
+fn a_fenced_attempt_never_commits_and_its_release_makes_the_image_queued() {
+    let fenced = after([ChangeKind::Claim(claim(A)), ChangeKind::Fence { attempt: A }]);
+    assert_eq!(apply(&fenced, commit(A)), Err(Rejection::Fenced));
+    let Entry::Live(released) = apply(&fenced, ChangeKind::Release { attempt: A }).unwrap() else {
+        panic!()
+    };
+    assert_eq!((released.status, released.claim), (Status::Queued, None));
+}
+
+#[test]
+fn an_open_attempt_is_not_released() {
+    let saving = after([ChangeKind::Claim(claim(A))]);
+    assert_eq!(
+        apply(&saving, ChangeKind::Release { attempt: A }),
+        Err(Rejection::NotFenced)
+    );
+}
+
+#[test]
+fn a_fence_finds_out_that_the_attempt_had_committed() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    assert_eq!(
+        apply(&active, ChangeKind::Fence { attempt: A }),
+        Err(Rejection::Committed)
+    );
+}
+
+#[test]
+fn an_update_during_an_upload_keeps_the_claim_and_the_upload_commits_into_it() {
+    let saving = after([ChangeKind::Claim(claim(A))]);
+    let Entry::Live(now) = &saving else { panic!() };
+    let renamed = Image {
+        name: Some("new".into()),
+        status: Status::Queued,
+        claim: None,
+        ..now.clone()
+    };
+    let update = ChangeKind::Update {
+        expected: now.revision,
+        image: Box::new(renamed),
+    };
+    let Entry::Live(done) = apply(&apply(&saving, update).unwrap(), commit(A)).unwrap() else {
+        panic!()
+    };
+    assert_eq!((done.name.as_deref(), done.status), (Some("new"), Status::Active));
+}
+
+#[test]
+fn an_update_from_an_older_revision_is_refused() {
+    let saving = after([ChangeKind::Claim(claim(A))]);
+    let update = ChangeKind::Update {
+        expected: Revision::FIRST,
+        image: Box::new(image()),
+    };
+    assert_eq!(apply(&saving, update), Err(Rejection::Revision));
+}
+
+#[test]
+fn a_touch_voids_what_was_computed_from_the_revision_before_and_changes_nothing_seen() {
+    let touched = after([ChangeKind::Touch {
+        expected: Revision::FIRST,
+    }]);
+    assert_eq!(touched.live().unwrap().updated_at, image().updated_at);
+    assert_eq!(
+        apply(
+            &touched,
+            ChangeKind::Delete {
+                expected: Revision::FIRST
+            }
+        ),
+        Err(Rejection::Revision)
+    );
+}
+
+#[test]
+fn a_deleted_id_is_never_used_again() {
+    let gone = after([ChangeKind::Delete {
+        expected: Revision::FIRST,
+    }]);
+    assert_eq!(
+        apply(&gone, ChangeKind::Create(Box::new(image()))),
+        Err(Rejection::Deleted)
+    );
+    assert_eq!(apply(&gone, commit(A)), Err(Rejection::Deleted));
+    assert_eq!(
+        apply(&after([]), ChangeKind::Create(Box::new(image()))),
+        Err(Rejection::Exists)
+    );
+}
+
+#[test]
+fn a_protected_image_is_not_deleted() {
+    let protected = Entry::Live(Image {
+        protected: true,
+        ..image()
+    });
+    assert_eq!(
+        apply(
+            &protected,
+            ChangeKind::Delete {
+                expected: Revision::FIRST
+            }
+        ),
+        Err(Rejection::Protected)
+    );
+}
+
+#[test]
+fn an_image_id_has_one_spelling() {
+    let id: ImageId = "3F9A1C2E-0B5D-4C43-9D0E-5A7F8B6C1D20".parse().unwrap();
+    assert_eq!(id.to_string(), "3f9a1c2e-0b5d-4c43-9d0e-5a7f8b6c1d20");
+    assert!("3f9a1c2e0b5d4c439d0e5a7f8b6c1d20".parse::<ImageId>().is_err());
+    assert!("../../../../../../../etc/passwd-abcd".parse::<ImageId>().is_err());
+}
+
+#[test]
+fn times_are_printed_in_whole_seconds() {
+    assert_eq!(
+        Timestamp::from_micros(1_795_248_816_999_999).to_string(),
+        "2026-11-21T08:13:36Z"
+    );
+}
+
+mod visibility {
+    use super::*;
+
+    fn seen(owner: &str, visibility: Visibility, member: Option<MemberStatus>) -> Image {
+        let at = Timestamp::from_micros(0);
+        let members = member
+            .map(|status| {
+                (
+                    "me".to_owned(),
+                    Member {
+                        status,
+                        created_at: at,
+                        updated_at: at,
+                    },
+                )
+            })
+            .into_iter()
+            .collect();
+        Image {
+            owner: Some(owner.into()),
+            visibility,
+            members,
+            ..image()
+        }
+    }
+
+    fn listed(image: &Image, visibility: Option<VisibilityFilter>) -> bool {
+        let viewer = Viewer::Project("me".into());
+        Listing {
+            viewer,
+            visibility,
+            member_status: Some(MemberStatus::Accepted),
+        }
+        .holds(image)
+    }
+
+    #[test]
+    fn a_member_reaches_a_shared_image_by_id_whatever_it_made_of_the_offer() {
+        let me = Viewer::Project("me".into());
+        assert!(me.sees(&seen("them", Visibility::Shared, Some(MemberStatus::Rejected))));
+        assert!(!me.sees(&seen("them", Visibility::Shared, None)));
+        assert!(!me.sees(&seen("them", Visibility::Private, Some(MemberStatus::Accepted))));
+        assert!(me.sees(&seen("them", Visibility::Community, None)));
+    }
+
+    #[test]
+    fn the_default_list_has_own_public_and_accepted_images() {
+        assert!(listed(&seen("me", Visibility::Private, None), None));
+        assert!(listed(&seen("them", Visibility::Public, None), None));
+        assert!(listed(
+            &seen("them", Visibility::Shared, Some(MemberStatus::Accepted)),
+            None
+        ));
+        assert!(!listed(
+            &seen("them", Visibility::Shared, Some(MemberStatus::Pending)),
+            None
+        ));
+        assert!(!listed(&seen("them", Visibility::Community, None), None));
+        assert!(listed(&seen("me", Visibility::Community, None), None));
+    }
+
+    #[test]
+    fn community_images_of_others_are_listed_when_asked_for() {
+        let community = seen("them", Visibility::Community, None);
+        assert!(listed(&community, Some(VisibilityFilter::All)));
+        assert!(listed(
+            &community,
+            Some(VisibilityFilter::Only(Visibility::Community))
+        ));
+        assert!(!listed(
+            &community,
+            Some(VisibilityFilter::Only(Visibility::Public))
+        ));
+    }
+
+    #[test]
+    fn an_administrator_lists_everything_but_the_community_images_of_others() {
+        let listing = Listing {
+            viewer: Viewer::Admin(Some("me".into())),
+            visibility: None,
+            member_status: None,
+        };
+        assert!(listing.holds(&seen("them", Visibility::Private, None)));
+        assert!(!listing.holds(&seen("them", Visibility::Community, None)));
+        assert!(listing.holds(&seen("me", Visibility::Community, None)));
+    }
+}

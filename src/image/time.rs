@@ -1,0 +1,54 @@
+//! Instants as the API shows them.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// An instant in UTC, in microseconds since the epoch; never before it.
+///
+/// Printed as `YYYY-MM-DDTHH:MM:SSZ`: the API has no fractions (Glance keeps whole seconds). The fraction is kept, so
+/// that images made in the same second stay in the order they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant this many microseconds after the epoch.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch: the precision that the API shows and filters by.
+    pub const fn as_seconds(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// Now, by the system clock; the epoch when the clock is set before it.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The instant `duration` later; the last one there is when that overflows.
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.as_seconds()).unwrap_or(i64::MAX);
+        let instant = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{}", instant.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
