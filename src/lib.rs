@@ -1,4 +1,5 @@
 //! Saccade keeps a cloud's disk images and moves them at the speed of the hardware: a drop-in replacement for
 //! OpenStack Glance.
 
+pub mod identity;
 pub mod image;
