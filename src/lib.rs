@@ -4,3 +4,4 @@
 pub mod identity;
 pub mod image;
 pub mod metadata;
+pub mod protocol;

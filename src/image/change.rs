@@ -18,7 +18,7 @@ use super::{
 };
 
 /// One change to one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Change {
     /// The image.
     pub id: ImageId,
@@ -29,7 +29,7 @@ pub struct Change {
 }
 
 /// What a [`Change`] does; the table above has the preconditions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The fields are those of the record.
 pub enum ChangeKind {
     Create(Box<Image>),
@@ -61,7 +61,7 @@ pub enum ChangeKind {
 }
 
 /// Why a change does not apply. The record is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
     /// There is no such image.
     #[error("there is no such image")]

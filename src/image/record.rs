@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{AttemptId, ImageId, NodeId, Status, StoreId, Timestamp, Visibility};
 
 /// Everything the catalogue knows of one image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Image {
     /// Its id.
     pub id: ImageId,
@@ -85,7 +85,7 @@ impl Image {
 }
 
 /// What is known of an image's data, all of it verified before the image became active.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Content {
     /// The attempt that brought it; how an interrupted upload finds out that it had finished.
     pub attempt: AttemptId,
@@ -102,7 +102,7 @@ pub struct Content {
 }
 
 /// One place where the data of an image is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Location {
     /// The store; `None` for a location of an old single-store Glance.
     pub store: Option<StoreId>,
@@ -113,7 +113,7 @@ pub struct Location {
 }
 
 /// A project that an image is shared with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     /// What the project made of the offer.
     pub status: MemberStatus,
@@ -135,7 +135,7 @@ pub enum MemberStatus {
 }
 
 /// The right, and the duty, of one attempt to bring an image out of a transient status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// The attempt.
     pub attempt: AttemptId,
@@ -181,7 +181,7 @@ impl Revision {
 }
 
 /// What the catalogue holds under an id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Entry {
     /// An image.
     Live(Image),
@@ -200,7 +200,7 @@ impl Entry {
 }
 
 /// What a deleted image left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tombstone {
     /// The image as it was, with status `deleted` and without claim.
     pub image: Image,
