@@ -1,1 +1,2 @@
 //! Saccade
+pub mod digest;
