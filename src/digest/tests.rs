@@ -527,16 +527,16 @@ async fn a_stalled_owner_does_not_stall_other_streams() {
 
 #[tokio::test]
 async fn a_failing_kernel_wakes_a_waiting_push_and_fails_every_later_call() {
-    let cases: [(fn(Arc<Gate>) -> Faulty, DigestErrorKind); 2] = [
-        (Faulty::PanicsAtChunk, DigestErrorKind::Panicked),
-        (Faulty::ErrsAtChunk, DigestErrorKind::Library),
-    ];
-    for (faulty, kind) in cases {
+    for kind in [DigestErrorKind::Panicked, DigestErrorKind::Library] {
         let gate = Arc::new(Gate::default());
+        let faulty = match kind {
+            DigestErrorKind::Panicked => Faulty::PanicsAtChunk(Arc::clone(&gate)),
+            DigestErrorKind::Library => Faulty::ErrsAtChunk(Arc::clone(&gate)),
+        };
         let alive = Arc::new(AtomicUsize::new(0));
         let pool = pool(1);
         let mut stream = pool.start_with(vec![
-            (Algorithm::Md5, Box::new(faulty(Arc::clone(&gate)))),
+            (Algorithm::Md5, Box::new(faulty)),
             (Algorithm::Sha512, Algorithm::Sha512.kernel()),
         ]);
         for _ in 0..MAX_CHUNKS_BEHIND {
