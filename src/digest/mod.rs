@@ -1,0 +1,23 @@
+//! Hashing a stream of bytes with several algorithms at once, off the async threads and in bounded memory.
+//!
+//! A [`DigestPool`] is a fixed set of threads. [`DigestPool::start`] opens a [`DigestStream`], to which the owner
+//! [pushes](DigestStream::push) chunks and from which it takes the [`Digests`] by
+//! [finishing](DigestStream::finish) it. Each algorithm of each stream is a unit of work of its own: the units of
+//! one stream run side by side, and units of different streams take turns of one chunk.
+//!
+//! The module knows nothing of images, HTTP or stores.
+
+mod algorithm;
+mod digests;
+mod error;
+mod kernel;
+mod pool;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use digests::Digests;
+pub use error::{DigestError, DigestErrorKind};
+pub use pool::DigestPool;
+pub use stream::{DigestStream, MAX_CHUNKS_BEHIND};

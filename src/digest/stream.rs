@@ -1,0 +1,406 @@
+//! A stream being hashed: its queues, its back-pressure, and the unit of work that runs each algorithm.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
+
+use bytes::Bytes;
+
+use super::algorithm::Algorithm;
+use super::digests::Digests;
+use super::error::DigestError;
+use super::kernel::Kernel;
+use super::pool::Threads;
+
+/// How many chunks an algorithm may be behind, the one being hashed included, before
+/// [`push`](DigestStream::push) waits.
+pub const MAX_CHUNKS_BEHIND: usize = 4;
+
+/// A push that waits goes on once every algorithm has come this close: waiting for room for one chunk only would cost
+/// a wake-up for each chunk, and two chunks in hand keep the threads busy while the owner wakes.
+const RESUME_CHUNKS_BEHIND: usize = MAX_CHUNKS_BEHIND / 2;
+
+/// A stream of bytes being hashed with each algorithm it was started with.
+///
+/// Memory: at most [`MAX_CHUNKS_BEHIND`] chunks are held for each algorithm, by reference count and never copied. They
+/// are the same chunks for every algorithm, so a stream keeps at most [`MAX_CHUNKS_BEHIND`] distinct chunks alive
+/// (with the whole of the buffers they are slices of), and all streams together hold
+/// streams × algorithms × [`MAX_CHUNKS_BEHIND`] references.
+///
+/// A chunk is also the turn a unit takes on a thread: chunks of 64 KiB to 1 MiB keep both the cost per chunk and the
+/// wait of other streams small.
+///
+/// Dropping the stream cancels it: queued chunks are released at once, and one that is being hashed when its turn ends.
+pub struct DigestStream {
+    threads: Arc<Threads>,
+    shared: Arc<Shared>,
+}
+
+impl DigestStream {
+    pub(super) fn new(threads: Arc<Threads>, kernels: Vec<(Algorithm, Box<dyn Kernel>)>) -> Self {
+        let tracks = kernels
+            .into_iter()
+            .map(|(algorithm, kernel)| Track {
+                algorithm,
+                queue: VecDeque::with_capacity(MAX_CHUNKS_BEHIND),
+                status: Status::Resting(kernel),
+            })
+            .collect();
+        let state = State {
+            tracks,
+            phase: Phase::Open,
+            waiting: None,
+        };
+        Self {
+            threads,
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    /// Hashes `chunk` after those before it. Returns when every algorithm has taken it, not when it is hashed; waits
+    /// while any algorithm is [`MAX_CHUNKS_BEHIND`] chunks behind. The digests do not depend on how the bytes were
+    /// divided into chunks; an empty chunk changes nothing.
+    ///
+    /// # Errors
+    /// An algorithm failed, on this chunk or an earlier one. The stream is over; see [`DigestError`].
+    ///
+    /// # Cancel safety
+    /// A future that is dropped before it is done has handed the chunk to no algorithm. The chunk is dropped with it.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), DigestError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let ready = poll_fn(|cx| self.shared.poll_push(cx, &chunk)).await?;
+        self.threads.run(ready);
+        Ok(())
+    }
+
+    /// The digests of all chunks pushed, once they are hashed.
+    ///
+    /// # Errors
+    /// An algorithm failed, now or earlier.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops, and so cancels, the stream.
+    pub async fn finish(self) -> Result<Digests, DigestError> {
+        self.threads.run(self.shared.finish());
+        poll_fn(|cx| self.shared.poll_finished(cx)).await
+    }
+}
+
+impl Drop for DigestStream {
+    fn drop(&mut self) {
+        self.shared.end(Phase::Cancelled);
+    }
+}
+
+impl fmt::Debug for DigestStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let algorithms: Vec<_> = self
+            .shared
+            .lock()
+            .tracks
+            .iter()
+            .map(|track| track.algorithm)
+            .collect();
+        f.debug_struct("DigestStream")
+            .field("algorithms", &algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the stream's owner and the threads share. Locked a few times per chunk and algorithm, for a few instructions
+/// each: no chunk is hashed or released, no kernel dropped and no one woken under the lock.
+struct Shared {
+    state: Mutex<State>,
+}
+
+struct State {
+    tracks: Vec<Track>,
+    phase: Phase,
+    /// The owner, when it waits in a push or for the end.
+    waiting: Option<Waker>,
+}
+
+enum Phase {
+    Open,
+    Finishing,
+    Cancelled,
+    Failed(DigestError),
+}
+
+/// One algorithm of the stream. (Not "lane": that is a stream's place in a SIMD register.)
+struct Track {
+    algorithm: Algorithm,
+    queue: VecDeque<Bytes>,
+    status: Status,
+}
+
+/// Who holds the track's kernel. It is moved, never shared: two threads cannot run one unit.
+enum Status {
+    /// The track does: nothing to hash.
+    Resting(Box<dyn Kernel>),
+    /// The [`Unit`] does, and waits for a thread.
+    Ready,
+    /// The [`Unit`] does, and a thread hashes with it.
+    Hashing,
+    /// No one any more: the digest in hex.
+    Done(String),
+}
+
+impl Track {
+    fn chunks_behind(&self) -> usize {
+        self.queue.len() + usize::from(matches!(self.status, Status::Hashing))
+    }
+
+    /// The kernel, if the track rests; the track is then ready.
+    fn rouse(&mut self) -> Option<Box<dyn Kernel>> {
+        match mem::replace(&mut self.status, Status::Ready) {
+            Status::Resting(kernel) => Some(kernel),
+            other => {
+                self.status = other;
+                None
+            }
+        }
+    }
+}
+
+impl State {
+    fn most_behind(&self) -> usize {
+        self.tracks.iter().map(Track::chunks_behind).max().unwrap_or(0)
+    }
+
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waiting {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The code under this lock cannot panic half way; and a poisoned stream must still report its failure.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the chunk to every track, or to none and waits. Returns the units that have become ready.
+    fn poll_push(self: &Arc<Self>, cx: &Context<'_>, chunk: &Bytes) -> Poll<Result<Vec<Unit>, DigestError>> {
+        let mut state = self.lock();
+        if let Phase::Failed(error) = &state.phase {
+            return Poll::Ready(Err(error.clone()));
+        }
+        if state.most_behind() >= MAX_CHUNKS_BEHIND {
+            state.wait(cx);
+            return Poll::Pending;
+        }
+        state.waiting = None;
+        for track in &mut state.tracks {
+            track.queue.push_back(chunk.clone());
+        }
+        Poll::Ready(Ok(self.rouse(&mut state)))
+    }
+
+    /// No more chunks will come. Returns the units that have become ready.
+    fn finish(self: &Arc<Self>) -> Vec<Unit> {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Open => {
+                state.phase = Phase::Finishing;
+                self.rouse(&mut state)
+            }
+            Phase::Finishing | Phase::Cancelled | Phase::Failed(_) => Vec::new(),
+        }
+    }
+
+    fn poll_finished(&self, cx: &Context<'_>) -> Poll<Result<Digests, DigestError>> {
+        let mut state = self.lock();
+        if let Phase::Failed(error) = &state.phase {
+            return Poll::Ready(Err(error.clone()));
+        }
+        let digests = state.tracks.iter().map(|track| match &track.status {
+            Status::Done(hex) => Some((track.algorithm, hex.clone())),
+            Status::Resting(_) | Status::Ready | Status::Hashing => None,
+        });
+        if let Some(digests) = digests.collect() {
+            return Poll::Ready(Ok(digests));
+        }
+        state.wait(cx);
+        Poll::Pending
+    }
+
+    fn rouse(self: &Arc<Self>, state: &mut State) -> Vec<Unit> {
+        let tracks = state.tracks.iter_mut().enumerate();
+        let ready = tracks.filter_map(|(index, track)| {
+            let kernel = track.rouse()?;
+            Some(Unit {
+                shared: Arc::clone(self),
+                track: index,
+                algorithm: track.algorithm,
+                kernel,
+            })
+        });
+        ready.collect()
+    }
+
+    /// Ends the stream before its time, and releases what it holds.
+    fn end(&self, phase: Phase) {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Open | Phase::Finishing => state.phase = phase,
+            // The first failure is the one to report.
+            Phase::Failed(_) | Phase::Cancelled => return,
+        }
+        let tracks = state.tracks.iter_mut();
+        let released: Vec<_> = tracks
+            .map(|track| (mem::take(&mut track.queue), track.rouse()))
+            .collect();
+        let waiting = state.waiting.take();
+        drop(state);
+        drop(released);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// One algorithm of one stream, when there is something to do for it: what a thread runs.
+pub(super) struct Unit {
+    shared: Arc<Shared>,
+    track: usize,
+    algorithm: Algorithm,
+    kernel: Box<dyn Kernel>,
+}
+
+/// What a unit does next.
+enum Step {
+    Hash(Unit, Bytes),
+    Finish(Unit),
+    /// Let others have a turn.
+    Yield(Unit),
+    /// The track rests, or the stream has ended.
+    Leave,
+}
+
+impl Unit {
+    /// Takes a turn: hashes a chunk, and further ones for as long as no one else waits for the thread. Returns itself
+    /// if there is more to do.
+    pub(super) fn run(self, others_wait: impl Fn() -> bool) -> Option<Self> {
+        let mut unit = self;
+        let mut turn_over = false;
+        loop {
+            match unit.step(turn_over) {
+                Step::Hash(mut next, chunk) => {
+                    if let Err(source) = next.kernel.update(&chunk) {
+                        next.owner()
+                            .fail(|algorithm| DigestError::library(algorithm, source));
+                        return None;
+                    }
+                    drop(chunk);
+                    turn_over = others_wait();
+                    unit = next;
+                }
+                Step::Finish(unit) => {
+                    unit.finish();
+                    return None;
+                }
+                Step::Yield(unit) => return Some(unit),
+                Step::Leave => return None,
+            }
+        }
+    }
+
+    /// Whom to tell of a failure.
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            shared: Arc::clone(&self.shared),
+            algorithm: self.algorithm,
+        }
+    }
+
+    /// Books the chunk hashed, if one was, and decides what is next.
+    fn step(self, turn_over: bool) -> Step {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        let finishing = match state.phase {
+            Phase::Open => false,
+            Phase::Finishing => true,
+            Phase::Cancelled | Phase::Failed(_) => return Step::Leave,
+        };
+        let Some(track) = state.tracks.get_mut(self.track) else {
+            return Step::Leave;
+        };
+        track.status = Status::Ready;
+        let step = if turn_over && !track.queue.is_empty() {
+            Step::Yield(self)
+        } else if let Some(chunk) = track.queue.pop_front() {
+            track.status = Status::Hashing;
+            Step::Hash(self, chunk)
+        } else if finishing {
+            Step::Finish(self)
+        } else {
+            track.status = Status::Resting(self.kernel);
+            Step::Leave
+        };
+        let caught_up = !finishing && state.most_behind() <= RESUME_CHUNKS_BEHIND;
+        let waiting = if caught_up { state.waiting.take() } else { None };
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+        step
+    }
+
+    fn finish(self) {
+        let Self {
+            shared,
+            track,
+            algorithm,
+            kernel,
+        } = self;
+        let digest = match kernel.finish() {
+            Ok(digest) => digest,
+            Err(source) => return Owner { shared, algorithm }.fail(|of| DigestError::library(of, source)),
+        };
+        let mut state = shared.lock();
+        if let Some(track) = state.tracks.get_mut(track) {
+            track.status = Status::Done(hex(&digest));
+        }
+        let all_done = state
+            .tracks
+            .iter()
+            .all(|track| matches!(track.status, Status::Done(_)));
+        let waiting = if all_done { state.waiting.take() } else { None };
+        drop(state);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// The stream a unit belongs to, to be told of the unit's failure when the unit itself is lost.
+pub(super) struct Owner {
+    shared: Arc<Shared>,
+    algorithm: Algorithm,
+}
+
+impl Owner {
+    pub(super) fn fail(self, error: impl FnOnce(Algorithm) -> DigestError) {
+        self.shared.end(Phase::Failed(error(self.algorithm)));
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    use fmt::Write as _;
+    digest
+        .iter()
+        .fold(String::with_capacity(digest.len() * 2), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
