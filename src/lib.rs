@@ -1,1 +1,3 @@
-//! Saccade
+//! Saccade: a drop-in replacement for OpenStack Glance.
+
+pub mod config;
