@@ -1,8 +1,8 @@
-//! Looks at every option that is set, read or not: promise kept here is that configuration never fails open.
+//! Looks at every option that is set, read or not: here it is held that configuration never fails open.
 
 use super::{
     error::{ConfigError, ErrorKind, OptionName, Origin, Warning},
-    glance_options::{Known, NameIs, sounds_secret},
+    glance_options::{Known, NameIs, RESERVED_BACKENDS},
     reader::Reader,
     sources::Setting,
     substitute::Resolved,
@@ -36,7 +36,7 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
         .into_iter()
         .flatten()
         .collect();
-    let mut warnings = Vec::new();
+    let mut warnings = std::mem::take(&mut reader.warnings);
     let mut ignored = Vec::new();
     let mut set = BTreeMap::<OptionName, Known>::new();
     let mut unknown_groups = BTreeSet::new();
@@ -78,10 +78,13 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
     let mut useless: BTreeSet<&str> = accepted.iter().map(String::as_str).collect();
     let mut keystone = None;
     for known in set.into_values().filter(|known| known.option.group != "saccade") {
-        let (because, also, guarded) = match support::support(&known.spec) {
-            Support::Honoured => continue,
-            Support::Harmless { because } => (because, &[][..], false),
-            Support::Guarded { because, also } => (because, also, true),
+        let (because, also, guarded) = match unread(reader, &known.option) {
+            Some(because) => (because, &[][..], false),
+            None => match support::support(&known.spec) {
+                Support::Honoured => continue,
+                Support::Harmless { because } => (because, &[][..], false),
+                Support::Guarded { because, also } => (because, also, true),
+            },
         };
         let values = match in_effect(reader, &known) {
             Ok(values) => values,
@@ -157,6 +160,18 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
     (warnings, ignored)
 }
 
+/// Why an option does nothing in this configuration, in Glance no more than here.
+fn unread(reader: &Reader<'_>, option: &OptionName) -> Option<&'static str> {
+    if RESERVED_BACKENDS.contains(&option.group.as_str()) {
+        return Some(support::STAGING);
+    }
+    let has_backends = reader
+        .effective
+        .contains_key(&OptionName::new("DEFAULT", "enabled_backends"));
+    let stores_alone = option.group == "glance_store" && option.name != "default_backend";
+    (has_backends && stores_alone).then_some("has no meaning beside enabled_backends")
+}
+
 fn in_effect(reader: &Reader<'_>, known: &Known) -> Result<Vec<Resolved>, ConfigError> {
     let resolver = reader.resolver();
     if known.spec.kind == super::glance_options::Kind::Multi {
@@ -167,9 +182,6 @@ fn in_effect(reader: &Reader<'_>, known: &Known) -> Result<Vec<Resolved>, Config
 }
 
 fn warning(option: &OptionName, setting: &Setting, message: String) -> Warning {
-    debug_assert!(
-        !sounds_secret(&option.name) || !message.contains(&setting.text) || setting.text.is_empty()
-    );
     Warning {
         option: Some(option.clone()),
         origin: setting.origin.clone(),

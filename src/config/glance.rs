@@ -1,7 +1,7 @@
 //! Reads the sections of Glance that Saccade honours.
 
 use super::{
-    error::{ErrorKind, OptionName},
+    error::{ErrorKind, OptionName, Warning},
     glance_options::RESERVED_BACKENDS,
     reader::Reader,
     settings::{
@@ -242,54 +242,63 @@ fn single_store(reader: &mut Reader<'_>) {
 /// Paths are looked for as oslo.config does: beside the configuration files, then in `/etc/glance`.
 ///
 /// Unlike oslo.policy, a file that is named and missing stops the start: its rules would silently not hold.
-pub(super) fn policy(reader: &mut Reader<'_>, dirs: &[PathBuf], given: Given) -> Policy {
-    let mut places = dirs.to_vec();
+pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Policy {
+    let mut places = config_dirs.to_vec();
     places.extend(reader.raw.directories());
     if given == Given::Glance {
         places.push(PathBuf::from("/etc/glance"));
     }
     let find = |name: &str| {
+        let name = Path::new(name);
+        if name.is_absolute() {
+            return name.exists().then(|| name.to_owned());
+        }
         places
             .iter()
             .map(|place| place.join(name))
             .find(|path| path.exists())
     };
+    let stock = || find("policy.yaml").or_else(|| find("policy.json"));
     let file = match reader.optional(OSLO_POLICY, "policy_file", value::not_empty) {
-        None => find("policy.yaml").or_else(|| find("policy.json")),
+        None => stock(),
+        // Spelling out the default does not make the file obligatory.
+        Some(name) if name == "policy.yaml" => stock(),
         Some(name) => {
-            let file = find(&name).or_else(|| Some(PathBuf::from(&name)).filter(|path| path.exists()));
-            // Spelling out the default does not make the file obligatory.
-            if file.is_none() && name != "policy.yaml" {
-                let message = format!(
-                    "{name:?} does not exist; without it the default rules would hold instead of yours"
-                );
+            let file = find(&name);
+            if file.is_none() {
+                let message =
+                    format!("{name:?} does not exist; the default rules would hold instead of yours");
                 reader.refuse(ErrorKind::Conflict, OSLO_POLICY, "policy_file", message);
             }
             file
         }
     };
-    let named = match reader.repeated(OSLO_POLICY, "policy_dirs") {
-        None => vec!["policy.d".to_owned()],
-        Some(values) => values
-            .into_iter()
-            .map(|found| found.text)
-            .filter(|text| !text.is_empty())
-            .collect(),
-    };
-    let is_dir = |path: &PathBuf| Path::is_dir(path);
+    let named = reader.repeated(OSLO_POLICY, "policy_dirs");
+    let mut dirs = Vec::new();
+    for dir in named.iter().flatten().filter(|dir| !dir.text.is_empty()) {
+        match find(&dir.text).filter(|path| path.is_dir()) {
+            Some(path) => dirs.push(path),
+            // Packages name the directory before there is one.
+            None => reader.warnings.push(Warning {
+                option: Some(OptionName::new(OSLO_POLICY, "policy_dirs")),
+                origin: dir.origin.clone(),
+                message: format!("{} is no directory; no rules are read from there", dir.shown()),
+            }),
+        }
+    }
+    if named.is_none() {
+        dirs.extend(find("policy.d").filter(|path| path.is_dir()));
+    }
+    let default_rule = reader.or(
+        OSLO_POLICY,
+        "policy_default_rule",
+        "default".to_owned(),
+        value::not_empty,
+    );
     Policy {
         file,
-        dirs: named
-            .iter()
-            .filter_map(|name| find(name))
-            .filter(is_dir)
-            .collect(),
-        default_rule: reader.or(
-            OSLO_POLICY,
-            "policy_default_rule",
-            "default".to_owned(),
-            value::not_empty,
-        ),
+        dirs,
+        default_rule,
     }
 }
 

@@ -44,7 +44,7 @@ impl OptionSpec {
 }
 
 /// Whether an option of this name may hold a secret.
-pub(super) fn sounds_secret(name: &str) -> bool {
+fn sounds_secret(name: &str) -> bool {
     const SIGNS: [&str; 8] = [
         "password",
         "secret",
@@ -208,7 +208,9 @@ fn parse_row(line: &'static str) -> Option<OptionSpec> {
         "multi" => Kind::Multi,
         _ => Kind::Text,
     };
-    let default = Some(columns.next()?).filter(|text| *text != "<None>");
+    // Saccade listens on the loopback unless told otherwise, so that Glance's default is a change.
+    let is_ours = (group, name) == ("DEFAULT", "bind_host");
+    let default = Some(columns.next()?).filter(|text| *text != "<None>" && !is_ours);
     let secret = columns.next()? == "secret";
     let aliases = Some(columns.next()?)
         .filter(|text| *text != "-")

@@ -1,7 +1,6 @@
 //! The file syntax of oslo.config: sections, assignments, continuation lines. Knows no option.
 
-/// One `key = value` as it stands in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One `key = value` as it stands in a file. The value may be a secret: there is no `Debug`.
 pub(super) struct Assignment {
     /// As written between the brackets, spaces included.
     pub(super) section: String,
@@ -20,7 +19,7 @@ pub(super) struct SyntaxError {
 }
 
 /// What a file says, with every line that could not be read.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Document {
     pub(super) sections: Vec<String>,
     pub(super) assignments: Vec<Assignment>,

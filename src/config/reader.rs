@@ -1,7 +1,7 @@
 //! Takes options out of the sources, one by one and typed, and remembers what was found wrong.
 
 use super::{
-    error::{ConfigError, ErrorKind, OptionName, Origin},
+    error::{ConfigError, ErrorKind, OptionName, Origin, Warning},
     glance_options::{Catalogue, Known},
     sources::Raw,
     substitute::{Resolved, Resolver},
@@ -21,6 +21,7 @@ pub(super) struct Reader<'a> {
     pub(super) raw: &'a Raw,
     pub(super) catalogue: Catalogue,
     pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
     pub(super) effective: BTreeMap<OptionName, Effective>,
     #[cfg(test)]
     pub(super) asked: std::collections::BTreeSet<(&'static str, &'static str)>,
@@ -32,6 +33,7 @@ impl<'a> Reader<'a> {
             raw,
             catalogue,
             errors,
+            warnings: Vec::new(),
             effective: BTreeMap::new(),
             #[cfg(test)]
             asked: std::collections::BTreeSet::new(),

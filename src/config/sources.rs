@@ -6,6 +6,7 @@ use super::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -15,8 +16,8 @@ use std::{
 /// No configuration is larger; a wrong path such as a disk image must not fill the memory.
 const LARGEST_FILE: u64 = 4 << 20;
 
-/// Everything that a configuration is made of.
-#[derive(Clone, Debug, Default)]
+/// Everything that a configuration is made of. Its `Debug` shows no value of the environment.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// In order: a later file wins.
     pub files: Vec<PathBuf>,
@@ -48,6 +49,26 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--bind HOST:PORT`, unchecked.
     pub bind: Option<String>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            files,
+            dirs,
+            env,
+            user,
+            overrides,
+        } = self;
+        let env: Vec<&String> = env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sources")
+            .field("files", files)
+            .field("dirs", dirs)
+            .field("env", &env)
+            .field("user", user)
+            .field("overrides", overrides)
+            .finish()
+    }
 }
 
 impl Sources {
@@ -84,14 +105,12 @@ pub fn glance_files(directory: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// One value as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One value as written. It may be a secret, so that neither it nor what holds it has a `Debug`.
 pub(super) struct Setting {
     pub(super) text: String,
     pub(super) origin: Origin,
 }
 
-#[derive(Debug)]
 struct Layer {
     path: PathBuf,
     sections: BTreeSet<String>,
@@ -99,7 +118,7 @@ struct Layer {
 }
 
 /// What the sources say, option by option, before any meaning.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Raw {
     /// Oldest first.
     layers: Vec<Layer>,

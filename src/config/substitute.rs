@@ -6,6 +6,7 @@ use super::{
     sources::Raw,
     value,
 };
+use std::fmt;
 
 /// Longer chains are circles.
 const DEEPEST: usize = 16;
@@ -13,13 +14,19 @@ const DEEPEST: usize = 16;
 const MOST_REFERENCES: usize = 1_000;
 const LONGEST: usize = 1 << 20;
 
-/// A value with its references replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value with its references replaced. Its `Debug` is what may be shown.
+#[derive(Clone)]
 pub(super) struct Resolved {
     pub(super) text: String,
     pub(super) origin: Origin,
     /// Its option is secret, or a secret was substituted into it.
     pub(super) secret: bool,
+}
+
+impl fmt::Debug for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.shown(), self.origin)
+    }
 }
 
 impl Resolved {

@@ -1,36 +1,11 @@
-//! What Saccade does with each option that Glance knows. What is named nowhere here is guarded: configuration never fails
-//! open.
+//! Which option is honoured, guarded or harmless, and why. The first table that names an option decides.
 
-use super::{
-    glance_options::{Kind, OptionSpec},
-    value,
-};
-
-/// What Saccade does with an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Support {
-    /// It is read, checked and acted on.
-    Honoured,
-    /// It changes neither what is stored, nor who may act, nor who is told.
-    Harmless {
-        /// What becomes of it.
-        because: &'static str,
-    },
-    /// Set to another value than these, it stops the start.
-    Guarded {
-        /// What would go wrong, and what to do.
-        because: &'static str,
-        /// Values as safe as Glance's default.
-        also: &'static [&'static str],
-    },
-}
-
-type Names = &'static [&'static str];
+pub(super) type Names = &'static [&'static str];
 
 /// Every option of a section.
-const ALL: Names = &["*"];
+pub(super) const ALL: Names = &["*"];
 
-const HONOURED: &[(&str, Names)] = &[
+pub(super) const HONOURED: &[(&str, Names)] = &[
     (
         "DEFAULT",
         &[
@@ -95,10 +70,11 @@ const HONOURED: &[(&str, Names)] = &[
 ];
 
 const NO_IMPORT_RULES: &str = "Saccade does not apply these rules to imports yet";
+const NO_SIGNATURES: &str = "signatures of images are not verified yet, so no key manager is asked";
 const NO_KEYSTONE: &str =
     "tokens are not validated at Keystone yet; [saccade] identity says who the callers are";
 
-const GUARDED: &[(&str, Names, &str, &[&str])] = &[
+pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
     (
         "DEFAULT",
         &["user_storage_quota"],
@@ -268,20 +244,31 @@ const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         "locations do not carry the metadata of this file yet",
         &[],
     ),
+    ("key_manager", ALL, NO_SIGNATURES, &[]),
+    ("barbican", ALL, NO_SIGNATURES, &[]),
+    ("barbican_service_user", ALL, NO_SIGNATURES, &[]),
+    ("vault", ALL, NO_SIGNATURES, &[]),
+    (
+        "backend_defaults",
+        ALL,
+        "options of a store are read from its own section",
+        &[],
+    ),
 ];
 
 const LOGGING: &str = "the log goes to standard error; see [saccade] log_format and [DEFAULT] debug";
 const NOT_SENT: &str = "no messages are sent; a driver that would send them stops the start";
 const NO_DATABASE: &str = "no SQL database is used; [database] connection stops the start";
-const OTHER_DRIVER: &str = "belongs to a driver that is not in use; enabling the driver stops the start";
+pub(super) const OTHER_DRIVER: &str =
+    "belongs to a driver that is not in use; enabling the driver stops the start";
 const REGISTRY: &str = "there is no registry";
 const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
-const STAGING: &str = "staged data is kept under [saccade] data_dir";
+pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
 const CACHE: &str = "there is no image cache: images are read from the store";
 const PURGE: &str = "nothing waits for a scrubber; delayed_delete stops the start";
 
-const HARMLESS: &[(&str, Names, &str)] = &[
+pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     (
         "DEFAULT",
         &[
@@ -425,7 +412,7 @@ const HARMLESS: &[(&str, Names, &str)] = &[
     (
         "DEFAULT",
         &["digest_algorithm"],
-        "image signatures are not verified with it in Glance either",
+        "Glance does not verify image signatures with it either",
     ),
     ("DEFAULT", &["location_strategy"], "an image has one location"),
     ("DEFAULT", &["pipe_handle"], ENGINE),
@@ -478,7 +465,7 @@ const HARMLESS: &[(&str, Names, &str)] = &[
 ];
 
 /// Drivers other than `file`: an option of theirs does nothing while the driver is off.
-const DRIVER_PREFIXES: &[&str] = &[
+pub(super) const DRIVER_PREFIXES: &[&str] = &[
     "cinder_",
     "http_proxy_",
     "https_",
@@ -491,173 +478,9 @@ const DRIVER_PREFIXES: &[&str] = &[
     "default_swift_",
 ];
 /// How the file driver of Glance does its reading and writing.
-const FILE_TUNING: &[&str] = &[
+pub(super) const FILE_TUNING: &[&str] = &[
     "filesystem_store_chunk_size",
     "filesystem_store_thread_pool_size",
     "filesystem_store_threadpool_threshold",
     "filesystem_store_timeout",
 ];
-
-/// What becomes of an option.
-pub(super) fn support(spec: &OptionSpec) -> Support {
-    let group = spec.group;
-    if HONOURED
-        .iter()
-        .any(|(g, names)| *g == group && names.contains(&spec.name))
-    {
-        return Support::Honoured;
-    }
-    let matches = |g: &str, names: Names| g == group && (names == ALL || names.contains(&spec.name));
-    if let Some((_, _, because, also)) = GUARDED.iter().find(|(g, names, ..)| matches(g, names)) {
-        return Support::Guarded { because, also };
-    }
-    if let Some((_, _, because)) = HARMLESS.iter().find(|(g, names, _)| matches(g, names)) {
-        return Support::Harmless { because };
-    }
-    if group == "glance_store" || group == "<backend>" {
-        if FILE_TUNING.contains(&spec.name) {
-            return Support::Harmless {
-                because: "Saccade reads and writes in its own way",
-            };
-        }
-        if DRIVER_PREFIXES.iter().any(|prefix| spec.name.starts_with(prefix)) {
-            return Support::Harmless {
-                because: OTHER_DRIVER,
-            };
-        }
-    }
-    Support::Guarded {
-        because: "Saccade does not support it yet",
-        also: &[],
-    }
-}
-
-/// Whether these values (one, unless the option may be repeated) mean something else than Glance's default and the
-/// values `also` allowed. Empty text means the same as nothing: Glance asks such options for their truth only.
-pub(super) fn is_changed(spec: &OptionSpec, values: &[&str], also: &[&str]) -> bool {
-    let given = canonical(spec.kind, values);
-    let default = canonical(spec.kind, spec.default.as_slice());
-    let name_is_stock = spec.group == "paste_deploy"
-        && spec.name == "config_file"
-        && values
-            .iter()
-            .all(|path| path.rsplit('/').next() == Some("glance-api-paste.ini"));
-    !(given == default || name_is_stock || also.iter().any(|text| canonical(spec.kind, &[text]) == given))
-}
-
-/// One spelling for all texts of the same meaning.
-fn canonical(kind: Kind, values: &[&str]) -> Vec<String> {
-    let one = |text: &str| match kind {
-        Kind::Boolean => vec![value::boolean(text).map_or(text.to_owned(), |b| b.to_string())],
-        Kind::Integer => vec![value::integer(text).map_or(text.to_owned(), |n| n.to_string())],
-        Kind::Float => vec![
-            text.trim()
-                .parse::<f64>()
-                .map_or(text.to_owned(), |n| n.to_string()),
-        ],
-        Kind::List => value::bounded_list(text).unwrap_or_else(|_| value::list(text)),
-        Kind::Dict => {
-            let mut items = value::list(text);
-            items.sort();
-            items
-        }
-        Kind::Text | Kind::Multi => vec![text.to_owned()],
-    };
-    values
-        .iter()
-        .flat_map(|text| one(text))
-        .filter(|text| !text.is_empty())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{
-        super::{error::OptionName, glance_options::Catalogue},
-        *,
-    };
-
-    fn spec(group: &str, name: &str) -> OptionSpec {
-        Catalogue::new([])
-            .find(&OptionName::new(group, name))
-            .unwrap()
-            .spec
-    }
-
-    #[test]
-    fn every_classified_name_is_an_option_of_glance() {
-        let catalogue = Catalogue::new([]);
-        let known = |group: &str, name: &str| {
-            catalogue
-                .specs()
-                .any(|spec| spec.group == group && (name == "*" || spec.name == name))
-        };
-        let honoured = HONOURED.iter().map(|(group, names)| (*group, *names));
-        let guarded = GUARDED.iter().map(|(group, names, ..)| (*group, *names));
-        let harmless = HARMLESS.iter().map(|(group, names, _)| (*group, *names));
-        for (group, names) in honoured.chain(guarded).chain(harmless) {
-            for name in names {
-                assert!(known(group, name), "{group}.{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_option_named_nowhere_is_guarded() {
-        let unheard = OptionSpec {
-            name: "brand_new",
-            ..spec("DEFAULT", "debug")
-        };
-        assert!(matches!(support(&unheard), Support::Guarded { .. }));
-        assert!(matches!(
-            support(&spec("barbican", "barbican_endpoint")),
-            Support::Guarded { .. }
-        ));
-    }
-
-    #[test]
-    fn spelling_does_not_make_a_value_differ_from_the_default() {
-        assert!(!is_changed(&spec("DEFAULT", "delayed_delete"), &["Off"], &[]));
-        assert!(is_changed(&spec("DEFAULT", "delayed_delete"), &["on"], &[]));
-        assert!(!is_changed(
-            &spec("image_import_opts", "image_import_plugins"),
-            &["[]"],
-            &[]
-        ));
-        assert!(!is_changed(
-            &spec("import_filtering_opts", "allowed_ports"),
-            &["[80, 443]"],
-            &[]
-        ));
-        assert!(is_changed(
-            &spec("import_filtering_opts", "allowed_ports"),
-            &["[80]"],
-            &[]
-        ));
-        assert!(!is_changed(
-            &spec("DEFAULT", "property_protection_file"),
-            &[""],
-            &[]
-        ));
-        assert!(!is_changed(
-            &spec("oslo_messaging_notifications", "driver"),
-            &["noop"],
-            &["noop"]
-        ));
-        assert!(is_changed(
-            &spec("oslo_messaging_notifications", "driver"),
-            &["noop", "messagingv2"],
-            &["noop"]
-        ));
-        assert!(!is_changed(
-            &spec("paste_deploy", "config_file"),
-            &["/usr/share/glance/glance-api-paste.ini"],
-            &[]
-        ));
-        assert!(is_changed(
-            &spec("paste_deploy", "config_file"),
-            &["/etc/glance/ours.ini"],
-            &[]
-        ));
-    }
-}
