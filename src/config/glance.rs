@@ -278,6 +278,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Gi
     for dir in named.iter().flatten().filter(|dir| !dir.text.is_empty()) {
         match find(&dir.text).filter(|path| path.is_dir()) {
             Some(path) => dirs.push(path),
+            None if dir.text == "policy.d" => {}
             // Packages name the directory before there is one.
             None => reader.warnings.push(Warning {
                 option: Some(OptionName::new(OSLO_POLICY, "policy_dirs")),

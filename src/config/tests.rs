@@ -639,3 +639,48 @@ proptest::proptest! {
         let _ = load(&Setup::new().file("a.conf", &text).sources);
     }
 }
+
+#[test]
+fn every_option_of_glance_spelled_out_with_its_default_changes_nothing() {
+    let catalogue = Catalogue::new([]);
+    let mut text = String::new();
+    for spec in catalogue.specs().filter(|spec| spec.group != "<backend>") {
+        if let Some(default) = spec.default {
+            let bounded = spec.name == "enabled_import_methods";
+            let default = if bounded {
+                format!("[{default}]")
+            } else {
+                default.to_owned()
+            };
+            text.push_str(&format!("[{}]\n{} = {default}\n", spec.group, spec.name));
+        }
+    }
+    let report = glance(&text).loaded().report.to_string();
+    assert_eq!(report.lines().count(), 2, "{report}");
+    assert!(report.contains("[saccade] identity"), "{report}");
+}
+
+#[test]
+fn the_manual_names_every_option_that_is_read() {
+    let manual = include_str!("../../docs/configuration.md");
+    let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
+    for spec in catalogue.specs() {
+        if spec.group == "saccade" || support::support(spec) == support::Support::Honoured {
+            assert!(
+                manual.contains(&format!("`{}`", spec.name)),
+                "{}.{}",
+                spec.group,
+                spec.name
+            );
+        }
+    }
+    for (name, default) in saccade::OPTIONS {
+        let row = manual
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")))
+            .unwrap_or(name);
+        if let Some(default) = default.filter(|default| !default.is_empty()) {
+            assert!(row.contains(&format!("`{default}`")), "{row}");
+        }
+    }
+}

@@ -93,7 +93,7 @@ fn canonical(kind: Kind, values: &[&str]) -> Vec<String> {
             items.sort();
             items
         }
-        Kind::Text | Kind::Multi => vec![text.to_owned()],
+        Kind::Text | Kind::Multi => vec![text.trim().to_owned()],
     };
     values
         .iter()
