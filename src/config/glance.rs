@@ -95,7 +95,8 @@ pub(super) fn bind(reader: &mut Reader<'_>) -> (Option<IpAddr>, Option<u16>) {
     (host, port)
 }
 
-/// Where `/healthcheck` looks. Glance's own pipeline sets both options, so that they hold without a word in the file.
+/// Where `/healthcheck` looks. Glance's own pipeline sets both options, so that they hold without a word in
+/// the file.
 pub(super) fn healthcheck(reader: &mut Reader<'_>, given: Given) -> Option<PathBuf> {
     let plugins = reader.optional("healthcheck", "backends", |text| {
         let plugins = value::list(text);

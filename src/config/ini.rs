@@ -26,10 +26,11 @@ pub(super) struct Document {
     pub(super) errors: Vec<SyntaxError>,
 }
 
-/// Reads the syntax of oslo.config 10.7 (`iniparser.py`). Unlike it, goes on after a wrong line, so that all of them are
-/// reported at once.
+/// Reads the syntax of oslo.config 10.7 (`iniparser.py`). Unlike it, goes on after a wrong line, so that all
+/// of them are reported at once.
 ///
-/// A comment starts only in the first column, and ends a value: an indented `#` line continues the value above it.
+/// A comment starts only in the first column, and ends a value: an indented `#` line continues the value
+/// above it.
 pub(super) fn parse(text: &str) -> Document {
     let mut document = Document::default();
     let mut section: Option<String> = None;
@@ -97,7 +98,8 @@ fn split(line: &str) -> Option<(&str, &str)> {
     Some((key.trim(), value.trim()))
 }
 
-/// One pair of equal quotes around the whole first line is dropped; a lone quote is such a pair to oslo.config.
+/// One pair of equal quotes around the whole first line is dropped; a lone quote is such a pair to
+/// oslo.config.
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
         if let Some(rest) = value.strip_prefix(quote) {

@@ -1,8 +1,9 @@
 //! What the configuration files say → a checked [`Config`] with units in its types.
 //!
-//! Reads a `glance-api.conf` by the rules of oslo.config, and a section `[saccade]` for what Glance has no option for. An
-//! option that Glance knows and Saccade does not act on stops the start when its value differs from Glance's default and
-//! matters to what is stored, who may act or who is told; so does every option that nobody has classified.
+//! Reads a `glance-api.conf` by the rules of oslo.config, and a section `[saccade]` for what Glance has no
+//! option for. An option that Glance knows and Saccade does not act on stops the start when its value differs
+//! from Glance's default and matters to what is stored, who may act or who is told; so does every option that
+//! nobody has classified.
 
 mod check;
 mod error;
@@ -21,7 +22,7 @@ mod tests;
 mod value;
 
 pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
-pub use report::Report;
+pub use report::{Report, explain};
 pub use settings::{
     Api, ByteSize, Config, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
     ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Server, Store, StoreDriver, StoreNaming,
@@ -46,8 +47,8 @@ pub struct Loaded {
     pub report: Report,
 }
 
-/// Reads and checks everything. Blocks on the file system: files of at most 4 MiB each are read, and policy files are
-/// looked for, but not opened.
+/// Reads and checks everything. Blocks on the file system: files of at most 4 MiB each are read, and policy
+/// files are looked for, but not opened.
 ///
 /// # Errors
 /// All that is wrong, not only the first; never empty.

@@ -2,12 +2,15 @@
 
 use super::{
     check::{Accepted, Ignored},
-    error::Warning,
+    error::{ConfigError, Warning},
     reader::Effective,
     substitute::Resolved,
     support,
 };
-use std::fmt::{self, Write as _};
+use std::{
+    error::Error as _,
+    fmt::{self, Write as _},
+};
 
 /// An option in effect, for people: secrets are hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,4 +126,25 @@ fn section<T>(text: &mut String, title: &str, items: &[T], line: impl Fn(&T) -> 
     items
         .iter()
         .try_for_each(|item| writeln!(text, "  {}", line(item)))
+}
+
+/// What stops the start, for people: one paragraph for each error, with its cause.
+pub fn explain(errors: &[ConfigError]) -> String {
+    let mut text = String::new();
+    for error in errors {
+        text.push_str(&format!("  {error}"));
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            text.push_str(&format!(": {source}"));
+            cause = source.source();
+        }
+        text.push('\n');
+    }
+    let count = errors.len();
+    let things = if count == 1 {
+        "One thing stops"
+    } else {
+        "These things stop"
+    };
+    format!("{things} the start:\n{text}")
 }

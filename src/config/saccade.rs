@@ -111,8 +111,8 @@ pub(super) fn node(reader: &mut Reader<'_>, sources: &Sources) -> Node {
     }
 }
 
-/// With a Glance configuration, who the callers are must be said by name: its own answer, Keystone or nobody, is not
-/// one that Saccade could quietly replace.
+/// With a Glance configuration, who the callers are must be said by name: its own answer, Keystone or nobody,
+/// is not one that Saccade could quietly replace.
 pub(super) fn identity(reader: &mut Reader<'_>, bind: SocketAddr, given: Given) -> Identity {
     let token_lifetime = reader.or(
         SACCADE,

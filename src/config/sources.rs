@@ -23,8 +23,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Their `*.conf`, sorted by name, are read after `files`.
     pub dirs: Vec<PathBuf>,
-    /// `OS_<GROUP>__<OPTION>` overrides files, as in oslo.config; `HOME` and `XDG_DATA_HOME` place the default
-    /// data directory.
+    /// `OS_<GROUP>__<OPTION>` overrides files, as in oslo.config; `HOME` and `XDG_DATA_HOME` place the
+    /// default data directory.
     pub env: Vec<(String, String)>,
     /// Who runs the daemon: places the default data directory.
     pub user: User,
@@ -93,8 +93,9 @@ impl Sources {
     }
 }
 
-/// The files that Glance reads from its configuration directory (`/etc/glance`, or what `OS_GLANCE_CONFIG_DIR` names), in
-/// its order. The first is optional; the second is listed even when missing, so that reading it says so.
+/// The files that Glance reads from its configuration directory (`/etc/glance`, or what
+/// `OS_GLANCE_CONFIG_DIR` names), in its order. The first is optional; the second is listed even when
+/// missing, so that reading it says so.
 pub fn glance_files(directory: &Path) -> Vec<PathBuf> {
     let import = directory.join("glance-image-import.conf");
     let api = directory.join("glance-api.conf");
@@ -181,8 +182,9 @@ impl Raw {
         });
     }
 
-    /// The value in effect of an option with these names, the present one first. As in oslo.config: the environment, under
-    /// the present name; then the newest file that has any of the names, and in it the first name, and of that the last.
+    /// The value in effect of an option with these names, the present one first. As in oslo.config: the
+    /// environment, under the present name; then the newest file that has any of the names, and in it the
+    /// first name, and of that the last.
     pub(super) fn last(&self, names: &[OptionName]) -> Option<&Setting> {
         let from_env = names.first().and_then(|name| self.env.get(name));
         from_env.or_else(|| {
@@ -224,7 +226,8 @@ impl Raw {
         found
     }
 
-    /// Whether any source speaks to Glance: a file that has more in it than `[saccade]`, or none of it; or a variable.
+    /// Whether any source speaks to Glance: a file that has more in it than `[saccade]`, or none of it; or a
+    /// variable.
     pub(super) fn configures_glance(&self, is_known: impl Fn(&OptionName) -> bool) -> bool {
         self.layers
             .iter()

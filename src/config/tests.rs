@@ -576,6 +576,8 @@ fn a_missing_file_is_named() {
     let errors = setup.errors();
     assert_eq!(errors[0].kind, ErrorKind::Unreadable);
     assert!(errors[0].to_string().contains("glance-api.conf"));
+    let text = explain(&errors);
+    assert!(text.contains("cannot be read: No such file"), "{text}");
 }
 
 #[test]

@@ -125,7 +125,8 @@ pub(super) fn count_limit(text: &str) -> Result<CountLimit, Rejected> {
     Ok(u64::try_from(n).map_or(CountLimit::Unlimited, CountLimit::AtMost))
 }
 
-/// oslo.config's list: commas divide, spaces around an item are dropped, one or more commas at the end do not count.
+/// oslo.config's list: commas divide, spaces around an item are dropped, one or more commas at the end do not
+/// count.
 pub(super) fn list(text: &str) -> Vec<String> {
     let text = text.trim().trim_end_matches(',');
     if text.is_empty() {
@@ -224,7 +225,8 @@ pub(super) fn hash_algorithm(text: &str) -> Result<HashAlgorithm, Rejected> {
     }
 }
 
-/// `filesystem_store_file_perm`: octal digits read as a decimal number; zero or less leaves the mode to the umask.
+/// `filesystem_store_file_perm`: octal digits read as a decimal number; zero or less leaves the mode to the
+/// umask.
 ///
 /// glance_store refuses a mode that takes reading away from the owner; so do we.
 pub(super) fn file_mode(text: &str) -> Result<Option<FileMode>, Rejected> {

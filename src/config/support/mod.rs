@@ -1,5 +1,5 @@
-//! What Saccade does with each option that Glance knows. What is named nowhere here is guarded: configuration never fails
-//! open.
+//! What Saccade does with each option that Glance knows. What is named nowhere here is guarded: configuration
+//! never fails open.
 
 mod table;
 
@@ -64,8 +64,9 @@ pub(super) fn support(spec: &OptionSpec) -> Support {
     }
 }
 
-/// Whether these values (one, unless the option may be repeated) mean something else than Glance's default and the
-/// values `also` allowed. Empty text means the same as nothing: Glance asks such options for their truth only.
+/// Whether these values (one, unless the option may be repeated) mean something else than Glance's default
+/// and the values `also` allowed. Empty text means the same as nothing: Glance asks such options for their
+/// truth only.
 pub(super) fn is_changed(spec: &OptionSpec, values: &[&str], also: &[&str]) -> bool {
     let given = canonical(spec.kind, values);
     let default = canonical(spec.kind, spec.default.as_slice());
