@@ -1,0 +1,324 @@
+//! Reads the sections of Glance that Saccade honours.
+
+use super::{
+    error::{ErrorKind, OptionName, Warning},
+    glance_options::RESERVED_BACKENDS,
+    reader::Reader,
+    settings::{
+        Api, FileStore, Formats, Hashing, ImportMethod, Policy, Quotas, Store, StoreDriver, StoreNaming,
+    },
+    sources,
+    value::{self, ByteSize, CountLimit, Rejected},
+};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+const DEFAULT: &str = "DEFAULT";
+const GLANCE_STORE: &str = "glance_store";
+const IMAGE_FORMAT: &str = "image_format";
+const OSLO_POLICY: &str = "oslo_policy";
+
+pub(super) fn api(reader: &mut Reader<'_>) -> Api {
+    const POSITIVE: fn(&str) -> Result<u64, Rejected> = |text| value::unsigned_within(1, u32::MAX)(text);
+    use ImportMethod::{CopyImage, GlanceDirect, WebDownload};
+    Api {
+        limit_param_default: reader.or(DEFAULT, "limit_param_default", 25, POSITIVE),
+        api_limit_max: reader.or(DEFAULT, "api_limit_max", 1000, POSITIVE),
+        show_image_direct_url: reader.or(DEFAULT, "show_image_direct_url", false, value::boolean),
+        show_multiple_locations: reader.or(DEFAULT, "show_multiple_locations", false, value::boolean),
+        import_methods: reader.or(
+            DEFAULT,
+            "enabled_import_methods",
+            vec![GlanceDirect, WebDownload, CopyImage],
+            import_methods,
+        ),
+    }
+}
+
+pub(super) fn quotas(reader: &mut Reader<'_>) -> Quotas {
+    let mut count = |name, default| reader.or(DEFAULT, name, CountLimit::AtMost(default), value::count_limit);
+    Quotas {
+        image_property_quota: count("image_property_quota", 128),
+        image_tag_quota: count("image_tag_quota", 128),
+        image_member_quota: count("image_member_quota", 128),
+        image_location_quota: count("image_location_quota", 10),
+        image_size_cap: reader.or(DEFAULT, "image_size_cap", ByteSize::from_bytes(1 << 40), |text| {
+            value::integer_within(1, i64::MAX)(text).map(|n| ByteSize::from_bytes(n.unsigned_abs()))
+        }),
+    }
+}
+
+pub(super) fn hashing(reader: &mut Reader<'_>) -> Option<Hashing> {
+    let default = value::hash_algorithm("sha512").ok()?;
+    Some(Hashing {
+        algorithm: reader.or(DEFAULT, "hashing_algorithm", default, value::hash_algorithm),
+        do_secure_hash: reader.or(DEFAULT, "do_secure_hash", true, value::boolean),
+    })
+}
+
+pub(super) fn formats(reader: &mut Reader<'_>) -> Formats {
+    let mut list = |name, default: &str| {
+        reader.or(IMAGE_FORMAT, name, value::list(default), |text| {
+            Ok(value::list(text))
+        })
+    };
+    Formats {
+        disk_formats: list(
+            "disk_formats",
+            "ami,ari,aki,vhd,vhdx,vmdk,raw,qcow2,vdi,iso,ploop",
+        ),
+        container_formats: list("container_formats", "ami,ari,aki,bare,ovf,ova,docker,compressed"),
+        vmdk_allowed_types: list("vmdk_allowed_types", "streamOptimized,monolithicSparse"),
+        gpt_safety_checks_nonfatal: list("gpt_safety_checks_nonfatal", ""),
+        require_image_format_match: reader.or(
+            IMAGE_FORMAT,
+            "require_image_format_match",
+            true,
+            value::boolean,
+        ),
+    }
+}
+
+/// `bind_host` and `bind_port`, which Glance itself no longer has.
+pub(super) fn bind(reader: &mut Reader<'_>) -> (Option<IpAddr>, Option<u16>) {
+    let host = reader.optional(DEFAULT, "bind_host", |text| match text {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        text => text
+            .parse()
+            .map_err(|_| Rejected::accepts("an IP address, such as 0.0.0.0 or ::")),
+    });
+    let port = reader.optional(DEFAULT, "bind_port", |text| {
+        u16::try_from(value::integer(text)?).map_err(|_| Rejected::accepts("a port from 0 to 65535"))
+    });
+    (host, port)
+}
+
+/// Where `/healthcheck` looks. Glance's own pipeline sets both options, so that they hold without a word in
+/// the file.
+pub(super) fn healthcheck(reader: &mut Reader<'_>, given: Given) -> Option<PathBuf> {
+    let plugins = reader.optional("healthcheck", "backends", |text| {
+        let plugins = value::list(text);
+        match plugins.iter().all(|plugin| plugin == "disable_by_file") {
+            true => Ok(plugins),
+            false => Err(Rejected::accepts(
+                "nothing, or disable_by_file: there is no other check here",
+            )),
+        }
+    });
+    let file = reader.optional("healthcheck", "disable_by_file_path", |text| {
+        Ok(PathBuf::from(text))
+    });
+    if plugins.is_some_and(|plugins| plugins.is_empty()) {
+        return None;
+    }
+    let stock = || (given == Given::Glance).then(|| PathBuf::from("/etc/glance/healthcheck_disable"));
+    file.or_else(stock).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Whose configuration was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// A `glance-api.conf`, or variables that speak to it.
+    Glance,
+    /// `[saccade]` at most.
+    OwnAtMost,
+}
+
+/// `enabled_backends`, before anything else is read: it makes sections of other names into backends.
+pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<StoreNaming> {
+    let pairs = reader.optional(DEFAULT, "enabled_backends", |text| {
+        let pairs: Option<Vec<(String, String)>> = value::list(text)
+            .iter()
+            .map(|item| item.split_once(':'))
+            .map(|pair| pair.map(|(id, driver)| (id.trim().to_owned(), driver.trim().to_owned())))
+            .collect();
+        pairs
+            .filter(|pairs| {
+                pairs
+                    .iter()
+                    .all(|(id, driver)| !id.is_empty() && !driver.is_empty())
+            })
+            .ok_or_else(|| Rejected::accepts("pairs of a name and a driver, such as local:file"))
+    })?;
+    for (id, _) in &pairs {
+        reader.catalogue.add_backend(&sources::group(id));
+    }
+    match pairs.as_slice() {
+        [] => None,
+        [(id, _)] if id.starts_with("os_glance_") => {
+            let reserved = RESERVED_BACKENDS.join(", ");
+            let message = format!("names that begin with os_glance_ are reserved ({reserved})");
+            reader.refuse(ErrorKind::Value, DEFAULT, "enabled_backends", message);
+            None
+        }
+        [(id, driver)] if driver == "file" => Some(StoreNaming::Backend { id: id.clone() }),
+        [(id, driver)] => {
+            let message = format!(
+                "the store {id} wants the driver {driver}; only `file` is available in this version, as in {id}:file"
+            );
+            reader.refuse(ErrorKind::Unsupported, DEFAULT, "enabled_backends", message);
+            None
+        }
+        several => {
+            let message = format!(
+                "{} stores are named; one store, with the driver `file`, is available in this version",
+                several.len()
+            );
+            reader.refuse(ErrorKind::Unsupported, DEFAULT, "enabled_backends", message);
+            None
+        }
+    }
+}
+
+/// The store, whose images stand in `fallback` when nothing says where.
+pub(super) fn store(reader: &mut Reader<'_>, naming: Option<StoreNaming>, fallback: PathBuf) -> Store {
+    let is_named = reader
+        .effective
+        .contains_key(&OptionName::new(DEFAULT, "enabled_backends"));
+    let naming = naming.unwrap_or(StoreNaming::Single);
+    let section = match &naming {
+        StoreNaming::Single => GLANCE_STORE.to_owned(),
+        StoreNaming::Backend { id } => sources::group(id),
+    };
+    let default = reader
+        .text(GLANCE_STORE, "default_backend")
+        .map(|found| found.text);
+    if let StoreNaming::Backend { id } = &naming {
+        if default.as_ref() != Some(id) {
+            let message = format!("must be set to {id}, the store that enabled_backends names");
+            reader.refuse(ErrorKind::Conflict, GLANCE_STORE, "default_backend", message);
+        }
+    } else if !is_named {
+        single_store(reader);
+    }
+    let driver = FileStore {
+        datadir: reader
+            .optional(&section, "filesystem_store_datadir", value::not_empty)
+            .map_or(fallback, PathBuf::from),
+        file_mode: reader.or(&section, "filesystem_store_file_perm", None, value::file_mode),
+        thin_provisioning: reader.or(&section, "filesystem_thin_provisioning", false, value::boolean),
+    };
+    let (mut description, mut weight) = (None, 0);
+    if matches!(naming, StoreNaming::Backend { .. }) {
+        description = reader.optional(&section, "store_description", |text| Ok(text.to_owned()));
+        weight = reader.or(&section, "weight", 0, value::integer);
+    }
+    Store {
+        naming,
+        description,
+        weight,
+        driver: StoreDriver::File(driver),
+    }
+}
+
+/// `http` reads what others serve, and is on in Glance by default; it stores nothing.
+fn single_store(reader: &mut Reader<'_>) {
+    for (name, accepted) in [
+        ("stores", &["file", "filesystem", "http", "https"][..]),
+        ("default_store", &["file", "filesystem"][..]),
+    ] {
+        let Some(found) = reader.text(GLANCE_STORE, name) else {
+            continue;
+        };
+        let asked = value::list(&found.text);
+        if let Some(driver) = asked.iter().find(|driver| !accepted.contains(&driver.as_str())) {
+            let message =
+                format!("asks for the driver {driver}; images are kept by `file` only in this version");
+            reader.refuse(ErrorKind::Unsupported, GLANCE_STORE, name, message);
+        } else if name == "stores" && !asked.iter().any(|driver| driver.starts_with("file")) {
+            reader.refuse(
+                ErrorKind::Conflict,
+                GLANCE_STORE,
+                name,
+                "must hold `file`, where images are kept",
+            );
+        } else if name == "default_store" && asked.len() != 1 {
+            reader.wrong(OptionName::new(GLANCE_STORE, name), &found, "file");
+        }
+    }
+}
+
+/// Paths are looked for as oslo.config does: beside the configuration files, then in `/etc/glance`.
+///
+/// Unlike oslo.policy, a file that is named and missing stops the start: its rules would silently not hold.
+pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Policy {
+    let mut places = config_dirs.to_vec();
+    places.extend(reader.raw.directories());
+    if given == Given::Glance {
+        places.push(PathBuf::from("/etc/glance"));
+    }
+    let find = |name: &str| {
+        let name = Path::new(name);
+        if name.is_absolute() {
+            return name.exists().then(|| name.to_owned());
+        }
+        places
+            .iter()
+            .map(|place| place.join(name))
+            .find(|path| path.exists())
+    };
+    let stock = || find("policy.yaml").or_else(|| find("policy.json"));
+    let file = match reader.optional(OSLO_POLICY, "policy_file", value::not_empty) {
+        None => stock(),
+        // Spelling out the default does not make the file obligatory.
+        Some(name) if name == "policy.yaml" => stock(),
+        Some(name) => {
+            let file = find(&name);
+            if file.is_none() {
+                let message =
+                    format!("{name:?} does not exist; the default rules would hold instead of yours");
+                reader.refuse(ErrorKind::Conflict, OSLO_POLICY, "policy_file", message);
+            }
+            file
+        }
+    };
+    let named = reader.repeated(OSLO_POLICY, "policy_dirs");
+    let mut dirs = Vec::new();
+    for dir in named.iter().flatten().filter(|dir| !dir.text.is_empty()) {
+        match find(&dir.text).filter(|path| path.is_dir()) {
+            Some(path) => dirs.push(path),
+            None if dir.text == "policy.d" => {}
+            // Packages name the directory before there is one.
+            None => reader.warnings.push(Warning {
+                option: Some(OptionName::new(OSLO_POLICY, "policy_dirs")),
+                origin: dir.origin.clone(),
+                message: format!("{} is no directory; no rules are read from there", dir.shown()),
+            }),
+        }
+    }
+    if named.is_none() {
+        dirs.extend(find("policy.d").filter(|path| path.is_dir()));
+    }
+    let default_rule = reader.or(
+        OSLO_POLICY,
+        "policy_default_rule",
+        "default".to_owned(),
+        value::not_empty,
+    );
+    Policy {
+        file,
+        dirs,
+        default_rule,
+    }
+}
+
+/// Each item may stand in quotes of its own.
+fn import_methods(text: &str) -> Result<Vec<ImportMethod>, Rejected> {
+    let one = |item: &String| {
+        let quoted = ['\'', '"']
+            .iter()
+            .find_map(|q| item.strip_prefix(*q).and_then(|rest| rest.strip_suffix(*q)));
+        match quoted.unwrap_or(item) {
+            "glance-direct" => Ok(ImportMethod::GlanceDirect),
+            "web-download" => Ok(ImportMethod::WebDownload),
+            "copy-image" => Ok(ImportMethod::CopyImage),
+            "glance-download" => Ok(ImportMethod::GlanceDownload),
+            _ => Err(Rejected::accepts(
+                "glance-direct, web-download, copy-image, glance-download, in brackets",
+            )),
+        }
+    };
+    value::bounded_list(text)?.iter().map(one).collect()
+}

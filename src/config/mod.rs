@@ -1,0 +1,120 @@
+//! What the configuration files say → a checked [`Config`] with units in its types.
+//!
+//! Reads a `glance-api.conf` by the rules of oslo.config, and a section `[saccade]` for what Glance has no
+//! option for. An option that Glance knows and Saccade does not act on stops the start when its value differs
+//! from Glance's default and matters to what is stored, who may act or who is told; so does every option that
+//! nobody has classified.
+
+mod check;
+mod error;
+mod glance;
+mod glance_options;
+mod ini;
+mod reader;
+mod report;
+mod saccade;
+mod settings;
+mod sources;
+mod substitute;
+mod support;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
+pub use report::{Report, explain};
+pub use settings::{
+    Api, ByteSize, Config, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
+    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Server, Store, StoreDriver, StoreNaming,
+    TrustedPeers,
+};
+pub use sources::{Overrides, Sources, User, glance_files};
+
+use glance::Given;
+use glance_options::Catalogue;
+use reader::Reader;
+use sources::Raw;
+use std::path::PathBuf;
+
+/// A configuration that may be started with.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub config: Config,
+    /// For the log, once.
+    pub warnings: Vec<Warning>,
+    /// For `saccade config check`.
+    pub report: Report,
+}
+
+/// Reads and checks everything. Blocks on the file system: files of at most 4 MiB each are read, and policy
+/// files are looked for, but not opened.
+///
+/// # Errors
+/// All that is wrong, not only the first; never empty.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
+    let (raw, errors) = Raw::read(sources);
+    let mut reader = Reader::new(&raw, Catalogue::new(saccade::OPTIONS.iter().copied()), errors);
+    let config = build(&mut reader, sources);
+    let (warnings, ignored) = check::every_option(&mut reader);
+    match config {
+        Some(config) if reader.errors.is_empty() => {
+            let report = Report::new(
+                reader.effective.values(),
+                &overridden(sources),
+                &ignored,
+                &warnings,
+            );
+            Ok(Loaded {
+                config,
+                warnings,
+                report,
+            })
+        }
+        _ => Err(reader.errors),
+    }
+}
+
+/// Goes on after an error, with a default in the place of what is wrong, so that all errors are found.
+fn build(reader: &mut Reader<'_>, sources: &Sources) -> Option<Config> {
+    let naming = glance::enabled_backends(reader);
+    if let Some(section) = reader
+        .raw
+        .last(&[OptionName::new("keystone_authtoken", "auth_section")])
+    {
+        reader.catalogue.set_auth_section(&sources::group(&section.text));
+    }
+    let is_known = |option: &OptionName| reader.catalogue.find(option).is_some();
+    let given = match reader.raw.configures_glance(is_known) {
+        true => Given::Glance,
+        false => Given::OwnAtMost,
+    };
+    let node = saccade::node(reader, sources);
+    let images = match given {
+        Given::Glance => PathBuf::from("/var/lib/glance/images"),
+        Given::OwnAtMost => node.data_dir.join("images"),
+    };
+    let server = saccade::server(reader, sources, given);
+    Some(Config {
+        identity: saccade::identity(reader, server.bind, given),
+        log: saccade::log(reader),
+        api: glance::api(reader),
+        quotas: glance::quotas(reader),
+        hashing: glance::hashing(reader)?,
+        formats: glance::formats(reader),
+        store: glance::store(reader, naming, images),
+        policy: glance::policy(reader, &sources.dirs, given),
+        server,
+        node,
+    })
+}
+
+fn overridden(sources: &Sources) -> Vec<(&'static str, String)> {
+    let data_dir = sources
+        .overrides
+        .data_dir
+        .as_ref()
+        .map(|dir| ("--data-dir", dir.display().to_string()));
+    let bind = sources.overrides.bind.clone().map(|bind| ("--bind", bind));
+    data_dir.into_iter().chain(bind).collect()
+}

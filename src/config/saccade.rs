@@ -1,0 +1,257 @@
+//! Reads `[saccade]`: what Glance has no option for.
+
+use super::{
+    error::{ConfigError, ErrorKind, Origin},
+    glance::{self, Given},
+    reader::Reader,
+    settings::{Identity, Log, LogFormat, LogLevel, Node, Server, TrustedPeers},
+    sources::{Sources, User},
+    value::{self, ByteSize, Rejected},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+
+const SACCADE: &str = "saccade";
+
+/// Every option of `[saccade]`, with its default as it would stand in a file.
+pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
+    ("accept_unsupported", Some("")),
+    ("claim_lease", Some("60s")),
+    ("data_dir", None),
+    ("drain_delay", Some("0s")),
+    ("free_space_reserve", Some("256MiB")),
+    ("graceful_timeout", Some("60s")),
+    ("identity", None),
+    ("log_format", Some("text")),
+    ("max_connections", Some("10000")),
+    ("metrics_bind", Some("127.0.0.1:9299")),
+    ("request_header_timeout", Some("30s")),
+    ("token_lifetime", Some("24h")),
+    ("transfer_idle_timeout", Some("60s")),
+    ("transfer_memory", Some("64MiB")),
+    ("trusted_headers_allow_remote", Some("false")),
+];
+
+pub(super) fn server(reader: &mut Reader<'_>, sources: &Sources, given: Given) -> Server {
+    let positive = || value::duration_from(Duration::from_millis(1));
+    let seconds = Duration::from_secs;
+    Server {
+        bind: bind(reader, sources),
+        metrics_bind: reader.or(SACCADE, "metrics_bind", Some(loopback(9299)), |text| match text {
+            "none" => Ok(None),
+            text => value::socket_address(text)
+                .map(Some)
+                .map_err(|Rejected(a)| Rejected(format!("none, or {a}"))),
+        }),
+        public_endpoint: reader.optional("DEFAULT", "public_endpoint", endpoint).flatten(),
+        enable_proxy_headers_parsing: reader.or(
+            "oslo_middleware",
+            "enable_proxy_headers_parsing",
+            false,
+            value::boolean,
+        ),
+        max_request_id_length: reader.or("DEFAULT", "max_request_id_length", 64, |text| {
+            let n = value::integer_within(0, 16_384)(text)?;
+            usize::try_from(n).map_err(|_| Rejected::accepts("a whole number from 0 to 16384"))
+        }),
+        healthcheck_disable_file: glance::healthcheck(reader, given),
+        drain_delay: reader.or(SACCADE, "drain_delay", Duration::ZERO, value::duration),
+        graceful_timeout: reader.or(SACCADE, "graceful_timeout", seconds(60), value::duration),
+        transfer_idle_timeout: reader.or(SACCADE, "transfer_idle_timeout", seconds(60), positive()),
+        request_header_timeout: reader.or(SACCADE, "request_header_timeout", seconds(30), positive()),
+        transfer_memory: reader.or(
+            SACCADE,
+            "transfer_memory",
+            ByteSize::from_bytes(64 << 20),
+            at_least(8 << 20),
+        ),
+        max_connections: reader.or(
+            SACCADE,
+            "max_connections",
+            NonZeroU32::new(10_000).unwrap_or(NonZeroU32::MIN),
+            |text| {
+                text.parse()
+                    .map_err(|_| Rejected::accepts("a whole number from 1 to 4294967295"))
+            },
+        ),
+    }
+}
+
+pub(super) fn log(reader: &mut Reader<'_>) -> Log {
+    let debug = reader.or("DEFAULT", "debug", false, value::boolean);
+    Log {
+        level: if debug { LogLevel::Debug } else { LogLevel::Info },
+        format: reader.or(SACCADE, "log_format", LogFormat::Text, |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(Rejected::accepts("text or json")),
+        }),
+    }
+}
+
+pub(super) fn node(reader: &mut Reader<'_>, sources: &Sources) -> Node {
+    Node {
+        data_dir: data_dir(reader, sources),
+        free_space_reserve: reader.or(
+            SACCADE,
+            "free_space_reserve",
+            ByteSize::from_bytes(256 << 20),
+            at_least(16 << 20),
+        ),
+        claim_lease: reader.or(
+            SACCADE,
+            "claim_lease",
+            Duration::from_secs(60),
+            value::duration_from(Duration::from_secs(10)),
+        ),
+    }
+}
+
+/// With a Glance configuration, who the callers are must be said by name: its own answer, Keystone or nobody,
+/// is not one that Saccade could quietly replace.
+pub(super) fn identity(reader: &mut Reader<'_>, bind: SocketAddr, given: Given) -> Identity {
+    let token_lifetime = reader.or(
+        SACCADE,
+        "token_lifetime",
+        Duration::from_secs(86_400),
+        value::duration_from(Duration::from_secs(60)),
+    );
+    let from = match reader.or(SACCADE, "trusted_headers_allow_remote", false, value::boolean) {
+        true => TrustedPeers::Any,
+        false => TrustedPeers::Loopback,
+    };
+    let flavor = reader.text("paste_deploy", "flavor");
+    let local = Identity::Local { token_lifetime };
+    match reader.text(SACCADE, "identity") {
+        None if given == Given::OwnAtMost => local,
+        None => {
+            let glance_would = match flavor {
+                Some(found) if found.text.contains("keystone") => {
+                    "[paste_deploy] flavor asks for Keystone, which is not available yet in this version"
+                }
+                _ => {
+                    "[paste_deploy] flavor names no Keystone, so that in Glance every caller is an administrator"
+                }
+            };
+            let message = format!(
+                "must be set, because a Glance configuration is given: {glance_would}. Set `identity = local` (users and \
+                 tokens of Saccade itself) or `identity = trusted-headers` (a proxy in front says who the caller is)"
+            );
+            reader.refuse(ErrorKind::Conflict, SACCADE, "identity", message);
+            local
+        }
+        Some(found) => match found.text.as_str() {
+            "local" => local,
+            "trusted-headers" => {
+                if from == TrustedPeers::Loopback && !bind.ip().is_loopback() {
+                    let message = format!(
+                        "trusted-headers believes whoever connects, and {bind} is open to others. Listen on 127.0.0.1 \
+                         behind the proxy, or, where the network lets none but the proxy in, set \
+                         `trusted_headers_allow_remote = true`"
+                    );
+                    reader.refuse(ErrorKind::Conflict, SACCADE, "identity", message);
+                }
+                Identity::TrustedHeaders { from }
+            }
+            "keystone" => {
+                let message = "keystone is not available yet in this version; set local or trusted-headers";
+                reader.refuse(ErrorKind::Unsupported, SACCADE, "identity", message);
+                local
+            }
+            _ => {
+                reader.wrong(
+                    super::OptionName::new(SACCADE, "identity"),
+                    &found,
+                    "local or trusted-headers",
+                );
+                local
+            }
+        },
+    }
+}
+
+fn bind(reader: &mut Reader<'_>, sources: &Sources) -> SocketAddr {
+    let (host, port) = glance::bind(reader);
+    let configured = SocketAddr::new(
+        host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port.unwrap_or(9292),
+    );
+    let Some(given) = &sources.overrides.bind else {
+        return configured;
+    };
+    value::socket_address(given).unwrap_or_else(|Rejected(accepted)| {
+        let origin = Origin::CommandLine { flag: "--bind" };
+        let message = format!("{given:?} is not accepted; give {accepted}");
+        reader
+            .errors
+            .push(ConfigError::new(ErrorKind::Value, origin, message));
+        configured
+    })
+}
+
+fn data_dir(reader: &mut Reader<'_>, sources: &Sources) -> PathBuf {
+    let configured = reader
+        .optional(SACCADE, "data_dir", value::not_empty)
+        .map(PathBuf::from);
+    let given = sources
+        .overrides
+        .data_dir
+        .clone()
+        .or(configured)
+        .or_else(|| default_data_dir(sources));
+    match given.map(std::path::absolute) {
+        Some(Ok(path)) => path,
+        Some(Err(_)) | None => {
+            let message = "give --data-dir or set an absolute path: there is no home directory to put it in";
+            reader.refuse(ErrorKind::Conflict, SACCADE, "data_dir", message);
+            PathBuf::new()
+        }
+    }
+}
+
+fn default_data_dir(sources: &Sources) -> Option<PathBuf> {
+    if sources.user == User::Root {
+        return Some(PathBuf::from("/var/lib/saccade"));
+    }
+    let variable = |name| {
+        sources
+            .env
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| PathBuf::from(value))
+    };
+    // The XDG specification has relative paths ignored.
+    let data_home = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let home = || {
+        variable("HOME")
+            .filter(|path| path.is_absolute())
+            .map(|home| home.join(".local/share"))
+    };
+    data_home.or_else(home).map(|dir| dir.join("saccade"))
+}
+
+fn endpoint(text: &str) -> Result<Option<String>, Rejected> {
+    match text {
+        "" => Ok(None),
+        _ if text.starts_with("http://") || text.starts_with("https://") => Ok(Some(text.to_owned())),
+        _ => Err(Rejected::accepts("a URL, such as https://image.example.com:9292")),
+    }
+}
+
+fn at_least(min: u64) -> impl FnOnce(&str) -> Result<ByteSize, Rejected> {
+    move |text| match value::byte_size(text)? {
+        small if small.bytes() < min => Err(Rejected::accepts(format!(
+            "at least {}",
+            ByteSize::from_bytes(min)
+        ))),
+        enough => Ok(enough),
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}

@@ -1,0 +1,241 @@
+//! The checked configuration: every value has been parsed, and carries its unit in its type.
+
+pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+
+/// All that the daemon is told. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Listening, waiting, stopping.
+    pub server: Server,
+    /// What the log holds and looks like.
+    pub log: Log,
+    /// Pages, locations, imports.
+    pub api: Api,
+    /// Limits on images.
+    pub quotas: Quotas,
+    /// Hashes of image data.
+    pub hashing: Hashing,
+    /// Formats, and what is checked of them.
+    pub formats: Formats,
+    /// Where image data is kept.
+    pub store: Store,
+    /// Where the rules are.
+    pub policy: Policy,
+    /// Who the callers are.
+    pub identity: Identity,
+    /// What this node keeps for itself.
+    pub node: Node,
+}
+
+/// `[DEFAULT]`, `[healthcheck]`, `[oslo_middleware]`, `[saccade]`: the listener and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Where the API listens.
+    pub bind: SocketAddr,
+    /// Where metrics are served; `None` is nowhere.
+    pub metrics_bind: Option<SocketAddr>,
+    /// The address that clients use, for links in the versions document; `None` takes it from the request.
+    pub public_endpoint: Option<String>,
+    /// Whether `Forwarded` and `X-Forwarded-*` of a proxy are believed.
+    pub enable_proxy_headers_parsing: bool,
+    /// Longer request ids of clients are cut. In bytes.
+    pub max_request_id_length: usize,
+    /// `/healthcheck` answers 503 while this file exists.
+    pub healthcheck_disable_file: Option<PathBuf>,
+    /// From the signal to stop until the listener closes, `/healthcheck` answering 503 already.
+    pub drain_delay: Duration,
+    /// How long open requests may go on after the listener has closed.
+    pub graceful_timeout: Duration,
+    /// A transfer that moves no byte for so long is broken off.
+    pub transfer_idle_timeout: Duration,
+    /// How long the head of a request may take.
+    pub request_header_timeout: Duration,
+    /// For the buffers of all transfers together.
+    pub transfer_memory: ByteSize,
+    /// More connections wait to be accepted.
+    pub max_connections: NonZeroU32,
+}
+
+/// What the log holds and looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `[DEFAULT] debug`.
+    pub level: LogLevel,
+    /// `[saccade] log_format`.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What an operator should know.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the API shows and offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Images on a page when the client does not say.
+    pub limit_param_default: u64,
+    /// Images on a page at most.
+    pub api_limit_max: u64,
+    /// Whether images show `direct_url`.
+    pub show_image_direct_url: bool,
+    /// Whether images show `locations`, and clients may change them.
+    pub show_multiple_locations: bool,
+    /// The import methods that the operator allows, in the order given.
+    pub import_methods: Vec<ImportMethod>,
+}
+
+/// A way to import an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportMethod {
+    /// Staged by the client.
+    GlanceDirect,
+    /// Fetched from a URL.
+    WebDownload,
+    /// Copied between stores.
+    CopyImage,
+    /// Fetched from another Glance.
+    GlanceDownload,
+}
+
+/// Limits on images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// The largest image.
+    pub image_size_cap: ByteSize,
+    /// Additional properties of an image.
+    pub image_property_quota: CountLimit,
+    /// Tags of an image.
+    pub image_tag_quota: CountLimit,
+    /// Members of an image.
+    pub image_member_quota: CountLimit,
+    /// Locations of an image.
+    pub image_location_quota: CountLimit,
+}
+
+/// Hashes of image data. `checksum` is always MD5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    /// For `os_hash_algo` of new images.
+    pub algorithm: HashAlgorithm,
+    /// Whether data that arrives as a location is hashed, too.
+    pub do_secure_hash: bool,
+}
+
+/// `[image_format]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Accepted `disk_format` values.
+    pub disk_formats: Vec<String>,
+    /// Accepted `container_format` values.
+    pub container_formats: Vec<String>,
+    /// Accepted `createType` values of VMDK; empty accepts none.
+    pub vmdk_allowed_types: Vec<String>,
+    /// Whether data must be what `disk_format` says.
+    pub require_image_format_match: bool,
+    /// GPT checks whose failure does not refuse an image.
+    pub gpt_safety_checks_nonfatal: Vec<String>,
+}
+
+/// The store of image data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// How the API speaks of it.
+    pub naming: StoreNaming,
+    /// For `/v2/info/stores`.
+    pub description: Option<String>,
+    /// Its place among others.
+    pub weight: i64,
+    /// What it is.
+    pub driver: StoreDriver,
+}
+
+/// How the API speaks of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreNaming {
+    /// `enabled_backends` is not set: stores have no ids.
+    Single,
+    /// `enabled_backends = id:file`.
+    Backend {
+        /// As written.
+        id: String,
+    },
+}
+
+/// The driver of a store, with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreDriver {
+    /// One file for each image.
+    File(FileStore),
+}
+
+/// `filesystem_*` options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStore {
+    /// Holds the image files.
+    pub datadir: PathBuf,
+    /// `None` leaves the mode to the umask.
+    pub file_mode: Option<FileMode>,
+    /// Whether zeroes become holes.
+    pub thin_provisioning: bool,
+}
+
+/// `[oslo_policy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The file of rules, found; `None` leaves the default rules.
+    pub file: Option<PathBuf>,
+    /// Directories of more rules, found, applied in this order.
+    pub dirs: Vec<PathBuf>,
+    /// The rule for actions that have none.
+    pub default_rule: String,
+}
+
+/// Who says who a caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Users and tokens of this daemon itself.
+    Local {
+        /// How long a token is good for.
+        token_lifetime: Duration,
+    },
+    /// A proxy in front, in headers.
+    TrustedHeaders {
+        /// Whose headers are believed.
+        from: TrustedPeers,
+    },
+}
+
+/// Whose identity headers are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedPeers {
+    /// Only connections from this machine.
+    Loopback,
+    /// Every connection: the network keeps others away.
+    Any,
+}
+
+/// What this node keeps for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Metadata, ledger, keys: absolute.
+    pub data_dir: PathBuf,
+    /// Uploads are refused before the free space under `data_dir` falls below this.
+    pub free_space_reserve: ByteSize,
+    /// How long another node waits before it takes a silent node's claim for abandoned.
+    pub claim_lease: Duration,
+}
