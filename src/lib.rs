@@ -1,1 +1,3 @@
 //! Saccade
+
+pub mod inspect;
