@@ -36,8 +36,16 @@ pub use self::{
     verdict::{Accepted, Declared, DiskFormat, FormatMatch, Refusal, Rules},
 };
 
-/// Up to this many kept bytes, every chunk is assessed at once: all headers end here.
-const ASSESS_EACH: u64 = 1024;
+/// How many more bytes are kept before they are assessed again: at once in the header, by sectors in the
+/// head, then in steps so long that even a mebibyte of text in chunks of one byte is gone over only a few
+/// dozen times.
+const fn step(kept: u64) -> u64 {
+    match kept {
+        0..1024 => 1,
+        1024..window::HEAD => 512,
+        _ => 64 * 1024,
+    }
+}
 
 /// Looks at an image's bytes as they pass by. See the [module](self) for its guarantees.
 #[derive(Debug)]
@@ -67,12 +75,10 @@ impl Inspector {
         self.evidence.push(chunk, |evidence| {
             PROBES.iter().find_map(|probe| probe.wants(evidence))
         });
-        // Assessed whenever the kept bytes have grown by half, so that the whole costs no more than a few
-        // passes over them, even in chunks of one byte.
         let kept = self.evidence.kept();
         if collecting && (kept >= self.due || !self.evidence.is_collecting()) {
             self.assessment = Assessment::of(&self.evidence);
-            self.due = if kept < ASSESS_EACH { 0 } else { kept + kept / 2 };
+            self.due = (kept + 1).next_multiple_of(step(kept));
         }
     }
 

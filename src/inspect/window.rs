@@ -157,7 +157,7 @@ impl Evidence {
 
     /// The last [`TAIL`] bytes (or all, if fewer); `None` before the stream has ended.
     pub(super) fn tail(&self) -> Option<&[u8]> {
-        self.ended.then(|| self.tail.as_slices().0)
+        self.ended.then_some(self.tail.as_slices().0)
     }
 
     /// The kept bytes from `offset` on, at most `length` of them and possibly fewer.

@@ -79,7 +79,7 @@ pub(super) struct ExtentLine<'a> {
     /// From the start of the image.
     pub(super) offset: u64,
     pub(super) line: &'a [u8],
-    pub(super) sectors: Option<u64>,
+    pub(super) sectors: u64,
     pub(super) kind: &'a [u8],
     pub(super) file: Option<&'a [u8]>,
 }
@@ -173,7 +173,7 @@ fn extent(line: &[u8], offset: u64) -> Option<ExtentLine<'_>> {
         return None;
     }
     let sectors = words.next()?;
-    let sectors = std::str::from_utf8(sectors).ok()?.parse().ok();
+    let sectors = std::str::from_utf8(sectors).ok()?.parse().ok()?;
     let kind = words.next()?;
     let file = line.split(|&byte| byte == b'"').nth(1);
     Some(ExtentLine {

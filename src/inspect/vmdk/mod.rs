@@ -228,7 +228,7 @@ fn references(descriptor: &Descriptor<'_>, reach: &[u8], base: u64, findings: &m
         .take(EXTENTS_MAX)
         .map(|extent| Extent {
             kind: lossy(extent.kind),
-            length: extent.sectors.and_then(|sectors| sectors.checked_mul(SECTOR)),
+            length: extent.sectors.checked_mul(SECTOR),
             file: extent.file.map(lossy),
         })
         .collect();
