@@ -7,45 +7,39 @@ use super::{
     window::{Evidence, Recognition},
 };
 
-/// A format known by marks at fixed places; any one of them suffices.
+/// A format known by marks at one place; any of them suffices.
 pub(super) struct Magic {
     format: Format,
-    marks: &'static [(u64, &'static [u8])],
-    /// Looks the same at its mark, but is not it.
-    except: Option<fn(&Evidence) -> Recognition>,
+    offset: u64,
+    marks: &'static [&'static [u8]],
 }
 
 impl Magic {
-    const fn new(format: Format, marks: &'static [(u64, &'static [u8])]) -> Self {
-        Self {
-            format,
-            marks,
-            except: None,
-        }
-    }
-
-    pub(super) const VHD: Self = Self::new(Format::Vhd, &[(0, b"conectix")]);
-    pub(super) const VHDX: Self = Self::new(Format::Vhdx, &[(0, b"vhdxfile")]);
-    pub(super) const VDI: Self = Self::new(Format::Vdi, &[(64, &[0x7f, 0x10, 0xda, 0xbe])]);
-    pub(super) const ISO: Self = Self::new(
-        Format::Iso,
-        &[(32_769, b"CD001"), (32_769, b"NSR02"), (32_769, b"NSR03")],
-    );
-    pub(super) const LUKS: Self = Self::new(Format::Luks, &[(0, b"LUKS\xba\xbe")]);
-    pub(super) const QED: Self = Self::new(Format::Qed, &[(0, b"QED\0")]);
-    pub(super) const GPT: Self = Self {
-        format: Format::Gpt,
-        marks: &[(510, &[0x55, 0xaa])],
-        except: Some(is_fat_volume),
+    pub(super) const VHD: Self = Self {
+        format: Format::Vhd,
+        offset: 0,
+        marks: &[b"conectix"],
     };
-}
-
-/// A FAT volume's boot sector bears the same signature: two tables, and the media byte of a fixed disk.
-fn is_fat_volume(evidence: &Evidence) -> Recognition {
-    match (evidence.magic(16, &[2]), evidence.magic(21, &[0xf8])) {
-        (Recognition::Yes, fixed) => fixed,
-        (other, _) => other,
-    }
+    pub(super) const VHDX: Self = Self {
+        format: Format::Vhdx,
+        offset: 0,
+        marks: &[b"vhdxfile"],
+    };
+    pub(super) const VDI: Self = Self {
+        format: Format::Vdi,
+        offset: 64,
+        marks: &[&[0x7f, 0x10, 0xda, 0xbe]],
+    };
+    pub(super) const ISO: Self = Self {
+        format: Format::Iso,
+        offset: 32_769,
+        marks: &[b"CD001", b"NSR02", b"NSR03"],
+    };
+    pub(super) const QED: Self = Self {
+        format: Format::Qed,
+        offset: 0,
+        marks: &[b"QED\0"],
+    };
 }
 
 impl Probe for Magic {
@@ -54,21 +48,8 @@ impl Probe for Magic {
     }
 
     fn recognise(&self, evidence: &Evidence) -> Recognition {
-        let mut recognition = Recognition::No;
-        for (offset, mark) in self.marks {
-            match evidence.magic(*offset, mark) {
-                Recognition::No => {}
-                other => recognition = other,
-            }
-            if recognition == Recognition::Yes {
-                break;
-            }
-        }
-        match (recognition, self.except.map(|except| except(evidence))) {
-            (Recognition::No, _) | (_, Some(Recognition::Yes)) => Recognition::No,
-            (Recognition::Yes, Some(Recognition::Undecided)) => Recognition::Undecided,
-            (recognition, _) => recognition,
-        }
+        let answers = self.marks.iter().map(|mark| evidence.magic(self.offset, mark));
+        answers.fold(Recognition::No, |all, one| all.or(one))
     }
 
     fn examination(&self) -> Examination {

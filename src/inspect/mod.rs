@@ -17,7 +17,9 @@
 
 mod assessment;
 mod format;
+mod gpt;
 mod hazard;
+mod luks;
 mod magic;
 mod probe;
 mod qcow2;

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{
     Format,
+    gpt::Gpt,
     hazard::Findings,
+    luks::Luks,
     magic::Magic,
     qcow2::Qcow2,
     vmdk::Vmdk,
@@ -52,7 +54,7 @@ pub(super) static PROBES: [&dyn Probe; 9] = [
     &Magic::VHDX,
     &Magic::VDI,
     &Magic::ISO,
-    &Magic::LUKS,
+    &Luks,
     &Magic::QED,
-    &Magic::GPT,
+    &Gpt,
 ];

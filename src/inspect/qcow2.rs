@@ -118,7 +118,9 @@ fn backing(evidence: &Evidence, findings: &mut Findings, offset: u64, length: Re
         .ok()
         .filter(|length| (1..=BACKING_NAME_MAX).contains(length))
         .map(|length| evidence.bytes(offset, length as usize))
-        .filter(|name| length.is_ok_and(|length| name.len() == length as usize));
+        .filter(|name| length.is_ok_and(|length| name.len() == length as usize))
+        .map(until_nul)
+        .filter(|name| !name.is_empty());
     let reference = name.map_or_else(
         || Reference::unnamed(offset),
         |name| Reference::named(name, offset),
@@ -131,6 +133,11 @@ fn backing(evidence: &Evidence, findings: &mut Findings, offset: u64, length: Re
         "the image reads through to another file; flatten it first (qemu-img convert)",
     );
     findings.backing_file = Some(reference);
+}
+
+/// A name as readers take it, which ends it at a NUL.
+fn until_nul(name: &[u8]) -> &[u8] {
+    name.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// The fields that version 3 added; answers with the header's length.
@@ -262,12 +269,11 @@ fn unexamined(findings: &mut Findings, offset: u64) {
 
 fn data_file(evidence: &Evidence, findings: &mut Findings, offset: u64, length: Result<u32, Short>) {
     let at = offset.saturating_add(8);
-    let name = evidence.bytes(at, length.unwrap_or(0) as usize);
-    let whole = length.is_ok_and(|length| length as usize == name.len());
-    let reference = if whole || !name.is_empty() {
-        Reference::named(name, at)
-    } else {
+    let name = until_nul(evidence.bytes(at, length.unwrap_or(0) as usize));
+    let reference = if name.is_empty() {
         Reference::unnamed(offset)
+    } else {
+        Reference::named(name, at)
     };
     if findings
         .hazards

@@ -43,6 +43,14 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| Short)
     }
 
+    pub(super) fn u8(&mut self) -> Result<u8, Short> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(super) fn be_u16(&mut self) -> Result<u16, Short> {
+        self.array().map(u16::from_be_bytes)
+    }
+
     pub(super) fn be_u32(&mut self) -> Result<u32, Short> {
         self.array().map(u32::from_be_bytes)
     }

@@ -204,6 +204,17 @@ pub(super) enum Recognition {
     Undecided,
 }
 
+impl Recognition {
+    /// Whether either mark is there.
+    pub(super) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::No, Self::No) => Self::No,
+            _ => Self::Undecided,
+        }
+    }
+}
+
 fn clamp(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }

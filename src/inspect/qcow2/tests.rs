@@ -54,6 +54,17 @@ fn refuses_a_backing_file_whose_name_is_empty_or_out_of_reach() {
 }
 
 #[test]
+fn a_name_ends_at_a_nul_and_an_empty_one_counts() {
+    let named = |name: &[u8]| {
+        let report = inspect(&image(|i| i.backing = Some((200, name.to_vec()))));
+        assert_eq!(hazards(&report), [HazardKind::BackingFile]);
+        report.backing_file.unwrap().name
+    };
+    assert_eq!(named(b"base\0rest").as_deref(), Some("base"));
+    assert_eq!(named(b"\0\0"), None);
+}
+
+#[test]
 fn reports_a_name_that_is_not_utf_8() {
     let report = inspect(&image(|i| i.backing = Some((200, b"/tmp/\xff\xfe".to_vec()))));
     assert_eq!(

@@ -39,8 +39,10 @@ impl Probe for Vmdk {
     }
 
     fn recognise(&self, evidence: &Evidence) -> Recognition {
-        let sparse = either(evidence.magic(0, SPARSE), evidence.magic(0, COWD));
-        either(sparse, text(evidence))
+        evidence
+            .magic(0, SPARSE)
+            .or(evidence.magic(0, COWD))
+            .or(text(evidence))
     }
 
     fn wants(&self, evidence: &Evidence) -> Option<Range<u64>> {
@@ -87,14 +89,6 @@ fn text(evidence: &Evidence) -> Recognition {
         Some(false) => Recognition::No,
         None if head.len() as u64 >= DESCRIPTOR_MAX => Recognition::No,
         None => evidence.missing(head.len() as u64),
-    }
-}
-
-fn either(one: Recognition, other: Recognition) -> Recognition {
-    match (one, other) {
-        (Recognition::Yes, _) | (_, Recognition::Yes) => Recognition::Yes,
-        (Recognition::No, Recognition::No) => Recognition::No,
-        _ => Recognition::Undecided,
     }
 }
 
