@@ -8,10 +8,15 @@
 //! Guarantees:
 //! - The answer depends on the bytes alone, not on how they were cut into chunks.
 //! - Memory: at most 1 MiB + 128 KiB of the image's bytes, as long again in passing while a VMDK descriptor
-//!   of that length is judged, plus a report of bounded size. All of it is copied: no chunk is held.
+//!   of that length is judged, plus a report of at most about as much. All of it is copied: no chunk is held.
 //! - Time: once the format's own windows are passed (64 KiB; up to 1 MiB for VMDK), a chunk of any length
 //!   costs one copy of at most 1536 bytes.
 //! - No input makes it panic. Sizes are computed with checks; one that fits no file is reported as unknown.
+//!
+//! Where it differs from Glance: a bootable ISO (both `iso` and `gpt`) declared raw is accepted, and Glance
+//! refuses it only because a log line fails; short qcow2 files, VMDK descriptors in any encoding and COWD are
+//! seen for what they are; VMDK parents, contradicting footers and create types, and qcow2 data-file names
+//! without the feature bit are refused.
 //!
 //! A further format is one file that implements `Probe`, and one line in `probe.rs`.
 

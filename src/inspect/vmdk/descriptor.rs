@@ -73,6 +73,9 @@ pub(super) fn names_create_type(bytes: &[u8], whole: bool) -> Option<bool> {
 
 const KEY: &[u8] = b"createType";
 
+/// Extents kept, so that a hostile list costs no memory; a disk of 2 TiB split by 2 GiB has a thousand.
+pub(super) const EXTENTS_MAX: usize = 1024;
+
 /// A line that describes one extent.
 #[derive(Debug)]
 pub(super) struct ExtentLine<'a> {
@@ -99,9 +102,12 @@ impl ExtentLine<'_> {
 pub(super) struct Descriptor<'a> {
     /// Where it begins in the image.
     pub(super) offset: u64,
-    /// The values of lines that read exactly `createType="…"`, with their places.
+    /// The values of the first two lines that read exactly `createType="…"`, with their places.
     pub(super) create_types: Vec<(u64, &'a [u8])>,
+    /// The first [`EXTENTS_MAX`] of them.
     pub(super) extents: Vec<ExtentLine<'a>>,
+    /// Whether there are more extents than that.
+    pub(super) more_extents: bool,
     pub(super) unknown_line: Option<(u64, &'a [u8])>,
     pub(super) non_ascii: Option<u64>,
 }
@@ -117,6 +123,7 @@ impl<'a> Descriptor<'a> {
             offset,
             create_types: Vec::new(),
             extents: Vec::new(),
+            more_extents: false,
             unknown_line: None,
             non_ascii,
         };
@@ -143,11 +150,14 @@ impl<'a> Descriptor<'a> {
             let value = line
                 .strip_prefix(b"createType=\"")
                 .and_then(|rest| rest.strip_suffix(b"\""));
-            if let Some(value) = value.filter(|value| !value.contains(&b'"')) {
+            if let Some(value) = value.filter(|value| !value.contains(&b'"') && self.create_types.len() < 2) {
                 self.create_types.push((at, value));
             }
         } else if let Some(extent) = extent(line, at) {
-            self.extents.push(extent);
+            self.more_extents = self.extents.len() == EXTENTS_MAX;
+            if !self.more_extents {
+                self.extents.push(extent);
+            }
         } else if self.unknown_line.is_none() {
             self.unknown_line = Some((at, line));
         }

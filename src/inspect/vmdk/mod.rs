@@ -165,7 +165,7 @@ fn text_only(evidence: &Evidence, findings: &mut Findings) {
     grammar(&descriptor, findings);
     findings.subformat = descriptor.create_type();
     let mut lengths = findings.extents.iter().map(|extent| extent.length);
-    if descriptor.extents.len() == findings.extents.len() && !findings.extents.is_empty() {
+    if !descriptor.more_extents && !findings.extents.is_empty() {
         let total = lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?));
         findings.size(total);
     }
@@ -219,7 +219,6 @@ fn references(descriptor: &Descriptor<'_>, reach: &[u8], base: u64, findings: &m
     findings.extents = descriptor
         .extents
         .iter()
-        .take(EXTENTS_MAX)
         .map(|extent| Extent {
             kind: lossy(extent.kind),
             length: extent.sectors.checked_mul(SECTOR),
@@ -229,9 +228,6 @@ fn references(descriptor: &Descriptor<'_>, reach: &[u8], base: u64, findings: &m
 }
 
 const CREATE_TYPE_KEY: &[u8] = b"createtype";
-/// Extents reported; a disk of 2 TiB split by 2 GiB has a thousand.
-const EXTENTS_MAX: usize = 1024;
-
 fn find(text: &[u8], key: &[u8]) -> Option<usize> {
     text.windows(key.len()).position(|window| window == key)
 }

@@ -284,6 +284,18 @@ fn refuses_a_bare_descriptor_and_reports_what_it_names() {
 }
 
 #[test]
+fn a_list_of_extents_without_end_is_reported_in_part_and_without_size() {
+    let text = format!("{FLAT}{}", "RW 1 ZERO\n".repeat(50_000));
+    let report = inspect(text.as_bytes());
+    assert_eq!((report.extents.len(), report.virtual_size), (1024, None));
+    let image = VmdkImage {
+        descriptor_sectors: 960,
+        ..VmdkImage::described(&text)
+    };
+    assert!(hazards(&inspect(&image.bytes())).contains(&HazardKind::Extent));
+}
+
+#[test]
 fn refuses_a_bare_descriptor_that_claims_to_be_sparse() {
     assert_eq!(
         hazards(&inspect(DESCRIPTOR.as_bytes())),
