@@ -5,5 +5,6 @@ pub mod config;
 pub mod digest;
 pub mod identity;
 pub mod image;
+pub mod inspect;
 pub mod metadata;
 pub mod protocol;

@@ -90,7 +90,7 @@ enum LedgerEntry {
 /// A call whose caller has stopped waiting for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Late {
-    Change(Change),
+    Change(Box<Change>),
     Publish(Actor),
 }
 
@@ -242,7 +242,7 @@ impl World {
             let mut applied = troubled.clone();
             applied.apply(change);
             let mut late = troubled.clone();
-            late.late.push(Late::Change(change.clone()));
+            late.late.push(Late::Change(Box::new(change.clone())));
             calls.faults.extend([
                 (applied, Outcome::Unknown),
                 (late, Outcome::Unknown),
@@ -590,9 +590,9 @@ impl World {
                 // What the task was waiting for may go on without it.
                 if let Some(Uploader::Forward(machine)) = self.uploads.get(&actor) {
                     match machine.step() {
-                        UploadStep::Claim => world.late.push(Late::Change(claim(actor))),
+                        UploadStep::Claim => world.late.push(Late::Change(Box::new(claim(actor)))),
                         UploadStep::CommitBlob => world.late.push(Late::Publish(actor)),
-                        UploadStep::CommitMetadata => world.late.push(Late::Change(commit(actor))),
+                        UploadStep::CommitMetadata => world.late.push(Late::Change(Box::new(commit(actor)))),
                         _ => {}
                     }
                 }

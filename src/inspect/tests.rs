@@ -1,0 +1,384 @@
+use proptest::prelude::*;
+
+use super::test_images::{DESCRIPTOR, Qcow2Image, VmdkImage, declared, early, hazards, inspect, inspect_in};
+use super::*;
+
+/// Marked images of every format that is known by its mark alone.
+fn marked() -> Vec<(Format, Vec<u8>)> {
+    let at = |offset: usize, mark: &[u8]| {
+        let mut data = vec![0; 40_000];
+        data[offset..offset + mark.len()].copy_from_slice(mark);
+        data
+    };
+    vec![
+        (Format::Vhd, at(0, b"conectix")),
+        (Format::Vhdx, at(0, b"vhdxfile")),
+        (Format::Vdi, at(64, &0xbeda_107f_u32.to_le_bytes())),
+        (Format::Iso, at(32_769, b"CD001")),
+        (Format::Iso, at(32_769, b"NSR02")),
+        (Format::Iso, at(32_769, b"NSR03")),
+        (Format::Luks, at(0, b"LUKS\xba\xbe\0\x01")),
+        (Format::Gpt, at(510, b"\x55\xaa")),
+        (Format::Qed, at(0, b"QED\0")),
+    ]
+}
+
+fn overlay(one: &[u8], other: &[u8]) -> Vec<u8> {
+    one.iter().zip(other).map(|(a, b)| a | b).collect()
+}
+
+fn verdict(data: &[u8], disk_format: &str) -> Result<Option<u64>, Refusal> {
+    inspect(data)
+        .verdict(&declared(disk_format))
+        .map(|accepted| accepted.virtual_size)
+}
+
+#[test]
+fn names_are_glances_and_lead_back() {
+    for format in Format::ALL {
+        assert_eq!(Format::from_name(&format.to_string()), Some(format));
+    }
+    assert_eq!(
+        DiskFormat::from_name("ploop"),
+        DiskFormat::Other("ploop".to_owned())
+    );
+}
+
+#[test]
+fn recognises_the_other_formats_and_says_that_it_knows_no_more() {
+    for (format, data) in marked() {
+        if matches!(format, Format::Luks | Format::Gpt) {
+            continue;
+        }
+        let report = inspect(&data);
+        assert_eq!(
+            (report.format, report.examination),
+            (format, Examination::MagicOnly)
+        );
+        assert_eq!(report.virtual_size, None);
+        assert!(report.to_string().contains("not examined"));
+        assert_eq!(
+            verdict(&data, format.name()).is_ok(),
+            format != Format::Qed,
+            "{format}"
+        );
+        assert!(matches!(verdict(&data, "qcow2"), Err(Refusal::Mismatch { .. })));
+        assert_eq!(
+            verdict(&data, "raw").ok(),
+            (format != Format::Qed).then_some(Some(40_000))
+        );
+    }
+}
+
+#[test]
+fn a_bootable_iso_is_an_iso_and_any_other_pair_is_refused() {
+    let images = marked();
+    let qcow2 = Qcow2Image {
+        length: 40_000,
+        ..Qcow2Image::default()
+    }
+    .bytes();
+    let (iso, gpt, vdi) = (&images[3].1, &images[7].1, &images[2].1);
+    let hybrid = overlay(iso, gpt);
+    assert_eq!(inspect(&hybrid).format, Format::Iso);
+    assert_eq!(verdict(&hybrid, "iso"), Ok(None));
+    assert!(matches!(verdict(&hybrid, "gpt"), Err(Refusal::Mismatch { .. })));
+    for pair in [
+        overlay(&qcow2, gpt),
+        overlay(vdi, iso),
+        overlay(&overlay(vdi, iso), gpt),
+    ] {
+        for disk_format in ["raw", "qcow2", "iso", "vdi", "gpt", "ami"] {
+            let Err(Refusal::Unsafe { hazards, .. }) = verdict(&pair, disk_format) else {
+                panic!("{disk_format}")
+            };
+            assert!(
+                hazards
+                    .iter()
+                    .any(|hazard| hazard.kind == HazardKind::MultipleFormats)
+            );
+        }
+    }
+}
+
+#[test]
+fn matches_by_glances_rules() {
+    let qcow2 = Qcow2Image::default().bytes();
+    let raw = vec![0; 5000];
+    assert_eq!(verdict(&qcow2, "qcow2"), Ok(Some(1 << 30)));
+    assert_eq!(verdict(&qcow2, "raw"), Ok(Some(qcow2.len() as u64)));
+    assert_eq!(verdict(&raw, "raw"), Ok(Some(5000)));
+    assert_eq!(verdict(b"", "raw"), Ok(None));
+    for unknown in ["ami", "ari", "aki", "ploop"] {
+        assert_eq!(verdict(&raw, unknown), Ok(None));
+        assert!(matches!(verdict(&qcow2, unknown), Err(Refusal::Mismatch { .. })));
+    }
+    for format in ["qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso", "gpt", "luks", "qed"] {
+        let refusal = verdict(&raw, format).unwrap_err();
+        assert!(matches!(refusal, Refusal::Mismatch { .. }));
+    }
+    assert_eq!(
+        verdict(&qcow2, "vmdk").unwrap_err().to_string(),
+        "the data is qcow2, but disk_format is vmdk: upload vmdk data, or set disk_format to qcow2"
+    );
+}
+
+#[test]
+fn a_mismatch_may_be_allowed_but_a_hazard_not() {
+    let rules = Rules {
+        format_match: FormatMatch::Optional,
+        ..Rules::default()
+    };
+    let lenient = Declared::new("vmdk", "bare", rules);
+    assert_eq!(
+        inspect(&Qcow2Image::default().bytes()).verdict(&lenient),
+        Ok(Accepted { virtual_size: None })
+    );
+    let hostile = Qcow2Image {
+        incompatible: 4,
+        ..Qcow2Image::default()
+    }
+    .bytes();
+    let refusal = inspect(&hostile).verdict(&lenient).unwrap_err();
+    assert!(refusal.to_string().contains("data_file"), "{refusal}");
+    let mut inspector = Inspector::new();
+    inspector.push(&hostile);
+    assert_eq!(inspector.early_refusal(&lenient), Some(refusal));
+}
+
+#[test]
+fn only_bare_containers_are_inspected() {
+    let hostile = Qcow2Image {
+        incompatible: 4,
+        ..Qcow2Image::default()
+    }
+    .bytes();
+    let declared = Declared::new("vmdk", "ova", Rules::default());
+    assert!(!declared.is_inspected());
+    let mut inspector = Inspector::new();
+    inspector.push(&hostile);
+    assert_eq!(inspector.early_refusal(&declared), None);
+    assert_eq!(
+        inspector.finish().verdict(&declared),
+        Ok(Accepted { virtual_size: None })
+    );
+}
+
+#[test]
+fn an_operator_may_make_a_gpt_check_nonfatal() {
+    let rules = Rules {
+        gpt_safety_checks_nonfatal: vec!["mbr".to_owned()],
+        ..Rules::default()
+    };
+    let lenient = |disk_format| Declared::new(disk_format, "bare", rules.clone());
+    let mut report = inspect(&marked()[7].1);
+    assert!(report.verdict(&declared("gpt")).is_err());
+    assert!(report.verdict(&lenient("gpt")).is_ok());
+    // Only there: the name means nothing for other formats.
+    report.format = Format::Luks;
+    assert!(report.verdict(&lenient("luks")).is_err());
+}
+
+#[test]
+fn reports_as_json_with_exactly_these_keys() {
+    let image = Qcow2Image {
+        backing: Some((512, b"/etc/passwd".to_vec())),
+        ..Qcow2Image::default()
+    };
+    let json = inspect(&image.bytes()).to_json();
+    let mut keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "backing_file",
+            "data_file",
+            "format",
+            "reasons",
+            "safe",
+            "virtual_size"
+        ]
+    );
+    assert_eq!(json["backing_file"], "/etc/passwd");
+    assert_eq!(json["safe"], false);
+    assert_eq!(json["reasons"].as_array().unwrap().len(), 1);
+    let json = inspect(b"raw").to_json();
+    assert_eq!(
+        json,
+        serde_json::json!({"format": "raw", "virtual_size": 3, "backing_file": null, "data_file": null,
+            "safe": true, "reasons": []})
+    );
+}
+
+#[test]
+fn reports_as_text_without_letting_an_image_control_the_terminal() {
+    let image = Qcow2Image {
+        backing: Some((512, b"\x1b[2Jx\ny".to_vec())),
+        ..Qcow2Image::default()
+    };
+    let text = inspect(&image.bytes()).to_string();
+    assert!(
+        text.contains("format:        qcow2\n") && text.contains("safe:          no\n"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\x1b') && text.contains("\\u{1b}[2Jx\\ny"),
+        "{text}"
+    );
+}
+
+#[test]
+fn refuses_a_mismatch_as_soon_as_the_mark_shows() {
+    let raw = vec![0; 2 << 20];
+    for format in ["qcow2", "vhd", "vhdx", "luks", "qed", "vmdk"] {
+        assert!(early(&raw, 1024, format).is_some(), "{format}");
+    }
+    assert_eq!(early(&raw, 60, "vdi"), None);
+    assert!(early(&raw, 68, "vdi").is_some());
+    assert_eq!(early(&raw, 510, "gpt"), None);
+    assert!(early(&raw, 511, "gpt").is_some());
+    assert_eq!(early(&raw, 32_769, "iso"), None);
+    assert!(early(&raw, 33_300, "iso").is_some());
+    assert_eq!(early(&raw, raw.len(), "raw"), None);
+    assert_eq!(early(&raw, raw.len(), "ami"), None);
+    let qcow2 = Qcow2Image::default().bytes();
+    assert_eq!(early(&qcow2, qcow2.len(), "qcow2"), None);
+    let refusal = early(&qcow2, 4, "ami").unwrap();
+    assert!(
+        refusal
+            .to_string()
+            .starts_with("the data is qcow2, but disk_format is ami"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_partition_table_does_not_rule_out_an_iso_yet_to_come() {
+    let images = marked();
+    let hybrid = overlay(&images[3].1, &images[7].1);
+    assert_eq!(early(&hybrid, 1024, "iso"), None);
+    assert_eq!(early(&hybrid, hybrid.len(), "iso"), None);
+    assert!(early(&hybrid, hybrid.len(), "gpt").is_some());
+}
+
+#[test]
+fn keeps_little_of_a_long_raw_image() {
+    let chunk = vec![7; 1 << 20];
+    let mut inspector = Inspector::new();
+    for _ in 0..64 {
+        inspector.push(&chunk);
+    }
+    assert!(!inspector.evidence.is_collecting());
+    assert!(inspector.evidence.kept() <= window::HEAD);
+    assert_eq!(inspector.finish().virtual_size, Some(64 << 20));
+}
+
+#[test]
+fn one_byte_at_a_time_costs_no_more_than_a_few_passes() {
+    // Text that stays undecided for a whole mebibyte is the slowest input there is.
+    let text = b"# nothing to see\n".repeat(70_000);
+    let started = std::time::Instant::now();
+    assert_eq!(inspect_in(&text, 1).format, Format::Raw);
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let hint = format!("{DESCRIPTOR}parentFileNameHint=\"x\"\n");
+    let mut samples: Vec<_> = marked().into_iter().map(|(_, data)| data).collect();
+    samples.extend([
+        Qcow2Image::default().bytes(),
+        Qcow2Image {
+            version: 2,
+            length: 123,
+            ..Qcow2Image::default()
+        }
+        .bytes(),
+        Qcow2Image {
+            backing: Some((300, b"b".to_vec())),
+            extensions: vec![(1, vec![1; 9]), (0x4441_5441, b"d".to_vec())],
+            ..Qcow2Image::default()
+        }
+        .bytes(),
+        VmdkImage::default().bytes(),
+        VmdkImage {
+            footer: Some(2048),
+            ..VmdkImage::described(&hint)
+        }
+        .bytes(),
+        VmdkImage {
+            descriptor_sectors: 1900,
+            footer: Some(5),
+            ..VmdkImage::default()
+        }
+        .bytes(),
+        DESCRIPTOR.as_bytes().to_vec(),
+        format!("{}{hint}", "# padding\n".repeat(9000)).into_bytes(),
+        b"no format at all".repeat(6000),
+    ]);
+    samples
+}
+
+prop_compose! {
+    /// A sample with a few bytes changed, perhaps cut.
+    fn mutated()(
+        sample in proptest::sample::select(samples()),
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), any::<bool>()), 0..12),
+        cut in proptest::option::weighted(0.3, any::<proptest::sample::Index>()),
+    ) -> Vec<u8> {
+        let mut data = sample;
+        for (index, value, near) in changes {
+            let range = if near { data.len().min(1024) } else { data.len() };
+            let at = index.index(range);
+            data[at] = value;
+        }
+        if let Some(cut) = cut {
+            data.truncate(cut.index(data.len()));
+        }
+        data
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_answer_does_not_depend_on_the_chunks(data in mutated(), cuts in proptest::collection::vec(1usize..9000, 1..20)) {
+        let whole = inspect(&data);
+        prop_assert_eq!(&inspect_in(&data, 1), &whole);
+        prop_assert_eq!(&inspect_in(&data, 1 << 20), &whole);
+        let mut inspector = Inspector::new();
+        let mut rest = data.as_slice();
+        for cut in cuts.iter().cycle() {
+            let (chunk, after) = rest.split_at((*cut).min(rest.len()));
+            inspector.push(chunk);
+            rest = after;
+            if rest.is_empty() { break }
+        }
+        prop_assert_eq!(&inspector.finish(), &whole);
+    }
+
+    #[test]
+    fn an_early_refusal_is_never_taken_back(data in mutated(), step in 1usize..5000) {
+        let report = inspect(&data);
+        let kinds = hazards(&report);
+        for name in ["raw", "qcow2", "vmdk", "iso", "gpt", "vdi", "ami"] {
+            let declared = declared(name);
+            let mut inspector = Inspector::new();
+            for chunk in data.chunks(step) {
+                inspector.push(chunk);
+                let Some(refusal) = inspector.early_refusal(&declared) else { continue };
+                prop_assert!(report.verdict(&declared).is_err(), "{name}: {refusal}");
+                if let Refusal::Unsafe { hazards, .. } = refusal {
+                    prop_assert!(hazards.iter().all(|hazard| kinds.contains(&hazard.kind)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(data in proptest::collection::vec(any::<u8>(), 0..2000), magic in 0usize..4) {
+        let magic = [&b""[..], b"QFI\xfb\0\0\0\x03", b"KDMV", b"# Disk\nversion=1\n"][magic];
+        let report = inspect(&[magic, &data].concat());
+        prop_assert!(!report.to_string().is_empty());
+    }
+}
