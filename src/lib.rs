@@ -6,5 +6,6 @@ pub mod digest;
 pub mod identity;
 pub mod image;
 pub mod inspect;
+pub mod ledger;
 pub mod metadata;
 pub mod protocol;

@@ -735,7 +735,7 @@ impl World {
         let mut one = DefaultHasher::new();
         self.hash(&mut one);
         let mut other = DefaultHasher::new();
-        (0x5ACC_ADEu32, self).hash(&mut other);
+        (0x05AC_CADE_u32, self).hash(&mut other);
         (one.finish(), other.finish())
     }
 }
