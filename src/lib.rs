@@ -8,4 +8,5 @@ pub mod image;
 pub mod inspect;
 pub mod ledger;
 pub mod metadata;
+pub mod policy;
 pub mod protocol;

@@ -1,0 +1,148 @@
+//! Glance's rules and their defaults (`glance/policies/*.py` of Glance 33, with `enforce_new_defaults`).
+
+/// Whether a rule is only for tokens that are scoped to a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeType {
+    /// Any token.
+    Any,
+    /// `scope_types=['project']`: tokens of a domain, of the system or of nothing are denied, whatever a policy
+    /// file says.
+    Project,
+}
+
+/// The table: each rule's variant, name, scope and default.
+macro_rules! rules {
+    ($($variant:ident $name:literal $scope:ident $check:expr;)*) => {
+        /// A rule that the API asks for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)] // The names are Glance's own.
+        pub enum Rule {
+            $($variant,)*
+        }
+
+        impl Rule {
+            /// All rules, in Glance's order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The rule's name in policy files.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Which tokens it is for.
+            pub const fn scope(self) -> ScopeType {
+                match self {
+                    $(Self::$variant => ScopeType::$scope,)*
+                }
+            }
+
+            /// What holds when no policy file says otherwise, in the policy language.
+            pub const fn default_check(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $check,)*
+                }
+            }
+        }
+    };
+}
+
+const NOTHING: &str = "";
+const DEFAULT: &str = "rule:default";
+const ADMIN: &str = "rule:context_is_admin";
+const SERVICE: &str = "rule:service_api";
+const ADMIN_OR_SERVICE: &str = "rule:context_is_admin or rule:service_api";
+const MEMBER: &str = "rule:context_is_admin or (role:member and project_id:%(project_id)s)";
+const READER: &str = "rule:context_is_admin or (role:reader and project_id:%(project_id)s)";
+const CREATE: &str = "rule:context_is_admin or \
+    (role:member and project_id:%(project_id)s and project_id:%(owner)s)";
+const ADD_LOCATION: &str = "rule:service_api or \
+    (role:member and project_id:%(project_id)s and project_id:%(owner)s)";
+const SHOW: &str = "rule:context_is_admin or (role:reader and \
+    (project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s or \
+    'public':%(visibility)s or 'shared':%(visibility)s))";
+const DOWNLOAD: &str = "rule:context_is_admin or (role:member and \
+    (project_id:%(project_id)s or project_id:%(member_id)s or 'community':%(visibility)s or \
+    'public':%(visibility)s or 'shared':%(visibility)s))";
+const SHARED_MEMBER: &str = "rule:context_is_admin or (role:member and project_id:%(member_id)s)";
+const READER_OR_SHARED_MEMBER: &str = "rule:context_is_admin or \
+    role:reader and (project_id:%(project_id)s or project_id:%(member_id)s)";
+const NAMESPACE: &str = "rule:context_is_admin or \
+    (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))";
+const NAMESPACE_ADMIN: &str = "rule:metadef_admin";
+
+rules! {
+    Default "default" Any NOTHING;
+    ContextIsAdmin "context_is_admin" Any "role:admin";
+    ServiceApi "service_api" Any "role:service or role:admin";
+
+    AddImage "add_image" Project CREATE;
+    DeleteImage "delete_image" Project MEMBER;
+    GetImage "get_image" Project SHOW;
+    GetImages "get_images" Project READER;
+    ModifyImage "modify_image" Project MEMBER;
+    PublicizeImage "publicize_image" Project ADMIN;
+    CommunitizeImage "communitize_image" Project MEMBER;
+    DownloadImage "download_image" Project DOWNLOAD;
+    DownloadFromStore "download_from_store" Project DOWNLOAD;
+    UploadImage "upload_image" Project MEMBER;
+    DeleteImageLocation "delete_image_location" Project ADMIN;
+    GetImageLocation "get_image_location" Project READER;
+    SetImageLocation "set_image_location" Project MEMBER;
+    AddImageLocation "add_image_location" Project ADD_LOCATION;
+    FetchImageLocation "fetch_image_location" Project SERVICE;
+    AddMember "add_member" Project MEMBER;
+    DeleteMember "delete_member" Project MEMBER;
+    GetMember "get_member" Project READER_OR_SHARED_MEMBER;
+    GetMembers "get_members" Project READER_OR_SHARED_MEMBER;
+    ModifyMember "modify_member" Project SHARED_MEMBER;
+    ManageImageCache "manage_image_cache" Project ADMIN;
+    Deactivate "deactivate" Project MEMBER;
+    Reactivate "reactivate" Project MEMBER;
+    CopyImage "copy_image" Project ADMIN;
+    ListCachedNodes "list_cached_nodes" Project ADMIN;
+
+    GetTask "get_task" Project DEFAULT;
+    GetTasks "get_tasks" Project DEFAULT;
+    AddTask "add_task" Project DEFAULT;
+    ModifyTask "modify_task" Project DEFAULT;
+    TasksApiAccess "tasks_api_access" Project ADMIN;
+
+    MetadefDefault "metadef_default" Any NOTHING;
+    MetadefAdmin "metadef_admin" Any ADMIN;
+    GetMetadefNamespace "get_metadef_namespace" Project NAMESPACE;
+    GetMetadefNamespaces "get_metadef_namespaces" Project READER;
+    ModifyMetadefNamespace "modify_metadef_namespace" Project NAMESPACE_ADMIN;
+    AddMetadefNamespace "add_metadef_namespace" Project NAMESPACE_ADMIN;
+    DeleteMetadefNamespace "delete_metadef_namespace" Project NAMESPACE_ADMIN;
+    GetMetadefObject "get_metadef_object" Project NAMESPACE;
+    GetMetadefObjects "get_metadef_objects" Project NAMESPACE;
+    ModifyMetadefObject "modify_metadef_object" Project NAMESPACE_ADMIN;
+    AddMetadefObject "add_metadef_object" Project NAMESPACE_ADMIN;
+    DeleteMetadefObject "delete_metadef_object" Project NAMESPACE_ADMIN;
+    ListMetadefResourceTypes "list_metadef_resource_types" Project NAMESPACE;
+    GetMetadefResourceType "get_metadef_resource_type" Project NAMESPACE;
+    AddMetadefResourceTypeAssociation "add_metadef_resource_type_association" Project NAMESPACE_ADMIN;
+    RemoveMetadefResourceTypeAssociation "remove_metadef_resource_type_association" Project NAMESPACE_ADMIN;
+    GetMetadefProperty "get_metadef_property" Project NAMESPACE;
+    GetMetadefProperties "get_metadef_properties" Project NAMESPACE;
+    ModifyMetadefProperty "modify_metadef_property" Project NAMESPACE_ADMIN;
+    AddMetadefProperty "add_metadef_property" Project NAMESPACE_ADMIN;
+    RemoveMetadefProperty "remove_metadef_property" Project NAMESPACE_ADMIN;
+    GetMetadefTag "get_metadef_tag" Project NAMESPACE;
+    GetMetadefTags "get_metadef_tags" Project NAMESPACE;
+    ModifyMetadefTag "modify_metadef_tag" Project NAMESPACE_ADMIN;
+    AddMetadefTag "add_metadef_tag" Project NAMESPACE_ADMIN;
+    AddMetadefTags "add_metadef_tags" Project NAMESPACE_ADMIN;
+    DeleteMetadefTag "delete_metadef_tag" Project NAMESPACE_ADMIN;
+    DeleteMetadefTags "delete_metadef_tags" Project NAMESPACE_ADMIN;
+
+    CacheImage "cache_image" Project ADMIN;
+    CacheList "cache_list" Project ADMIN;
+    CacheDelete "cache_delete" Project ADMIN;
+    CacheClean "cache_clean" Project ADMIN;
+    CachePrune "cache_prune" Project ADMIN;
+
+    StoresInfoDetail "stores_info_detail" Project ADMIN_OR_SERVICE;
+}
