@@ -10,6 +10,8 @@
 use std::{fmt, fs::File, io, path::Path, sync::Arc};
 
 mod real;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 
 pub use real::RealDisk;
 
@@ -26,6 +28,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `NotFound`, and whatever the system says.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// [`Disk::open`] for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound`, and whatever the system says.
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
     /// What is at a path (`lstat`).
     ///
@@ -62,6 +70,18 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// Whatever the system says; the names made since the last sync may then be lost.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Whether this process may add and remove names in a directory (`access`); changes nothing.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, `ReadOnlyFilesystem`, `NotFound`, and whatever the system says.
+    fn check_writable(&self, directory: &Path) -> io::Result<()>;
+
+    /// The room on the file system of a path (`statvfs`).
+    ///
+    /// # Errors
+    /// `NotFound`, and whatever the system says.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// An open file.
@@ -84,6 +104,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Whatever the system says.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Sets the permission bits, whatever the process's umask.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+
     /// The length in bytes.
     ///
     /// # Errors
@@ -99,7 +125,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Reserves room for `len` bytes without changing the length; does nothing where that cannot be done.
     ///
     /// # Errors
-    /// `StorageFull` when there is no room.
+    /// `StorageFull` or `QuotaExceeded` when there is no room.
     fn reserve(&self, len: u64) -> io::Result<()>;
 
     /// Starts writing a range back to the disk and drops it from the cache once it is there, so that a long upload
@@ -122,4 +148,13 @@ pub struct Stat {
     pub len: u64,
     /// Whether it is a regular file.
     pub is_file: bool,
+}
+
+/// Room on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What this process may still use.
+    pub free: u64,
 }

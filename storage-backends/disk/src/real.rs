@@ -3,14 +3,17 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     sync::Arc,
 };
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
+use rustix::{
+    fs::{Access, Advice, FallocateFlags, OFlags, access, fadvise, fallocate, statvfs},
+    io::Errno,
+};
 
-use crate::{Disk, DiskFile, Stat};
+use crate::{Disk, DiskFile, Space, Stat};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,15 +38,11 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(NO_FOLLOW)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Box::new(RealFile(Arc::new(file))))
+        open_regular(path, OpenOptions::new().read(true))
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        open_regular(path, OpenOptions::new().read(true).write(true))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -74,6 +73,26 @@ impl Disk for RealDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn check_writable(&self, directory: &Path) -> io::Result<()> {
+        Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = statvfs(path)?;
+        Ok(Space {
+            total: found.f_blocks.saturating_mul(found.f_frsize),
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+        })
+    }
+}
+
+fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<Box<dyn DiskFile>> {
+    let file = options.custom_flags(NO_FOLLOW).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(Box::new(RealFile(Arc::new(file))))
 }
 
 impl DiskFile for RealFile {
@@ -89,6 +108,10 @@ impl DiskFile for RealFile {
         self.0.set_len(len)
     }
 
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.0.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
     fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
@@ -99,9 +122,7 @@ impl DiskFile for RealFile {
 
     fn reserve(&self, len: u64) -> io::Result<()> {
         match fallocate(&*self.0, FallocateFlags::KEEP_SIZE, 0, len) {
-            Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
-                Err(io::ErrorKind::StorageFull.into())
-            }
+            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => Err(full.into()),
             // Not every file system can; the writes themselves will tell.
             Ok(()) | Err(_) => Ok(()),
         }
