@@ -6,7 +6,7 @@ use saccade_disk::{Disk, RealDisk};
 use saccade_store_contract::Store;
 use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
 
-use crate::config::settings::{self, StoreDriver, StoreNaming};
+use crate::config::{self, StoreDriver, StoreNaming};
 
 /// The name of the only store where `enabled_backends` is not set, as glance_store has it.
 const SINGLE: &str = "file";
@@ -37,7 +37,7 @@ impl Stores {
     ///
     /// # Errors
     /// The first store that cannot be used.
-    pub fn open(config: &settings::Store) -> Result<Self, StoresError> {
+    pub fn open(config: &config::Store) -> Result<Self, StoresError> {
         let id = match &config.naming {
             StoreNaming::Single => SINGLE.to_owned(),
             StoreNaming::Backend { id } => id.clone(),
@@ -68,6 +68,11 @@ impl Stores {
     pub fn default_store(&self) -> Result<(&str, &Arc<dyn Store>), UnknownStore> {
         let store = self.store(&self.default)?;
         Ok((&self.default, store))
+    }
+
+    /// The id of the store that takes uploads that do not say where to.
+    pub fn default_id(&self) -> &str {
+        &self.default
     }
 
     /// The store of this id.

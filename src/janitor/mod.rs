@@ -1,0 +1,81 @@
+//! Finishing what was begun: interrupted uploads and deletions, by this node's ledger; and deleting images.
+//!
+//! The janitor acts only on operations of its own ledger, and on claims of its own node or of nodes whose lease has run
+//! out. No listing of a directory or bucket tells it what to remove. An operation that cannot be finished now (a
+//! store does not answer) is tried again, at growing intervals, as long as it takes.
+//!
+//! * `recovery`: one interrupted attempt
+//! * `deletion`: one deletion, from its start or interrupted
+//! * `sweep`: the loop over all of them
+
+mod deletion;
+mod recovery;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+pub use self::deletion::{DeleteError, DeleteErrorKind};
+use crate::{
+    image::{Change, ChangeKind, ImageId, NodeId, Timestamp},
+    ledger::Ledger,
+    metadata::{Metadata, MetadataError, MetadataErrorKind},
+    protocol::Outcome,
+    stores::Stores,
+};
+
+/// Finishes what was begun. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Janitor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ledger: Ledger,
+    stores: Stores,
+    metadata: Arc<dyn Metadata>,
+    node: NodeId,
+    /// What a stop waits for.
+    tasks: TaskTracker,
+}
+
+impl Janitor {
+    /// The janitor of this node. `tasks` gets every deletion, so that a stop can wait for them.
+    pub fn new(
+        ledger: Ledger,
+        stores: Stores,
+        metadata: Arc<dyn Metadata>,
+        node: NodeId,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { ledger, stores, metadata, node, tasks }) }
+    }
+
+    async fn change(&self, id: ImageId, kind: ChangeKind) -> (Outcome, Option<MetadataError>) {
+        match self.shared.metadata.commit(Change { id, at: Timestamp::now(), kind }).await {
+            Ok(_) => (Outcome::Done, None),
+            Err(error) => (outcome_of(&error), Some(error)),
+        }
+    }
+}
+
+/// What a change that was not acknowledged means to the protocol.
+pub fn outcome_of(error: &MetadataError) -> Outcome {
+    match error.kind {
+        MetadataErrorKind::Rejected(rejection) => Outcome::Refused(rejection),
+        MetadataErrorKind::OutcomeUnknown => Outcome::Unknown,
+        MetadataErrorKind::UnknownMarker
+        | MetadataErrorKind::Full
+        | MetadataErrorKind::Unavailable
+        | MetadataErrorKind::Corrupt => Outcome::Failed,
+    }
+}
+
+/// The error with all its causes, for the log.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,154 @@
+//! A request's body in chunks of bounded memory.
+//!
+//! HTTP hands over frames of any size that pin buffers of any size. They are copied, once, into buffers of one size
+//! from a pool whose total is bounded for the whole process: so the memory of all uploads together is what the pool holds,
+//! and chunks are of a size that suits hashing and writing. A buffer is taken only when there are bytes for it, so that
+//! a client that sends nothing holds none.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{UploadError, UploadErrorKind};
+
+/// The length of a buffer in bytes: large enough that the work per chunk does not count, small enough that many
+/// uploads share the pool.
+pub(super) const CHUNK: usize = 256 * 1024;
+
+/// The fewest buffers that make an upload flow: one filling, one being written, a few being hashed.
+const FEWEST: usize = 8;
+
+/// The buffers of all uploads.
+#[derive(Debug, Clone)]
+pub(super) struct ChunkPool {
+    /// Buffers that were used before; never more than there are permits.
+    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl ChunkPool {
+    /// A pool of `memory` bytes, at least a few buffers.
+    pub(super) fn new(memory: u64) -> Self {
+        let buffers = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
+        let buffers = buffers.clamp(FEWEST, Semaphore::MAX_PERMITS);
+        Self { idle: Arc::default(), permits: Arc::new(Semaphore::new(buffers)) }
+    }
+
+    /// An empty buffer, as soon as there is one.
+    async fn take(&self) -> Chunk {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let buffer = idle.unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        Chunk { buffer, pool: self.clone(), _permit: permit }
+    }
+}
+
+/// A buffer of the pool; goes back when the last reference to its bytes is dropped.
+struct Chunk {
+    buffer: Vec<u8>,
+    pool: ChunkPool,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// A body as chunks of at most [`CHUNK`] bytes.
+pub(super) struct Chunks<B> {
+    body: Pin<Box<B>>,
+    pool: ChunkPool,
+    idle_timeout: Duration,
+    /// What of the last frame did not fit into the last chunk.
+    rest: Bytes,
+    /// Whether the body has ended.
+    at_end: bool,
+}
+
+impl<B> Chunks<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn new(body: B, pool: &ChunkPool, idle_timeout: Duration) -> Self {
+        Self { body: Box::pin(body), pool: pool.clone(), idle_timeout, rest: Bytes::new(), at_end: false }
+    }
+
+    /// The next chunk: full, or what there is without waiting; `None` at the end of the body.
+    ///
+    /// # Errors
+    /// `Interrupted` when the body broke off, `Stalled` when nothing came for the timeout.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
+        if self.rest.is_empty() && !self.wait().await? {
+            return Ok(None);
+        }
+        let mut chunk = self.pool.take().await;
+        loop {
+            let room = CHUNK - chunk.buffer.len();
+            let fits = self.rest.len().min(room);
+            chunk.buffer.extend_from_slice(&self.rest.split_to(fits));
+            if chunk.buffer.len() == CHUNK || !self.frame_at_hand().await? {
+                return Ok(Some(Bytes::from_owner(chunk)));
+            }
+        }
+    }
+
+    /// Waits for bytes; whether there are any.
+    async fn wait(&mut self) -> Result<bool, UploadError> {
+        while self.rest.is_empty() && !self.at_end {
+            let frame = poll_fn(|cx| self.body.as_mut().poll_frame(cx));
+            let stalled = || UploadErrorKind::Stalled { seconds: self.idle_timeout.as_secs() };
+            let frame = tokio::time::timeout(self.idle_timeout, frame).await.map_err(|_| stalled())?;
+            self.accept(frame)?;
+        }
+        Ok(!self.rest.is_empty())
+    }
+
+    /// Takes the next frame if it has come already; whether there are bytes.
+    async fn frame_at_hand(&mut self) -> Result<bool, UploadError> {
+        while self.rest.is_empty() && !self.at_end {
+            let frame = poll_fn(|cx| match self.body.as_mut().poll_frame(cx) {
+                Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match frame.await {
+                Some(frame) => self.accept(frame)?,
+                None => return Ok(false),
+            }
+        }
+        Ok(!self.rest.is_empty())
+    }
+
+    fn accept(&mut self, frame: Option<Result<http_body::Frame<Bytes>, B::Error>>) -> Result<(), UploadError> {
+        match frame {
+            None => self.at_end = true,
+            Some(Err(error)) => return Err(UploadError::because(UploadErrorKind::Interrupted, error)),
+            Some(Ok(frame)) => {
+                // Trailers say nothing of the data.
+                if let Ok(bytes) = frame.into_data() {
+                    self.rest = bytes;
+                }
+            }
+        }
+        debug_assert!(!self.at_end || !self.rest.has_remaining());
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! One download: the store's answer to a read. The blob is open before the answer begins.
+
+use std::{ops::Range, sync::Arc};
+
+use saccade_store_contract::{Blob, Body, ErrorKind, Location as BlobLocation, Store};
+use tracing::{error, warn};
+
+use super::{DownloadError, DownloadErrorKind, Transfers};
+use crate::{
+    image::{Entry, Image, Location},
+    policy::{Authorized, Download as MayDownload},
+};
+
+/// Which bytes a client asks for. Whether there are any is known once the size is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangeRequest {
+    /// From `first` to `last`, both included, or to the end.
+    From {
+        /// The first byte wanted.
+        first: u64,
+        /// The last byte wanted.
+        last: Option<u64>,
+    },
+    /// The last so many bytes; all of a shorter image.
+    Suffix(u64),
+}
+
+/// The answer to a download.
+#[derive(Debug)]
+pub enum Download {
+    /// The image has no data.
+    NoData,
+    /// Its data, or a part of it.
+    Content {
+        /// The image, as it was when the blob was opened.
+        image: Image,
+        /// The size of the whole data in bytes.
+        size: u64,
+        /// Which bytes the body has, when a range was asked for.
+        range: Option<Range<u64>>,
+        /// The bytes.
+        body: Body,
+    },
+}
+
+/// How often the record is read again when the blob is not where it says.
+const TRIES: u32 = 2;
+
+impl RangeRequest {
+    /// The bytes of an image of this size; `None` when there are none. (Glance 33, `image_data.py`: the end is cut to
+    /// the image's, a suffix longer than the image is all of it.)
+    fn of(self, size: u64) -> Option<Range<u64>> {
+        match self {
+            Self::From { first, last } => {
+                let end = last.map_or(size, |last| last.saturating_add(1).min(size));
+                (first < end).then_some(first..end)
+            }
+            Self::Suffix(len) => (size > 0 && len > 0).then(|| size.saturating_sub(len)..size),
+        }
+    }
+}
+
+impl Transfers {
+    /// Opens an image's data, whole or a range of it. Locations are tried in order. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`DownloadErrorKind`].
+    pub async fn download(
+        &self,
+        authorized: Authorized<MayDownload>,
+        mut image: Image,
+        range: Option<RangeRequest>,
+    ) -> Result<Download, DownloadError> {
+        if authorized.image_id() != image.id {
+            return Err(DownloadErrorKind::NotFound.into());
+        }
+        for _ in 0..TRIES {
+            if image.locations.is_empty() {
+                return Ok(Download::NoData);
+            }
+            match self.open(&image, range).await {
+                Err(error) if error.kind() == DownloadErrorKind::NotFound => {
+                    // Deleted a moment ago, or moved.
+                    match self.read_again(&image).await? {
+                        Some(newer) => image = newer,
+                        None => {
+                            error!(image = %image.id, "the image is active, but its data is nowhere");
+                            return Err(error);
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+                Ok((blob, range)) => {
+                    return Ok(Download::Content { size: blob.size, image, range, body: blob.body });
+                }
+            }
+        }
+        Err(DownloadErrorKind::NotFound.into())
+    }
+
+    /// The image when its locations are others by now; `None` when they are the same.
+    async fn read_again(&self, image: &Image) -> Result<Option<Image>, DownloadError> {
+        match self.shared.parts.metadata.entry(image.id).await {
+            Ok(Some(Entry::Live(newer))) => Ok((newer.locations != image.locations).then_some(newer)),
+            Ok(_) => Err(DownloadErrorKind::NotFound.into()),
+            Err(error) => Err(DownloadError::because(DownloadErrorKind::Unavailable, error)),
+        }
+    }
+
+    async fn open(
+        &self,
+        image: &Image,
+        range: Option<RangeRequest>,
+    ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
+        let mut first_error = None;
+        for location in &image.locations {
+            match self.open_at(image, location, range).await {
+                Err(error) if !matches!(error.kind(), DownloadErrorKind::Unsatisfiable { .. }) => {
+                    // The one that says more than that nothing is there.
+                    if first_error.as_ref().is_none_or(|first: &DownloadError| {
+                        first.kind() == DownloadErrorKind::NotFound
+                    }) {
+                        first_error = Some(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+        Err(first_error.unwrap_or_else(|| DownloadErrorKind::NotFound.into()))
+    }
+
+    async fn open_at(
+        &self,
+        image: &Image,
+        location: &Location,
+        range: Option<RangeRequest>,
+    ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
+        let store = self.shared.parts.stores.of_location(location.store.as_ref().map(|id| id.as_str()));
+        let store: &Arc<dyn Store> =
+            store.map_err(|error| DownloadError::because(DownloadErrorKind::Unavailable, error))?;
+        let address = BlobLocation::new(location.url.as_str());
+        let wanted = match range {
+            None => None,
+            Some(_) if !store.capabilities().random_access => return Err(DownloadErrorKind::Unsupported.into()),
+            Some(range) => {
+                let size = match image.size() {
+                    Some(size) => size,
+                    None => store.size(&address).await.map_err(at_store)?,
+                };
+                Some(range.of(size).ok_or(DownloadErrorKind::Unsatisfiable { size })?)
+            }
+        };
+        let blob = store.read(&address, wanted.clone()).await.map_err(at_store)?;
+        if let Some(size) = image.size()
+            && size != blob.size
+        {
+            warn!(image = %image.id, %store, size, found = blob.size, "the image's data has not the size it had");
+            return Err(DownloadErrorKind::Unavailable.into());
+        }
+        Ok((blob, wanted))
+    }
+}
+
+fn at_store(error: saccade_store_contract::Error) -> DownloadError {
+    let kind = match error.kind() {
+        ErrorKind::NotFound => DownloadErrorKind::NotFound,
+        ErrorKind::Denied | ErrorKind::Invalid => DownloadErrorKind::Denied,
+        ErrorKind::Unsupported => DownloadErrorKind::Unsupported,
+        _ => DownloadErrorKind::Unavailable,
+    };
+    DownloadError::because(kind, error)
+}

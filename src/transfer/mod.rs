@@ -1,0 +1,120 @@
+//! The data path: bytes in, bytes out.
+//!
+//! ```text
+//!  body ─► chunks ─► fan_out ─┬─► digest
+//!                             ├─► inspect
+//!                             └─► blob writer
+//! ```
+//!
+//! * `upload`: the five steps of an upload: claim, stream, verify, commit blob, commit metadata
+//! * `chunks`: the body in chunks of bounded memory
+//! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
+//! * `download`: the store's answer to a read
+//!
+//! Undoing an upload is the janitor's: it is the same work whether the upload failed or the daemon died.
+//!
+//! Memory: all chunks of all uploads together are bounded by [`Limits::memory`], whatever the images' sizes.
+
+mod chunks;
+mod download;
+mod error;
+mod fan_out;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::task::TaskTracker;
+
+use self::chunks::ChunkPool;
+pub use self::{
+    download::{Download, RangeRequest},
+    error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
+    upload::Source,
+};
+use crate::{
+    digest::{Algorithm, DigestPool},
+    image::NodeId,
+    inspect::Rules,
+    janitor::Janitor,
+    ledger::Ledger,
+    metadata::Metadata,
+    stores::Stores,
+};
+
+/// Moves the bytes of images. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Transfers {
+    shared: Arc<Shared>,
+}
+
+/// What transfers work with.
+pub struct Parts {
+    /// This node's ledger.
+    pub ledger: Ledger,
+    /// Where blobs go to and come from.
+    pub stores: Stores,
+    /// Where images are recorded.
+    pub metadata: Arc<dyn Metadata>,
+    /// Undoes what fails.
+    pub janitor: Janitor,
+    /// Hashes.
+    pub digests: DigestPool,
+    /// Gets every upload, so that a stop can wait for them.
+    pub tasks: TaskTracker,
+    /// This node.
+    pub node: NodeId,
+    /// What holds of every upload.
+    pub limits: Limits,
+}
+
+/// What holds of every upload.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The algorithm of `os_hash_value`.
+    pub hash_algorithm: Algorithm,
+    /// What is checked of image formats.
+    pub rules: Rules,
+    /// The largest image, in bytes.
+    pub size_cap: u64,
+    /// For the chunks of all uploads together, in bytes.
+    pub memory: u64,
+    /// An upload whose client sends nothing for so long is broken off.
+    pub idle_timeout: Duration,
+    /// How long a claim lasts when it is not renewed; uploads renew theirs.
+    pub claim_lease: Duration,
+    /// Uploads are refused while the file system of this directory has less free space than the reserve, so that
+    /// metadata can always be written.
+    pub reserve: Reserve,
+}
+
+/// Space that uploads leave alone.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// Where the metadata is.
+    pub dir: PathBuf,
+    /// What stays free there, in bytes.
+    pub bytes: u64,
+}
+
+struct Shared {
+    parts: Parts,
+    chunks: ChunkPool,
+}
+
+impl Transfers {
+    /// Transfers with the given parts.
+    pub fn new(parts: Parts) -> Self {
+        let chunks = ChunkPool::new(parts.limits.memory);
+        Self { shared: Arc::new(Shared { parts, chunks }) }
+    }
+}
+
+impl Reserve {
+    /// Whether there is less free space than must stay free. Asks the file system: a few microseconds.
+    fn is_reached(&self) -> bool {
+        // A file system that does not say how full it is is taken to have room: the write itself will tell.
+        rustix::fs::statvfs(&self.dir).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < self.bytes)
+    }
+}
