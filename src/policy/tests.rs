@@ -514,6 +514,16 @@ fn json_and_the_old_list_form_are_read() {
 }
 
 #[test]
+fn json_may_be_indented_with_tabs() {
+    let policy = with("{\n\t\"modify_image\":\t\"!\"\n}\n");
+    assert!(
+        policy
+            .authorize_modify(&persona("admin"), &image("own_private"))
+            .is_err()
+    );
+}
+
+#[test]
 fn a_rule_of_the_operators_own_can_be_referred_to() {
     let (policy, warnings) = load("curators: role:curator\npublicize_image: rule:curators\n").unwrap();
     assert_eq!(warnings, []);
@@ -689,6 +699,7 @@ fn refuses_files_that_are_not_policies_and_names_file_and_rule() {
         ("1: role:x\n", "is not a mapping from rule names to rules"),
         ("mine:\n", "rule mine in the policy file"),
         ("mine: !\n", "rule mine in the policy file"),
+        ("mine: !custom x\n", "is neither YAML nor JSON"),
         ("mine: ~\n", "rule mine in the policy file"),
         ("mine: true\n", "rule mine in the policy file"),
         ("mine: 5\n", "rule mine in the policy file"),
