@@ -93,7 +93,7 @@ impl Transfers {
                 Ok((blob, range)) => {
                     return Ok(Download::Content {
                         size: blob.size,
-                        image,
+                        image: Box::new(image),
                         range,
                         body: blob.body,
                     });
