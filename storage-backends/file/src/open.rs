@@ -71,8 +71,10 @@ pub(crate) fn prepare(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>)
     };
     make(disk, directory)?;
     disk.check_writable(directory).map_err(not_writable)?;
-    try_links(disk, directory, file_mode)?;
-    disk.sync_dir(directory).map_err(not_writable)?;
+    let tried = try_links(disk, directory, file_mode);
+    // What was tried is gone for good, also when the start is refused.
+    let synced = disk.sync_dir(directory).map_err(not_writable);
+    tried.and(synced)?;
     Ok(disk.stat(directory).map_err(not_writable)?.identity.1)
 }
 
