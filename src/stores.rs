@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use saccade_disk::{Disk, RealDisk};
 use saccade_store_contract::Store;
+use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
+
+use crate::config::{self, StoreDriver, StoreNaming};
+
+/// The name of the only store where `enabled_backends` is not set, as glance_store has it.
+const SINGLE: &str = "file";
 
 /// The configured stores. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -11,12 +18,44 @@ pub struct Stores {
     default: Arc<str>,
 }
 
+/// A store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the store {id} cannot be used")]
+pub struct StoresError {
+    id: String,
+    #[source]
+    source: OpenError,
+}
+
 /// A record names a store that is not configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no store named {0:?} is configured")]
 pub struct UnknownStore(String);
 
 impl Stores {
+    /// Opens what is configured. Blocks.
+    ///
+    /// # Errors
+    /// The first store that cannot be used.
+    pub fn open(config: &config::Store) -> Result<Self, StoresError> {
+        let id = match &config.naming {
+            StoreNaming::Single => SINGLE.to_owned(),
+            StoreNaming::Backend { id } => id.clone(),
+        };
+        let StoreDriver::File(file) = &config.driver;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let config = FileStoreConfig {
+            id: id.clone(),
+            datadir: file.datadir.clone(),
+            file_mode: file.file_mode.map(|mode| mode.bits()),
+            thin_provisioning: file.thin_provisioning,
+        };
+        match FileStore::open(config, disk) {
+            Ok(store) => Ok(Self::of([(id.clone(), Arc::new(store) as Arc<dyn Store>)], &id)),
+            Err(source) => Err(StoresError { id, source }),
+        }
+    }
+
     /// The given stores; `default` takes uploads that do not say where to.
     pub fn of(stores: impl IntoIterator<Item = (String, Arc<dyn Store>)>, default: &str) -> Self {
         Self {
