@@ -1,5 +1,12 @@
 //! The store that fails on demand: as the one beneath it until told otherwise, and then as told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

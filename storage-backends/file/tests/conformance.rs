@@ -1,5 +1,12 @@
 //! The file store keeps the contract: on the disk of this machine, on it with holes, and on a simulated one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;

@@ -1,5 +1,12 @@
 //! Power cuts and failing calls, at every call that the file store makes to its disk.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},

@@ -1,5 +1,12 @@
 //! What the file store does to the files of this machine.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},

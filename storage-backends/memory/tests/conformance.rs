@@ -1,5 +1,12 @@
 //! The memory store keeps the contract.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
