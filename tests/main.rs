@@ -1,0 +1,3 @@
+//! Everything that is tested from outside, in one binary: RocksDB is linked once.
+
+mod boundaries;
