@@ -6,5 +6,7 @@ pub mod digest;
 pub mod identity;
 pub mod image;
 pub mod inspect;
+pub mod lifecycle;
+pub mod listener;
 pub mod metadata;
 pub mod protocol;
