@@ -10,3 +10,5 @@ pub mod lifecycle;
 pub mod listener;
 pub mod metadata;
 pub mod protocol;
+pub mod server;
+pub mod telemetry;
