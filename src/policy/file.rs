@@ -12,6 +12,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
+use serde_saphyr::{Spanned, options::DuplicateKeyPolicy};
 
 use super::{
     DEFAULT_RULE,
@@ -244,8 +245,10 @@ fn define(
 }
 
 fn mapping(path: &Path, text: &str) -> Result<Vec<(String, Node)>, PolicyError> {
-    let options =
-        serde_saphyr::options! { duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins };
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        reject_unsupported_tags: true,
+    };
     let not_a_mapping = || PolicyError::NotAMapping {
         path: path.to_owned(),
     };
@@ -385,8 +388,13 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Node, A::Error> {
         let mut pairs = Vec::new();
-        while let Some(pair) = mapping.next_entry()? {
-            pairs.push(pair);
+        while let Some((key, value)) = mapping.next_entry::<Node, Spanned<Node>>()? {
+            // `name: !` is a tag and no text: empty text that takes no space in the file.
+            let value = match value.value {
+                Node::Text(text) if text.is_empty() && value.defined.span().is_empty() => Node::Null,
+                value => value,
+            };
+            pairs.push((key, value));
         }
         Ok(Node::Mapping(pairs))
     }

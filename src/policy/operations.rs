@@ -188,15 +188,6 @@ impl Policy {
         self.authorize_delete_locations(caller, image)
     }
 
-    /// Whether an image's locations may be among what is shown of it (`get_image_location`).
-    ///
-    /// Glance 33 shows them to whoever sees the image, once `show_multiple_locations` is on; addresses of data are
-    /// secrets, so here the rule that is named for it decides.
-    pub fn may_see_locations(&self, caller: &Caller, image: &Image) -> bool {
-        self.authorize_image(Rule::GetImageLocation, caller, image)
-            .is_ok()
-    }
-
     /// Adding a location by the locations API (`add_image_location`).
     ///
     /// # Errors

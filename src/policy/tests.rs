@@ -234,8 +234,6 @@ fn the_defaults_answer_as_glance_does() {
         let viewer = policy.viewer(&caller);
         let shown = policy.authorize_show(&caller, &image).is_ok();
         assert_eq!(policy.may_list(&viewer, &caller, &image), shown, "{who}, {which}");
-        let locations = policy.authorize_image(Rule::GetImageLocation, &caller, &image);
-        assert_eq!(policy.may_see_locations(&caller, &image), locations.is_ok());
     }
 }
 
@@ -514,6 +512,16 @@ fn json_and_the_old_list_form_are_read() {
 }
 
 #[test]
+fn json_may_be_indented_with_tabs() {
+    let policy = with("{\n\t\"modify_image\":\t\"!\"\n}\n");
+    assert!(
+        policy
+            .authorize_modify(&persona("admin"), &image("own_private"))
+            .is_err()
+    );
+}
+
+#[test]
 fn a_rule_of_the_operators_own_can_be_referred_to() {
     let (policy, warnings) = load("curators: role:curator\npublicize_image: rule:curators\n").unwrap();
     assert_eq!(warnings, []);
@@ -689,6 +697,7 @@ fn refuses_files_that_are_not_policies_and_names_file_and_rule() {
         ("1: role:x\n", "is not a mapping from rule names to rules"),
         ("mine:\n", "rule mine in the policy file"),
         ("mine: !\n", "rule mine in the policy file"),
+        ("mine: !custom x\n", "is neither YAML nor JSON"),
         ("mine: ~\n", "rule mine in the policy file"),
         ("mine: true\n", "rule mine in the policy file"),
         ("mine: 5\n", "rule mine in the policy file"),

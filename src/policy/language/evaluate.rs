@@ -123,7 +123,7 @@ impl Evaluation<'_> {
             }
             Check::Role(name) => self.has_role(name).into(),
             Check::Literal { value, expected } => expected.equals(value, self.target).into(),
-            Check::Credential { path, expected } => self.matches(self.credentials, path, expected).into(),
+            Check::Credential { path, expected } => self.matches(self.credentials, path, expected),
         }
     }
 
@@ -147,31 +147,42 @@ impl Evaluation<'_> {
         roles.iter().any(|role| name.equals_lower_case(role, self.target))
     }
 
-    fn matches(&self, attributes: &dyn Attributes, path: &[String], expected: &Template) -> bool {
+    fn matches(&self, attributes: &dyn Attributes, path: &[String], expected: &Template) -> Verdict {
         let Some((first, rest)) = path.split_first() else {
-            return false;
+            return Verdict::Unknown;
         };
         attributes
             .attribute(first)
-            .is_some_and(|value| self.value_matches(value, rest, expected))
+            .map_or(Verdict::False, |value| self.value_matches(value, rest, expected))
     }
 
     /// `path` gets shorter, or a list's element is looked at: ends.
-    fn value_matches(&self, value: Value<'_>, path: &[String], expected: &Template) -> bool {
+    fn value_matches(&self, value: Value<'_>, path: &[String], expected: &Template) -> Verdict {
         match value {
-            Value::Texts(texts) => {
-                path.is_empty() && texts.iter().any(|text| expected.equals(text, self.target))
-            }
-            Value::List(values) => values
-                .into_iter()
-                .any(|value| self.value_matches(value, path, expected)),
             Value::Nested(attributes) => self.matches(attributes, path, expected),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {
-                path.is_empty()
-                    && value
-                        .into_text()
-                        .is_some_and(|text| expected.equals(&text, self.target))
-            }
+            Value::List(values) => any(values
+                .into_iter()
+                .map(|value| self.value_matches(value, path, expected))),
+            // A name below a plain value: not even oslo.policy has an answer.
+            _ if !path.is_empty() => Verdict::Unknown,
+            Value::Texts(texts) => any(texts.iter().map(|text| expected.equals(text, self.target).into())),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => value
+                .into_text()
+                .is_some_and(|text| expected.equals(&text, self.target))
+                .into(),
         }
     }
+}
+
+/// Kleene's `or`.
+fn any(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let mut result = Verdict::False;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::True => return Verdict::True,
+            Verdict::Unknown => result = Verdict::Unknown,
+            Verdict::False => {}
+        }
+    }
+    result
 }

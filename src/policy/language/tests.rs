@@ -162,6 +162,7 @@ fn not_does_not_turn_a_broken_check_into_permission() {
         "https://policy.example/%(owner)s",
         "1.5:x",
         "x:%(y)d",
+        "project_id.below:x",
     ] {
         assert_eq!(verdict(broken), Verdict::Unknown, "{broken}");
         assert_eq!(verdict(&format!("not {broken}")), Verdict::Unknown, "{broken}");
