@@ -58,7 +58,10 @@ impl Stores {
 
     /// The given stores; `default` takes uploads that do not say where to.
     pub fn of(stores: impl IntoIterator<Item = (String, Arc<dyn Store>)>, default: &str) -> Self {
-        Self { stores: Arc::new(stores.into_iter().collect()), default: default.into() }
+        Self {
+            stores: Arc::new(stores.into_iter().collect()),
+            default: default.into(),
+        }
     }
 
     /// The store that takes uploads that do not say where to, by its id.

@@ -62,10 +62,22 @@ impl Janitor {
     /// # Errors
     /// See [`DeleteErrorKind`].
     pub async fn delete(&self, image: &Image) -> Result<(), DeleteError> {
-        let machine = if image.locations.is_empty() { Deletion::without_bytes() } else { Deletion::with_bytes() };
-        let running = Running { image: image.id, entry: self.entry_of(image), held: None, failure: None };
+        let machine = if image.locations.is_empty() {
+            Deletion::without_bytes()
+        } else {
+            Deletion::with_bytes()
+        };
+        let running = Running {
+            image: image.id,
+            entry: self.entry_of(image),
+            held: None,
+            failure: None,
+        };
         let janitor = self.clone();
-        let task = self.shared.tasks.spawn(async move { janitor.drive(machine, running).await });
+        let task = self
+            .shared
+            .tasks
+            .spawn(async move { janitor.drive(machine, running).await });
         match task.await {
             Ok(result) => result,
             Err(panicked) => Err(failed(DeleteErrorKind::Unknown, panicked)),
@@ -75,10 +87,17 @@ impl Janitor {
     /// Finishes a deletion that was interrupted. Afterwards it is forgotten, or an orphan of the ledger still.
     pub(super) async fn finish_deletion(&self, held: Held, entry: DeletionEntry) {
         let image = ImageId::from_bytes(entry.image.into_bytes());
-        let running = Running { image, entry, held: Some(held), failure: None };
+        let running = Running {
+            image,
+            entry,
+            held: Some(held),
+            failure: None,
+        };
         match self.drive(Deletion::recover(), running).await {
             Ok(()) => info!(%image, "finished an interrupted deletion"),
-            Err(error) => info!(%image, reason = %error, "gave an interrupted deletion up: the image is as it was"),
+            Err(error) => {
+                info!(%image, reason = %error, "gave an interrupted deletion up: the image is as it was")
+            }
         }
     }
 
@@ -113,10 +132,16 @@ impl Janitor {
                 DeletionStep::Finished(DeletionEnd::Deleted) => return Ok(()),
                 DeletionStep::Finished(DeletionEnd::Unfinished) => {
                     let source = running.failure.and_then(|failure| failure.source);
-                    return Err(DeleteError { kind: DeleteErrorKind::Unknown, source });
+                    return Err(DeleteError {
+                        kind: DeleteErrorKind::Unknown,
+                        source,
+                    });
                 }
                 DeletionStep::Finished(DeletionEnd::Refused | DeletionEnd::Failed) => {
-                    let unexplained = DeleteError { kind: DeleteErrorKind::Unavailable, source: None };
+                    let unexplained = DeleteError {
+                        kind: DeleteErrorKind::Unavailable,
+                        source: None,
+                    };
                     return Err(running.failure.unwrap_or(unexplained));
                 }
             };
@@ -148,7 +173,12 @@ impl Janitor {
     }
 
     async fn begin(&self, running: &mut Running) -> Outcome {
-        match self.shared.ledger.begin(Entry::Deletion(running.entry.clone())).await {
+        match self
+            .shared
+            .ledger
+            .begin(Entry::Deletion(running.entry.clone()))
+            .await
+        {
             Ok(held) => {
                 running.held = Some(held);
                 Outcome::Done
@@ -188,11 +218,16 @@ impl Janitor {
 
     async fn remove(&self, location: &StoredLocation) -> Result<(), Cause> {
         let store: &Arc<dyn Store> = self.shared.stores.store(&location.store)?;
-        store.ensure_deleted(&Location::new(location.url.as_str())).await?;
+        store
+            .ensure_deleted(&Location::new(location.url.as_str()))
+            .await?;
         Ok(())
     }
 }
 
 fn failed(kind: DeleteErrorKind, source: impl Into<Cause>) -> DeleteError {
-    DeleteError { kind, source: Some(source.into()) }
+    DeleteError {
+        kind,
+        source: Some(source.into()),
+    }
 }

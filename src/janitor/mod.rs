@@ -51,11 +51,28 @@ impl Janitor {
         node: NodeId,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { ledger, stores, metadata, node, tasks }) }
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                stores,
+                metadata,
+                node,
+                tasks,
+            }),
+        }
     }
 
     async fn change(&self, id: ImageId, kind: ChangeKind) -> (Outcome, Option<MetadataError>) {
-        match self.shared.metadata.commit(Change { id, at: Timestamp::now(), kind }).await {
+        match self
+            .shared
+            .metadata
+            .commit(Change {
+                id,
+                at: Timestamp::now(),
+                kind,
+            })
+            .await
+        {
             Ok(_) => (Outcome::Done, None),
             Err(error) => (outcome_of(&error), Some(error)),
         }

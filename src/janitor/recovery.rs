@@ -85,7 +85,10 @@ impl Janitor {
         match held.forget().await {
             Ok(()) => Outcome::Done,
             Err(error) => {
-                warn!(error = chain(&error), "an operation that is finished stays in the ledger for now");
+                warn!(
+                    error = chain(&error),
+                    "an operation that is finished stays in the ledger for now"
+                );
                 Outcome::Failed
             }
         }

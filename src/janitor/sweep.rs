@@ -35,7 +35,10 @@ impl Waits {
     }
 
     fn tried(&mut self, id: OperationId, now: Instant) {
-        let wait = self.0.get(&id).map_or(FIRST_WAIT, |(wait, _)| (*wait * 2).min(INTERVAL));
+        let wait = self
+            .0
+            .get(&id)
+            .map_or(FIRST_WAIT, |(wait, _)| (*wait * 2).min(INTERVAL));
         self.0.insert(id, (wait, now + wait));
     }
 
@@ -75,14 +78,21 @@ impl Janitor {
     async fn finish_orphans(&self, waits: &mut Waits) {
         let now = Instant::now();
         let orphans = self.shared.ledger.orphans();
-        waits.0.retain(|id, _| orphans.iter().any(|(orphan, _)| orphan == id));
-        let due: Vec<(OperationId, Entry)> = orphans.into_iter().filter(|(id, _)| waits.is_due(*id, now)).collect();
+        waits
+            .0
+            .retain(|id, _| orphans.iter().any(|(orphan, _)| orphan == id));
+        let due: Vec<(OperationId, Entry)> = orphans
+            .into_iter()
+            .filter(|(id, _)| waits.is_due(*id, now))
+            .collect();
         for (id, _) in &due {
             waits.tried(*id, now);
         }
         stream::iter(due)
             .for_each_concurrent(SIDE_BY_SIDE, |(id, entry)| async move {
-                let Some(held) = self.shared.ledger.adopt(id) else { return };
+                let Some(held) = self.shared.ledger.adopt(id) else {
+                    return;
+                };
                 match entry {
                     Entry::Upload(upload) => {
                         let end = self.finish(Recovery::FENCE, held, &upload).await;

@@ -39,7 +39,10 @@ impl ChunkPool {
     pub(super) fn new(memory: u64) -> Self {
         let buffers = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
         let buffers = buffers.clamp(FEWEST, Semaphore::MAX_PERMITS);
-        Self { idle: Arc::default(), permits: Arc::new(Semaphore::new(buffers)) }
+        Self {
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(buffers)),
+        }
     }
 
     /// An empty buffer, as soon as there is one.
@@ -47,7 +50,11 @@ impl ChunkPool {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let buffer = idle.unwrap_or_else(|| Vec::with_capacity(CHUNK));
-        Chunk { buffer, pool: self.clone(), _permit: permit }
+        Chunk {
+            buffer,
+            pool: self.clone(),
+            _permit: permit,
+        }
     }
 }
 
@@ -68,7 +75,11 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.pool
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(buffer);
     }
 }
 
@@ -89,7 +100,13 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     pub(super) fn new(body: B, pool: &ChunkPool, idle_timeout: Duration) -> Self {
-        Self { body: Box::pin(body), pool: pool.clone(), idle_timeout, rest: Bytes::new(), at_end: false }
+        Self {
+            body: Box::pin(body),
+            pool: pool.clone(),
+            idle_timeout,
+            rest: Bytes::new(),
+            at_end: false,
+        }
     }
 
     /// The next chunk: full, or what there is without waiting; `None` at the end of the body.
@@ -115,8 +132,12 @@ where
     async fn wait(&mut self) -> Result<bool, UploadError> {
         while self.rest.is_empty() && !self.at_end {
             let frame = poll_fn(|cx| self.body.as_mut().poll_frame(cx));
-            let stalled = || UploadErrorKind::Stalled { seconds: self.idle_timeout.as_secs() };
-            let frame = tokio::time::timeout(self.idle_timeout, frame).await.map_err(|_| stalled())?;
+            let stalled = || UploadErrorKind::Stalled {
+                seconds: self.idle_timeout.as_secs(),
+            };
+            let frame = tokio::time::timeout(self.idle_timeout, frame)
+                .await
+                .map_err(|_| stalled())?;
             self.accept(frame)?;
         }
         Ok(!self.rest.is_empty())
@@ -137,7 +158,10 @@ where
         Ok(!self.rest.is_empty())
     }
 
-    fn accept(&mut self, frame: Option<Result<http_body::Frame<Bytes>, B::Error>>) -> Result<(), UploadError> {
+    fn accept(
+        &mut self,
+        frame: Option<Result<http_body::Frame<Bytes>, B::Error>>,
+    ) -> Result<(), UploadError> {
         match frame {
             None => self.at_end = true,
             Some(Err(error)) => return Err(UploadError::because(UploadErrorKind::Interrupted, error)),

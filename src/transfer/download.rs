@@ -33,7 +33,7 @@ pub enum Download {
     /// Its data, or a part of it.
     Content {
         /// The image, as it was when the blob was opened.
-        image: Image,
+        image: Box<Image>,
         /// The size of the whole data in bytes.
         size: u64,
         /// Which bytes the body has, when a range was asked for.
@@ -91,7 +91,12 @@ impl Transfers {
                 }
                 Err(error) => return Err(error),
                 Ok((blob, range)) => {
-                    return Ok(Download::Content { size: blob.size, image, range, body: blob.body });
+                    return Ok(Download::Content {
+                        size: blob.size,
+                        image: Box::new(image),
+                        range,
+                        body: blob.body,
+                    });
                 }
             }
         }
@@ -117,9 +122,10 @@ impl Transfers {
             match self.open_at(image, location, range).await {
                 Err(error) if !matches!(error.kind(), DownloadErrorKind::Unsatisfiable { .. }) => {
                     // The one that says more than that nothing is there.
-                    if first_error.as_ref().is_none_or(|first: &DownloadError| {
-                        first.kind() == DownloadErrorKind::NotFound
-                    }) {
+                    if first_error
+                        .as_ref()
+                        .is_none_or(|first: &DownloadError| first.kind() == DownloadErrorKind::NotFound)
+                    {
                         first_error = Some(error);
                     }
                 }
@@ -135,13 +141,19 @@ impl Transfers {
         location: &Location,
         range: Option<RangeRequest>,
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
-        let store = self.shared.parts.stores.of_location(location.store.as_ref().map(|id| id.as_str()));
+        let store = self
+            .shared
+            .parts
+            .stores
+            .of_location(location.store.as_ref().map(|id| id.as_str()));
         let store: &Arc<dyn Store> =
             store.map_err(|error| DownloadError::because(DownloadErrorKind::Unavailable, error))?;
         let address = BlobLocation::new(location.url.as_str());
         let wanted = match range {
             None => None,
-            Some(_) if !store.capabilities().random_access => return Err(DownloadErrorKind::Unsupported.into()),
+            Some(_) if !store.capabilities().random_access => {
+                return Err(DownloadErrorKind::Unsupported.into());
+            }
             Some(range) => {
                 let size = match image.size() {
                     Some(size) => size,

@@ -73,7 +73,10 @@ pub enum UploadErrorKind {
 
 impl UploadError {
     pub(super) fn because(kind: UploadErrorKind, source: impl Into<Cause>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
     }
 
     /// What went wrong, in the client's terms.
@@ -122,7 +125,10 @@ pub enum DownloadErrorKind {
 
 impl DownloadError {
     pub(super) fn because(kind: DownloadErrorKind, source: impl Into<Cause>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
     }
 
     /// What went wrong, in the client's terms.

@@ -48,7 +48,10 @@ where
 {
     let (unwritten, written) = mpsc::channel(UNWRITTEN);
     // The writer's own error, where it has one, is why the reader cannot go on.
-    let (read, wrote) = tokio::join!(receive(chunks, digests, unwritten, expected), write(written, writer));
+    let (read, wrote) = tokio::join!(
+        receive(chunks, digests, unwritten, expected),
+        write(written, writer)
+    );
     wrote?;
     read
 }
@@ -86,7 +89,11 @@ where
     }
     drop(unwritten);
     let digests = digests.finish().await.map_err(not_hashed)?;
-    Ok(Received { size, digests, report: inspector.finish() })
+    Ok(Received {
+        size,
+        digests,
+        report: inspector.finish(),
+    })
 }
 
 async fn write(mut chunks: mpsc::Receiver<Bytes>, writer: &mut dyn BlobWriter) -> Result<(), UploadError> {
@@ -105,7 +112,9 @@ impl Expected<'_> {
             return Err(UploadErrorKind::SizeMismatch { declared, received });
         }
         if received > self.limits.size_cap {
-            return Err(UploadErrorKind::TooLarge { limit: self.limits.size_cap });
+            return Err(UploadErrorKind::TooLarge {
+                limit: self.limits.size_cap,
+            });
         }
         Ok(())
     }

@@ -107,7 +107,9 @@ impl Transfers {
     /// Transfers with the given parts.
     pub fn new(parts: Parts) -> Self {
         let chunks = ChunkPool::new(parts.limits.memory);
-        Self { shared: Arc::new(Shared { parts, chunks }) }
+        Self {
+            shared: Arc::new(Shared { parts, chunks }),
+        }
     }
 }
 
@@ -115,6 +117,7 @@ impl Reserve {
     /// Whether there is less free space than must stay free. Asks the file system: a few microseconds.
     fn is_reached(&self) -> bool {
         // A file system that does not say how full it is is taken to have room: the write itself will tell.
-        rustix::fs::statvfs(&self.dir).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < self.bytes)
+        rustix::fs::statvfs(&self.dir)
+            .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < self.bytes)
     }
 }

@@ -1,7 +1,5 @@
 //! One upload, in its steps. Which comes next is the protocol's to say.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http_body::Body;
 use saccade_store_contract::{Attempt, BlobName, BlobWriter, Location as BlobLocation};
@@ -16,7 +14,8 @@ use super::{
 use crate::{
     digest::Algorithm,
     image::{
-        AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Image, Location, Rejection, Status, StoreId, Timestamp,
+        AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Rejection,
+        Status, StoreId, Timestamp,
     },
     inspect::Declared,
     janitor::outcome_of,
@@ -75,7 +74,10 @@ impl Transfers {
         self.check(&image, source.declared_size)?;
         let running = self.begin(image, source).await?;
         let (told, answer) = oneshot::channel();
-        self.shared.parts.tasks.spawn(running.drive(told).instrument(Span::current()));
+        self.shared
+            .parts
+            .tasks
+            .spawn(running.drive(told).instrument(Span::current()));
         match answer.await {
             Ok(result) => result,
             // The task has panicked; what it held is an orphan, which the janitor finishes.
@@ -93,7 +95,9 @@ impl Transfers {
             return Err(UploadErrorKind::FormatMissing);
         }
         if declared_size.is_some_and(|size| size > limits.size_cap) {
-            return Err(UploadErrorKind::TooLarge { limit: limits.size_cap });
+            return Err(UploadErrorKind::TooLarge {
+                limit: limits.size_cap,
+            });
         }
         if limits.reserve.is_reached() {
             return Err(UploadErrorKind::StoreFull);
@@ -106,7 +110,9 @@ impl Transfers {
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
         let (id, store) = self.shared.parts.stores.default_store().map_err(unavailable)?;
         let name = BlobName(image.id.as_uuid());
-        let created = store.create(name, Attempt(attempt.as_uuid()), source.declared_size).await;
+        let created = store
+            .create(name, Attempt(attempt.as_uuid()), source.declared_size)
+            .await;
         let (handle, writer) = created.map_err(at_store)?;
         let entry = UploadEntry {
             image: image.id.as_uuid(),
@@ -158,14 +164,22 @@ where
     }
 
     async fn write_ledger(&mut self) -> Result<(), (Outcome, UploadError)> {
-        match self.transfers.shared.parts.ledger.begin(Entry::Upload(self.entry.clone())).await {
+        match self
+            .transfers
+            .shared
+            .parts
+            .ledger
+            .begin(Entry::Upload(self.entry.clone()))
+            .await
+        {
             Ok(held) => {
                 self.held = Some(held);
                 Ok(())
             }
-            Err(error) => {
-                Err((Outcome::Unknown, UploadError::because(UploadErrorKind::Unavailable, error)))
-            }
+            Err(error) => Err((
+                Outcome::Unknown,
+                UploadError::because(UploadErrorKind::Unavailable, error),
+            )),
         }
     }
 
@@ -178,12 +192,14 @@ where
             expires_at: now.after(parts.limits.claim_lease),
             phase: ClaimPhase::Open,
         };
-        self.change(ChangeKind::Claim(claim)).await
+        change(&self.transfers, self.image.id, ChangeKind::Claim(claim)).await
     }
 
     async fn stream_and_verify(&mut self) -> Result<(), (Outcome, UploadError)> {
         let result = match (self.source.take(), &mut self.writer) {
-            (Some(source), Some(writer)) => stream(&self.transfers, &self.image, self.attempt, source, writer).await,
+            (Some(source), Some(writer)) => {
+                stream(&self.transfers, &self.image, self.attempt, source, writer).await
+            }
             _ => Err(UploadErrorKind::Unavailable.into()),
         };
         match result {
@@ -221,15 +237,12 @@ where
             url: location.into_string(),
             metadata: Default::default(),
         };
-        self.change(ChangeKind::Commit { content, location }).await
-    }
-
-    async fn change(&self, kind: ChangeKind) -> Result<(), (Outcome, UploadError)> {
-        let change = Change { id: self.image.id, at: Timestamp::now(), kind };
-        match self.transfers.shared.parts.metadata.commit(change).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err((outcome_of(&error), in_record(error))),
-        }
+        change(
+            &self.transfers,
+            self.image.id,
+            ChangeKind::Commit { content, location },
+        )
+        .await
     }
 
     /// Tells the client, and leaves nothing behind; in this order when the upload has succeeded.
@@ -246,7 +259,9 @@ where
             }
             return;
         }
-        let failure = self.failure.unwrap_or_else(|| UploadErrorKind::Unavailable.into());
+        let failure = self
+            .failure
+            .unwrap_or_else(|| UploadErrorKind::Unavailable.into());
         let end = match self.held {
             Some(held) => janitor.finish(recovery, held, &self.entry).await,
             // The ledger could not be written: there is nothing to undo.
@@ -261,6 +276,23 @@ where
             }
         };
         let _ = told.send(result);
+    }
+}
+
+async fn change(transfers: &Transfers, id: ImageId, kind: ChangeKind) -> Result<(), (Outcome, UploadError)> {
+    match transfers
+        .shared
+        .parts
+        .metadata
+        .commit(Change {
+            id,
+            at: Timestamp::now(),
+            kind,
+        })
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(error) => Err((outcome_of(&error), in_record(error))),
     }
 }
 
@@ -284,14 +316,24 @@ where
         image.container_format.as_deref().unwrap_or_default(),
         limits.rules.clone(),
     );
-    let expected = Expected { size: source.declared_size, declared: &declared, limits };
+    let expected = Expected {
+        size: source.declared_size,
+        declared: &declared,
+        limits,
+    };
     let chunks = Chunks::new(source.body, &transfers.shared.chunks, limits.idle_timeout);
     let streaming = fan_out(chunks, parts.digests.start(&algorithms), &mut **writer, expected);
     let received = tokio::select! {
         received = streaming => received?,
         lost = keep_claim(transfers, image, attempt) => return Err(lost),
     };
-    verify(received, source.declared_size, &declared, attempt, limits.hash_algorithm)
+    verify(
+        received,
+        source.declared_size,
+        &declared,
+        attempt,
+        limits.hash_algorithm,
+    )
 }
 
 /// Renews the claim for as long as it is polled; returns when it is lost.
@@ -301,8 +343,19 @@ async fn keep_claim(transfers: &Transfers, image: &Image, attempt: AttemptId) ->
     loop {
         tokio::time::sleep(renewal(lease)).await;
         let now = Timestamp::now();
-        let kind = ChangeKind::Renew { attempt, expires_at: now.after(lease) };
-        match parts.metadata.commit(Change { id: image.id, at: now, kind }).await {
+        let kind = ChangeKind::Renew {
+            attempt,
+            expires_at: now.after(lease),
+        };
+        match parts
+            .metadata
+            .commit(Change {
+                id: image.id,
+                at: now,
+                kind,
+            })
+            .await
+        {
             Err(error) if matches!(error.kind, MetadataErrorKind::Rejected(_)) => return in_record(error),
             // One renewal may fail: the next comes before the lease is over.
             Ok(_) | Err(_) => {}
@@ -321,9 +374,16 @@ fn verify(
     if let Some(size) = declared_size
         && size != received.size
     {
-        return Err(UploadErrorKind::SizeMismatch { declared: size, received: received.size }.into());
+        return Err(UploadErrorKind::SizeMismatch {
+            declared: size,
+            received: received.size,
+        }
+        .into());
     }
-    let accepted = received.report.verdict(declared).map_err(UploadErrorKind::Refused)?;
+    let accepted = received
+        .report
+        .verdict(declared)
+        .map_err(UploadErrorKind::Refused)?;
     let hex = |algorithm| received.digests.hex(algorithm).map(str::to_owned);
     Ok(Content {
         attempt,

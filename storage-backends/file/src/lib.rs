@@ -1,1 +1,31 @@
-//! saccade-store-file
+//! Blobs as files in one directory, in glance_store's layout: `<datadir>/<image id>`, location
+//! `file://<datadir>/<image id>`. It reads and deletes what glance_store's filesystem driver wrote there.
+//!
+//! What makes the contract's promises true here:
+//!
+//! * An attempt writes to `<datadir>/.saccade.<image id>.<attempt>`, whose name is made durable before anything else.
+//!   No location leads to such a name.
+//! * Commit syncs the bytes and then gives the same file its second name, the blob's, with `link(2)`, which never
+//!   replaces. Both names stay until the attempt is settled: that they are one file is the proof, after any crash, that
+//!   the published file is this attempt's and may be removed with it.
+//! * Nothing is listed and nothing is guessed: the store touches the names that a handle or a location spells, only.
+//!
+//! It needs a file system with hard links, and says so when it is opened on another.
+//!
+//! Blocking calls run on tokio's pool of blocking threads, one per writer at a time; the store must be used within a
+//! tokio runtime. Memory: a writer holds the chunk that is being written and the one it was just given; a reader holds an
+//! open file.
+
+mod attempt;
+mod errors;
+mod layout;
+mod locks;
+mod open;
+mod store;
+mod undo;
+mod writer;
+
+pub use self::{
+    open::{FileStoreConfig, OpenError},
+    store::FileStore,
+};

@@ -93,6 +93,14 @@ impl SimulatedDisk {
         state.faults.insert(call, fault);
     }
 
+    /// Takes back the faults, and the power cut, that have not come yet.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults.clear();
+        state.crash_at = None;
+        state.links_refused = None;
+    }
+
     /// Makes every `link` from now on fail with this error number, as file systems without hard links do.
     pub fn refuse_links(&self, errno: i32) {
         self.state().links_refused = Some(errno);

@@ -1,0 +1,165 @@
+//! Making sure, at the start, that a directory can hold a store.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use saccade_disk::Disk;
+
+use crate::layout::RESERVED;
+
+/// How often to begin again when another daemon tries the same directory at the same moment.
+const TRIES: usize = 16;
+
+/// What a file store is made of.
+#[derive(Debug, Clone)]
+pub struct FileStoreConfig {
+    /// Its name in the configuration; for errors and logs.
+    pub id: String,
+    /// `filesystem_store_datadir`: an absolute path. A symbolic link to a directory will do.
+    pub datadir: PathBuf,
+    /// `filesystem_store_file_perm`: permission bits of each blob, whatever the umask; `None` leaves them to the umask,
+    /// from 0666.
+    pub file_mode: Option<u32>,
+    /// `filesystem_thin_provisioning`: whether zeroes become holes.
+    pub thin_provisioning: bool,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The path is not one that locations can name.
+    #[error("{} cannot be the directory of a file store: {reason}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The directory or one above it is missing and could not be made.
+    #[error("the directory {} could not be made", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No file can be made in the directory, or the configured permissions cannot be given to it.
+    #[error("the directory {} is not writable for the daemon", path.display())]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file system has no hard links, which blobs are published by.
+    #[error("the file system of {} has no hard links, which a file store publishes images by", path.display())]
+    NoHardLinks {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Makes the directory if need be, and tries it. Returns its inode number.
+pub(crate) fn prepare(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Result<u64, OpenError> {
+    let not_writable = |source| OpenError::NotWritable {
+        path: directory.to_owned(),
+        source,
+    };
+    make(disk, directory)?;
+    disk.check_writable(directory).map_err(not_writable)?;
+    let tried = try_links(disk, directory, file_mode);
+    // What was tried is gone for good, also when the start is refused.
+    let synced = disk.sync_dir(directory).map_err(not_writable);
+    tried.and(synced)?;
+    Ok(disk.stat(directory).map_err(not_writable)?.identity.1)
+}
+
+/// Makes a directory and those above it, each durable before the next.
+fn make(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+    let fail = |path: &Path, source| OpenError::Create {
+        path: path.to_owned(),
+        source,
+    };
+    let mut missing = Vec::new();
+    for ancestor in directory.ancestors() {
+        match disk.stat(ancestor) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(ancestor),
+            Err(error) => return Err(fail(ancestor, error)),
+            Ok(_) => {
+                // An earlier start may have made it and been killed before it was durable. One that was there before
+                // us may have a parent that we must not read, and then somebody else has made it.
+                if let Some(parent) = ancestor.parent() {
+                    match disk.sync_dir(parent) {
+                        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                            return Err(fail(ancestor, error));
+                        }
+                        _ => (),
+                    }
+                }
+                break;
+            }
+        }
+    }
+    for path in missing.into_iter().rev() {
+        match disk.create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(path, error)),
+            _ => (),
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        disk.sync_dir(parent).map_err(|source| fail(path, source))?;
+    }
+    Ok(())
+}
+
+/// Makes a file and a second name for it, as an upload does, and removes both.
+///
+/// The names are fixed, so that a start after a crash removes what the crash has left, and shared by all daemons on the
+/// directory: each step takes it that another may be at the same one.
+fn try_links(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Result<(), OpenError> {
+    let path = || directory.to_owned();
+    let file = directory.join(format!("{RESERVED}probe"));
+    let link = directory.join(format!("{RESERVED}probe.link"));
+    let mut linked = Err(io::ErrorKind::NotFound.into());
+    for _ in 0..TRIES {
+        match disk.create_new(&file, 0o600) {
+            Ok(made) => {
+                if let Some(mode) = file_mode
+                    && let Err(source) = made.set_mode(mode)
+                {
+                    // The file is empty and the next start removes it, should this fail.
+                    let _ = disk.unlink(&file);
+                    return Err(OpenError::NotWritable { path: path(), source });
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(source) => return Err(OpenError::NotWritable { path: path(), source }),
+        }
+        linked = disk.link(&file, &link);
+        match &linked {
+            // Another daemon has removed the file: again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            _ => break,
+        }
+    }
+    for name in [&link, &file] {
+        match disk.unlink(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound && linked.is_ok() => {
+                return Err(OpenError::NotWritable {
+                    path: path(),
+                    source: error,
+                });
+            }
+            _ => (),
+        }
+    }
+    match linked {
+        // A link that is there already was made by a link.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(OpenError::NoHardLinks { path: path(), source }),
+        Ok(()) => Ok(()),
+    }
+}

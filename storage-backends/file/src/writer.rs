@@ -1,0 +1,151 @@
+//! The async side of a writer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use saccade_store_contract::{BlobWriter, Error, ErrorKind, Location, Operation, Result};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::{
+    attempt::{AttemptState, Piece},
+    errors::refused,
+    layout::AttemptNames,
+    store::Inner,
+    undo,
+};
+
+/// Writes one blob. Each chunk is one call on a blocking thread, and the next chunk may be received while it runs: at
+/// most two chunks are held.
+#[derive(Debug)]
+pub(crate) struct FileWriter {
+    inner: Arc<Inner>,
+    state: Arc<AttemptState>,
+    names: Arc<AttemptNames>,
+    size_hint: Option<u64>,
+    /// How many bytes were accepted.
+    written: u64,
+    running: Option<JoinHandle<Result<()>>>,
+    /// Set while a call has begun and not succeeded, so that a cancelled one is as a failed one.
+    broken: bool,
+}
+
+impl FileWriter {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        state: Arc<AttemptState>,
+        names: AttemptNames,
+        size_hint: Option<u64>,
+    ) -> Self {
+        Self {
+            inner,
+            state,
+            names: Arc::new(names),
+            size_hint,
+            written: 0,
+            running: None,
+            broken: false,
+        }
+    }
+
+    async fn append(
+        &mut self,
+        len: u64,
+        append: impl FnOnce(&AttemptState, &Inner, &AttemptNames, Option<u64>, u64) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        self.begin(Operation::Write)?;
+        self.previous(Operation::Write).await?;
+        let offset = self.written;
+        self.written = offset.checked_add(len).ok_or_else(|| {
+            refused(
+                ErrorKind::Full,
+                Operation::Write,
+                self.names.blob.to_string(),
+                "no file can be so long",
+            )
+        })?;
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
+        let (names, size_hint) = (Arc::clone(&self.names), self.size_hint);
+        self.running = Some(spawn_blocking(move || {
+            append(&state, &inner, &names, size_hint, offset)
+        }));
+        self.broken = false;
+        Ok(())
+    }
+
+    fn begin(&mut self, operation: Operation) -> Result<()> {
+        if self.broken {
+            return Err(refused(
+                ErrorKind::Unavailable,
+                operation,
+                self.names.blob.to_string(),
+                "an earlier write failed or was cancelled",
+            ));
+        }
+        self.broken = true;
+        Ok(())
+    }
+
+    /// The outcome of the write that is under way.
+    async fn previous(&mut self, operation: Operation) -> Result<()> {
+        match self.running.take() {
+            Some(running) => joined(running, operation, &self.names).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for FileWriter {
+    /// Does no I/O beyond closing the file: only stops a call that takes long. What is left is for `discard`.
+    fn drop(&mut self) {
+        self.state.give_up();
+    }
+}
+
+/// What a blocking call returned.
+async fn joined<T>(call: JoinHandle<Result<T>>, operation: Operation, names: &AttemptNames) -> Result<T> {
+    call.await.unwrap_or_else(|stopped| {
+        Err(Error::new(ErrorKind::Unavailable, operation, names.blob.to_string()).caused_by(stopped))
+    })
+}
+
+#[async_trait]
+impl BlobWriter for FileWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<()> {
+        let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.append(len, move |state, inner, names, size_hint, offset| {
+            state.append(inner, names, size_hint, offset, &Piece::Bytes(&chunk))
+        })
+        .await
+    }
+
+    async fn write_zeroes(&mut self, len: u64) -> Result<()> {
+        self.append(len, move |state, inner, names, size_hint, offset| {
+            state.append(inner, names, size_hint, offset, &Piece::Zeroes(len))
+        })
+        .await
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<Location> {
+        self.begin(Operation::Commit)?;
+        self.previous(Operation::Commit).await?;
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
+        let (names, written) = (Arc::clone(&self.names), self.written);
+        let call = spawn_blocking(move || state.commit(&inner, &names, written));
+        joined(call, Operation::Commit, &self.names).await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.state.give_up();
+        let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
+        let state = Arc::clone(&self.state);
+        let call = spawn_blocking(move || {
+            state.end();
+            undo::discard(&inner, &names, Operation::Abort)
+        });
+        joined(call, Operation::Abort, &self.names).await
+    }
+}

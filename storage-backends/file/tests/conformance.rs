@@ -1,0 +1,158 @@
+//! The file store keeps the contract: on the disk of this machine, on it with holes, and on a simulated one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use saccade_disk::{Disk, RealDisk, simulated::SimulatedDisk};
+use saccade_store_conformance::Harness;
+use saccade_store_contract::{BlobName, Location, Store};
+use saccade_store_file::{FileStore, FileStoreConfig};
+use tempfile::TempDir;
+
+fn open(datadir: PathBuf, thin_provisioning: bool, disk: Arc<dyn Disk>) -> Arc<FileStore> {
+    let config = FileStoreConfig {
+        id: "test".to_owned(),
+        datadir,
+        file_mode: Some(0o640),
+        thin_provisioning,
+    };
+    Arc::new(FileStore::open(config, disk).unwrap())
+}
+
+fn location_in(datadir: &str, name: BlobName) -> Location {
+    Location::new(format!("file://{datadir}/{name}"))
+}
+
+fn foreign_to(datadir: &str) -> Vec<Location> {
+    [
+        "".to_owned(),
+        "file:///etc/passwd".to_owned(),
+        "http://example.org/x".to_owned(),
+        format!("file://{datadir}"),
+        format!("file://{datadir}/"),
+        format!("file://{datadir}/../x"),
+        format!("file://{datadir}/a/b"),
+        format!("file://{datadir}/.saccade.x.y"),
+    ]
+    .map(Location::new)
+    .into()
+}
+
+struct OnADisk<const THIN: bool> {
+    directory: TempDir,
+    store: Arc<FileStore>,
+}
+
+impl<const THIN: bool> OnADisk<THIN> {
+    fn datadir(&self) -> PathBuf {
+        self.directory.path().join("glance/images")
+    }
+}
+
+#[async_trait]
+impl<const THIN: bool> Harness for OnADisk<THIN> {
+    async fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = open(directory.path().join("glance/images"), THIN, Arc::new(RealDisk));
+        Self { directory, store }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    async fn restart(&mut self) {
+        self.store = open(self.datadir(), THIN, Arc::new(RealDisk));
+    }
+
+    async fn inventory(&self) -> Vec<String> {
+        fs::read_dir(self.datadir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    async fn plant(&self, name: BlobName, bytes: &[u8]) {
+        fs::write(self.datadir().join(name.to_string()), bytes).unwrap();
+    }
+
+    fn location(&self, name: BlobName) -> Location {
+        location_in(self.datadir().to_str().unwrap(), name)
+    }
+
+    fn foreign_locations(&self) -> Vec<Location> {
+        foreign_to(self.datadir().to_str().unwrap())
+    }
+
+    fn chunks_held(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+struct OnASimulatedDisk {
+    disk: SimulatedDisk,
+    store: Arc<FileStore>,
+}
+
+const DATADIR: &str = "/var/lib/glance/images";
+
+#[async_trait]
+impl Harness for OnASimulatedDisk {
+    async fn start() -> Self {
+        let disk = SimulatedDisk::new();
+        let store = open(DATADIR.into(), false, Arc::new(disk.clone()));
+        Self { disk, store }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    async fn restart(&mut self) {
+        self.store = open(DATADIR.into(), false, Arc::new(self.disk.clone()));
+    }
+
+    async fn inventory(&self) -> Vec<String> {
+        self.disk
+            .files()
+            .into_iter()
+            .map(|(path, _)| path.display().to_string())
+            .collect()
+    }
+
+    async fn plant(&self, name: BlobName, bytes: &[u8]) {
+        let path = PathBuf::from(DATADIR).join(name.to_string());
+        self.disk.plant(&path, bytes).unwrap();
+    }
+
+    fn location(&self, name: BlobName) -> Location {
+        location_in(DATADIR, name)
+    }
+
+    fn foreign_locations(&self) -> Vec<Location> {
+        foreign_to(DATADIR)
+    }
+
+    fn chunks_held(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+mod on_the_disk {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<false>);
+}
+
+mod on_the_disk_with_holes {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<true>);
+}
+
+mod on_a_simulated_disk {
+    saccade_store_conformance::conformance_suite!(super::OnASimulatedDisk);
+}
