@@ -2,6 +2,7 @@
 //! OpenStack Glance.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod http;

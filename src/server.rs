@@ -1,21 +1,34 @@
 //! The life of the daemon: the only place that joins its modules.
 
+mod application;
+mod callers;
 mod data_dir;
 mod stop;
 
-pub use self::data_dir::{DataDir, DataDirError};
+pub use self::{
+    application::ApplicationError,
+    callers::CallersError,
+    data_dir::{DataDir, DataDirError},
+};
 
-use self::stop::{StopSignals, Stopped};
+use self::{
+    application::Application,
+    callers::Callers,
+    stop::{StopSignals, Stopped},
+};
 use crate::{
-    config::{Config, Loaded},
-    image::NodeId,
-    lifecycle::Lifecycle,
+    config::Loaded,
+    lifecycle::{Lifecycle, Phase},
     listener::{BindError, Limits, Listener},
     telemetry::{self, LogError, Metrics, MetricsError, State},
 };
-use axum::Router;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::{io, time::Duration};
+use std::{
+    io::{self, Write as _},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{runtime, task::JoinSet};
 
 /// Threads for calls that block: reading and writing files of the stores, metadata reads. A disk gains nothing from
@@ -37,6 +50,12 @@ pub enum ServeError {
     /// No metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// No parts.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
+    /// No identity.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
     /// No data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -98,12 +117,19 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
         None => None,
     };
     let lifecycle = Lifecycle::new();
-    let router = application(&config, node, &lifecycle);
-    tracing::info!("application ready");
+    let limits = Limits::from(&config.server);
+    // Bound before anything is opened, so that the address is known and a taken one is told at once; connections
+    // wait until everything is ready.
+    let listener = Listener::bind(config.server.bind, limits).await?;
+    let address = actual(&listener, config.server.bind);
+    let mut callers = Callers::open(&config, &data_dir, address)?;
+    let identity = Arc::clone(&callers.identity);
+    let extra = mem::take(&mut callers.extra);
+    let application = Application::open(&config, &data_dir, node, &lifecycle, identity, extra)?;
+    let router = application.router.clone();
 
     // From here on a signal waits to be asked for, instead of ending the process half-started.
     let signals = StopSignals::catch().map_err(ServeError::Signals)?;
-    let limits = Limits::from(&config.server);
     let mut listeners = JoinSet::new();
     if let Some((metrics, address)) = metrics {
         let listener = Listener::bind(address, limits).await?;
@@ -117,26 +143,34 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
             }
         });
     }
-    let listener = Listener::bind(config.server.bind, limits).await?;
-    let address = actual(&listener, config.server.bind);
+    let stopping = lifecycle.clone();
+    if let Some(control) = callers.take_control(async move { stopping.reached(Phase::Closing).await }) {
+        listeners.spawn(control);
+    }
     listeners.spawn({
         let lifecycle = lifecycle.clone();
         async move { listener.serve(router, &lifecycle).await }
     });
     tracing::info!(%address, "serving");
     telemetry::tell(State::Ready(&format!("serving on {address}")));
+    if let Some(lines) = &callers.try_it {
+        show(lines);
+    }
 
     match stop::on_request(signals, &config.server, &lifecycle, listeners).await {
         Stopped::Gracefully => tracing::info!("stopped: every request was answered"),
         Stopped::Forcibly => tracing::info!("stopped: open requests were broken off"),
     }
+    application.close(LAST_CALLS).await;
     drop(data_dir);
     Ok(())
 }
 
-/// What the API answers.
-fn application(_config: &Config, _node: NodeId, _lifecycle: &Lifecycle) -> Router {
-    Router::new()
+/// The lines that a person types next, on standard output, where a log does not hide them.
+fn show(lines: &[String; 3]) {
+    let mut out = io::stdout().lock();
+    // Nobody reads them when standard output is closed.
+    let _ = writeln!(out, "\nTry it in another terminal:\n\n    {}\n", lines.join("\n    "));
 }
 
 /// Port 0 is configured where any will do; the log says which it became.

@@ -1,6 +1,6 @@
 //! The parts of the daemon, joined: from the checked configuration to the router that answers.
 
-use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use saccade_disk::RealDisk;
@@ -17,7 +17,7 @@ use crate::{
     inspect::{FormatMatch, Rules},
     janitor::Janitor,
     ledger::{Ledger, LedgerError, Opened},
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Phase},
     metadata::{
         Metadata,
         rocksdb::{OpenError, Options, RocksMetadata},
@@ -186,4 +186,22 @@ fn rules(config: &Config) -> catalog::Rules {
         page_default: page(config.api.limit_param_default),
         page_max: page(config.api.api_limit_max),
     }
+}
+
+fn most(limit: CountLimit) -> Option<usize> {
+    match limit {
+        CountLimit::Unlimited => None,
+        CountLimit::AtMost(most) => Some(usize::try_from(most).unwrap_or(usize::MAX)),
+    }
+}
+
+/// What `/healthcheck` says follows the daemon's life.
+fn readiness(lifecycle: &Lifecycle) -> Readiness {
+    let readiness = Readiness::default();
+    let (lifecycle, told) = (lifecycle.clone(), readiness.clone());
+    tokio::spawn(async move {
+        lifecycle.reached(Phase::Draining).await;
+        told.drain();
+    });
+    readiness
 }

@@ -59,8 +59,8 @@ impl Callers {
             }
             config::Identity::TrustedHeaders { from } => {
                 let reach = match from {
-                    TrustedPeers::Loopback => Reach::Loopback,
-                    TrustedPeers::Any => Reach::Anywhere,
+                    TrustedPeers::Loopback => Reach::ThisMachine,
+                    TrustedPeers::Any => Reach::Network,
                 };
                 check_bind(Listener::Tcp(address), reach)?;
                 let identity = TrustedHeaders::new(endpoint.as_str());
