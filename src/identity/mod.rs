@@ -5,6 +5,7 @@
 
 mod caller;
 mod headers;
+pub mod local;
 pub mod trusted_headers;
 
 use async_trait::async_trait;
