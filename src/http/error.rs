@@ -226,7 +226,7 @@ impl ApiError {
 /// What the server is to blame for, with its causes, once.
 fn log(status: StatusCode, error: &(dyn Error + 'static)) {
     if status.is_server_error() {
-        let chain = std::iter::successors(error.source(), |error| error.source());
+        let chain = std::iter::successors(error.source(), |&error| error.source());
         let causes = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::error!(%error, causes, "a request failed");
     }

@@ -18,6 +18,7 @@ mod error;
 mod file_body;
 mod healthcheck;
 mod image_data;
+pub mod keystone_v3;
 mod image_tags;
 mod images;
 mod middleware;

@@ -14,7 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use tracing::{Instrument, Span, field::Empty, info, info_span};
 
 use super::context::Route;
