@@ -16,7 +16,7 @@ mod error;
 mod list;
 mod tags;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod update;
 
 use std::sync::Arc;

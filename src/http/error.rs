@@ -119,7 +119,9 @@ impl From<CatalogErrorKind> for ApiError {
         use CatalogErrorKind as Kind;
         let status = match &kind {
             Kind::NotFound { .. } | Kind::TagNotFound { .. } => StatusCode::NOT_FOUND,
-            Kind::Invalid { .. } | Kind::UnknownMarker { .. } | Kind::Transition { .. } => StatusCode::BAD_REQUEST,
+            Kind::Invalid { .. } | Kind::UnknownMarker { .. } | Kind::Transition { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Kind::Denied { .. }
             | Kind::ForeignOwner { .. }
             | Kind::OwnerChange
@@ -226,7 +228,7 @@ impl ApiError {
 /// What the server is to blame for, with its causes, once.
 fn log(status: StatusCode, error: &(dyn Error + 'static)) {
     if status.is_server_error() {
-        let chain = std::iter::successors(error.source(), |error| error.source());
+        let chain = std::iter::successors(error.source(), |&error| error.source());
         let causes = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::error!(%error, causes, "a request failed");
     }
