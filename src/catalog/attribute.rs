@@ -105,8 +105,16 @@ impl Attribute {
     pub fn parse(name: &str, value: Value, rules: &Rules) -> Result<Self, CatalogErrorKind> {
         let problem = |problem: String| invalid(name, problem);
         match NameKind::of(name) {
-            NameKind::ReadOnly => return Err(CatalogErrorKind::ReadOnly { name: name.to_owned() }),
-            NameKind::Reserved => return Err(CatalogErrorKind::Reserved { name: name.to_owned() }),
+            NameKind::ReadOnly => {
+                return Err(CatalogErrorKind::ReadOnly {
+                    name: name.to_owned(),
+                });
+            }
+            NameKind::Reserved => {
+                return Err(CatalogErrorKind::Reserved {
+                    name: name.to_owned(),
+                });
+            }
             NameKind::Locations => return Err(CatalogErrorKind::Locations),
             NameKind::Base | NameKind::Custom => {}
         }

@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules,
-    attribute::invalid,
-    error,
-};
+use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, attribute::invalid, error};
 use crate::{
     identity::Caller,
     image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp, Visibility},

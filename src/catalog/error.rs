@@ -87,10 +87,14 @@ pub enum CatalogErrorKind {
     #[error("Image status transition from {from} to {to} is not allowed")]
     Transition { from: Status, to: Status },
     /// More properties than an image may have.
-    #[error("The limit has been exceeded on the number of allowed image properties. Attempted: {attempted}, Maximum: {maximum}")]
+    #[error(
+        "The limit has been exceeded on the number of allowed image properties. Attempted: {attempted}, Maximum: {maximum}"
+    )]
     TooManyProperties { attempted: usize, maximum: usize },
     /// More tags than an image may have.
-    #[error("The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}")]
+    #[error(
+        "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}"
+    )]
     TooManyTags { attempted: usize, maximum: usize },
     /// Something does not answer, or is full.
     #[error("The image service is not available now. Try again later.")]

@@ -41,7 +41,9 @@ impl Catalog {
     /// `Denied`, `UnknownMarker`, `MarkerInvisible`; `Unavailable`, `Broken`.
     pub async fn list(&self, caller: &Caller, request: ListRequest) -> Result<ImageList, CatalogError> {
         let policy = &self.shared.policy;
-        let viewer = policy.authorize_list(caller).map_err(|denied| self.denied(denied, ""))?;
+        let viewer = policy
+            .authorize_list(caller)
+            .map_err(|denied| self.denied(denied, ""))?;
         let marker = match &request.marker {
             Some(marker) => Some(self.marker(marker, &viewer).await?),
             None => None,
@@ -49,7 +51,9 @@ impl Catalog {
         let rules = self.rules();
         let limit = request
             .limit
-            .map_or(rules.page_default, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+            .map_or(rules.page_default, |limit| {
+                usize::try_from(limit).unwrap_or(usize::MAX)
+            })
             .min(rules.page_max);
         let query = Query {
             listing: Listing {
@@ -68,7 +72,8 @@ impl Catalog {
             _ => error.into(),
         })?;
         let next = page.images.last().filter(|_| page.full).map(|image| image.id);
-        page.images.retain(|image| policy.may_list(&viewer, caller, image));
+        page.images
+            .retain(|image| policy.may_list(&viewer, caller, image));
         Ok(ImageList {
             images: page.images,
             next,
@@ -86,7 +91,10 @@ impl Catalog {
         if viewer.sees(&image) {
             Ok(id)
         } else {
-            Err(CatalogErrorKind::MarkerInvisible { marker: text.to_owned() }.into())
+            Err(CatalogErrorKind::MarkerInvisible {
+                marker: text.to_owned(),
+            }
+            .into())
         }
     }
 }

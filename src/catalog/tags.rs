@@ -1,10 +1,7 @@
 //! Adding and removing one tag.
 
 use super::{Attribute, Catalog, CatalogError, CatalogErrorKind};
-use crate::{
-    identity::Caller,
-    image::Image,
-};
+use crate::{identity::Caller, image::Image};
 
 impl Catalog {
     /// Adds a tag; one that is there stays.

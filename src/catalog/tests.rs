@@ -16,15 +16,16 @@ use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Catalog, CatalogError, CatalogErrorKind as Kind, Filter, IfPresent, ListRequest, NewImage, Operation, Order, Parts,
-    Rules,
+    Catalog, CatalogError, CatalogErrorKind as Kind, Filter, IfPresent, ListRequest, NewImage, Operation,
+    Order, Parts, Rules,
 };
 use crate::{
     config::{self, FileStore, StoreDriver, StoreNaming},
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
-        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp, VisibilityFilter,
+        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp,
+        VisibilityFilter,
     },
     janitor::Janitor,
     ledger::Ledger,
@@ -62,7 +63,13 @@ impl Fixture {
         let metadata = Arc::new(Racing::default());
         let node = NodeId::random();
         let tasks = TaskTracker::new();
-        let janitor = Janitor::new(ledger.clone(), stores.clone(), metadata.clone(), node, tasks.clone());
+        let janitor = Janitor::new(
+            ledger.clone(),
+            stores.clone(),
+            metadata.clone(),
+            node,
+            tasks.clone(),
+        );
         let catalog = Catalog::new(Parts {
             metadata: metadata.clone(),
             policy: Arc::new(Policy::with_defaults()),
@@ -84,10 +91,18 @@ impl Fixture {
                 memory: 64 << 20,
                 idle_timeout: Duration::from_secs(5),
                 claim_lease: Duration::from_secs(60),
-                reserve: Reserve { dir: dir.path().into(), bytes: 0 },
+                reserve: Reserve {
+                    dir: dir.path().into(),
+                    bytes: 0,
+                },
             },
         });
-        Self { catalog, transfers, metadata, _dir: dir }
+        Self {
+            catalog,
+            transfers,
+            metadata,
+            _dir: dir,
+        }
     }
 
     /// Puts the image into the catalogue as it is.
@@ -118,9 +133,14 @@ pub(crate) struct Racing {
 impl Metadata for Racing {
     async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
         if let ChangeKind::Update { expected, .. } = change.kind {
-            let lose = self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let lose = self
+                .lost
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if lose.is_ok() {
-                let touch = Change { kind: ChangeKind::Touch { expected }, ..change.clone() };
+                let touch = Change {
+                    kind: ChangeKind::Touch { expected },
+                    ..change.clone()
+                };
                 self.inner.commit(touch).await?;
             }
         }
@@ -180,12 +200,18 @@ fn fixture() -> Fixture {
 }
 
 fn new(body: Value) -> Result<NewImage, Kind> {
-    let Value::Object(object) = body else { panic!("an object") };
+    let Value::Object(object) = body else {
+        panic!("an object")
+    };
     NewImage::parse(object, &rules())
 }
 
 async fn create(fixture: &Fixture, caller: &Caller, body: Value) -> Result<Image, Kind> {
-    fixture.catalog.create(caller, &new(body)?).await.map_err(|error| error.kind().clone())
+    fixture
+        .catalog
+        .create(caller, &new(body)?)
+        .await
+        .map_err(|error| error.kind().clone())
 }
 
 fn add(name: &str, value: Value) -> Operation {
@@ -270,11 +296,34 @@ fn values_that_the_schema_refuses_are_invalid() {
 
 #[test]
 fn names_that_clients_may_not_set_are_refused() {
-    for name in ["direct_url", "self", "file", "schema", "stores", "checksum", "size", "status", "os_hash_algo"] {
-        assert!(matches!(new(json!({name: "x"})), Err(Kind::ReadOnly { .. })), "{name}");
+    for name in [
+        "direct_url",
+        "self",
+        "file",
+        "schema",
+        "stores",
+        "checksum",
+        "size",
+        "status",
+        "os_hash_algo",
+    ] {
+        assert!(
+            matches!(new(json!({name: "x"})), Err(Kind::ReadOnly { .. })),
+            "{name}"
+        );
     }
-    for name in ["location", "deleted", "deleted_at", "locations", "os_glance_import_task", "os_glances"] {
-        assert!(matches!(new(json!({name: "x"})), Err(Kind::Reserved { .. })), "{name}");
+    for name in [
+        "location",
+        "deleted",
+        "deleted_at",
+        "locations",
+        "os_glance_import_task",
+        "os_glances",
+    ] {
+        assert!(
+            matches!(new(json!({name: "x"})), Err(Kind::Reserved { .. })),
+            "{name}"
+        );
     }
 }
 
@@ -283,9 +332,15 @@ async fn an_id_is_used_once_and_never_again() {
     let fixture = fixture();
     let id = ImageId::random().to_string();
     create(&fixture, &member(), json!({"id": id})).await.unwrap();
-    assert!(matches!(create(&fixture, &member(), json!({"id": id})).await, Err(Kind::Exists { .. })));
+    assert!(matches!(
+        create(&fixture, &member(), json!({"id": id})).await,
+        Err(Kind::Exists { .. })
+    ));
     fixture.catalog.delete(&member(), &id).await.unwrap();
-    assert!(matches!(create(&fixture, &member(), json!({"id": id})).await, Err(Kind::Exists { .. })));
+    assert!(matches!(
+        create(&fixture, &member(), json!({"id": id})).await,
+        Err(Kind::Exists { .. })
+    ));
 }
 
 #[tokio::test]
@@ -293,14 +348,26 @@ async fn only_administrators_make_images_for_others_or_for_everyone() {
     let fixture = fixture();
     let theirs = json!({"owner": "them"});
     let owner = "them".to_owned();
-    assert_eq!(create(&fixture, &member(), theirs.clone()).await, Err(Kind::ForeignOwner { owner }));
-    assert_eq!(create(&fixture, &admin(), theirs).await.unwrap().owner.as_deref(), Some("them"));
+    assert_eq!(
+        create(&fixture, &member(), theirs.clone()).await,
+        Err(Kind::ForeignOwner { owner })
+    );
+    assert_eq!(
+        create(&fixture, &admin(), theirs).await.unwrap().owner.as_deref(),
+        Some("them")
+    );
     let public = json!({"visibility": "public"});
     let rule = "publicize_image";
-    assert_eq!(create(&fixture, &member(), public.clone()).await, Err(Kind::Denied { rule }));
+    assert_eq!(
+        create(&fixture, &member(), public.clone()).await,
+        Err(Kind::Denied { rule })
+    );
     assert!(create(&fixture, &admin(), public).await.is_ok());
     let reader = caller("us", &["reader"]);
-    assert_eq!(create(&fixture, &reader, json!({})).await, Err(Kind::Denied { rule: "add_image" }));
+    assert_eq!(
+        create(&fixture, &reader, json!({})).await,
+        Err(Kind::Denied { rule: "add_image" })
+    );
 }
 
 #[tokio::test]
@@ -309,15 +376,34 @@ async fn quotas_hold_when_an_image_is_made_and_changed() {
     let three = json!({"a": "1", "b": "2", "c": "3"});
     assert!(matches!(
         create(&fixture, &member(), three).await,
-        Err(Kind::TooManyProperties { attempted: 3, maximum: 2 })
+        Err(Kind::TooManyProperties {
+            attempted: 3,
+            maximum: 2
+        })
     ));
     let tags = json!({"tags": ["a", "b", "c"]});
-    assert!(matches!(create(&fixture, &member(), tags).await, Err(Kind::TooManyTags { attempted: 3, .. })));
+    assert!(matches!(
+        create(&fixture, &member(), tags).await,
+        Err(Kind::TooManyTags { attempted: 3, .. })
+    ));
 
-    let image = create(&fixture, &member(), json!({"a": "1", "b": "2", "tags": ["a", "b"]})).await.unwrap();
+    let image = create(
+        &fixture,
+        &member(),
+        json!({"a": "1", "b": "2", "tags": ["a", "b"]}),
+    )
+    .await
+    .unwrap();
     let too_many = update(&fixture, &member(), image.id, &[add("c", json!("3"))]).await;
     assert!(matches!(too_many, Err(Kind::TooManyProperties { .. })));
-    update(&fixture, &member(), image.id, &[remove("a"), add("c", json!("3"))]).await.unwrap();
+    update(
+        &fixture,
+        &member(),
+        image.id,
+        &[remove("a"), add("c", json!("3"))],
+    )
+    .await
+    .unwrap();
     let id = image.id.to_string();
     let third = fixture.catalog.add_tag(&member(), &id, "c").await;
     assert!(matches!(kind(third), Err(Kind::TooManyTags { .. })));
@@ -329,7 +415,9 @@ async fn an_image_over_the_quota_can_still_be_changed_but_not_grow() {
     let fixture = fixture();
     let properties = ["a", "b", "c"].map(|name| (name.to_owned(), "v".to_owned()));
     let id = fixture.put(|image| image.properties = properties.into()).await;
-    update(&fixture, &member(), id, &[replace("a", json!("w"))]).await.unwrap();
+    update(&fixture, &member(), id, &[replace("a", json!("w"))])
+        .await
+        .unwrap();
     let grown = update(&fixture, &member(), id, &[add("d", json!("w"))]).await;
     assert!(matches!(grown, Err(Kind::TooManyProperties { attempted: 4, .. })));
 }
@@ -338,8 +426,19 @@ async fn an_image_over_the_quota_can_still_be_changed_but_not_grow() {
 async fn a_patch_is_all_or_nothing() {
     let fixture = fixture();
     let id = fixture.put(|image| image.name = Some("before".to_owned())).await;
-    let failed = update(&fixture, &member(), id, &[replace("name", json!("after")), remove("missing")]).await;
-    assert_eq!(failed, Err(Kind::PropertyMissing { name: "missing".to_owned() }));
+    let failed = update(
+        &fixture,
+        &member(),
+        id,
+        &[replace("name", json!("after")), remove("missing")],
+    )
+    .await;
+    assert_eq!(
+        failed,
+        Err(Kind::PropertyMissing {
+            name: "missing".to_owned()
+        })
+    );
     let image = fixture.catalog.show(&member(), &id.to_string()).await.unwrap();
     assert_eq!(image.name.as_deref(), Some("before"));
 }
@@ -361,15 +460,24 @@ async fn what_is_there_is_not_added_again_in_the_older_format() {
     let id = fixture.put(|_| {}).await;
     let add = |name| Operation::add(name, json!("x"), IfPresent::Refuse, &rules()).unwrap();
     update(&fixture, &member(), id, &[add("p")]).await.unwrap();
-    assert!(matches!(update(&fixture, &member(), id, &[add("p")]).await, Err(Kind::PropertyPresent { .. })));
-    assert!(matches!(update(&fixture, &member(), id, &[add("name")]).await, Err(Kind::PropertyPresent { .. })));
+    assert!(matches!(
+        update(&fixture, &member(), id, &[add("p")]).await,
+        Err(Kind::PropertyPresent { .. })
+    ));
+    assert!(matches!(
+        update(&fixture, &member(), id, &[add("name")]).await,
+        Err(Kind::PropertyPresent { .. })
+    ));
 }
 
 #[tokio::test]
 async fn attributes_are_replaced_and_never_removed() {
     let fixture = fixture();
     let id = fixture.put(|_| {}).await;
-    assert!(matches!(update(&fixture, &member(), id, &[remove("name")]).await, Err(Kind::NotRemovable { .. })));
+    assert!(matches!(
+        update(&fixture, &member(), id, &[remove("name")]).await,
+        Err(Kind::NotRemovable { .. })
+    ));
     assert!(matches!(
         update(&fixture, &member(), id, &[replace("p", json!("x"))]).await,
         Err(Kind::PropertyMissing { .. })
@@ -381,11 +489,16 @@ async fn a_member_cannot_give_an_image_away_by_either_operation() {
     let fixture = fixture();
     let id = fixture.put(|_| {}).await;
     for operation in [add("owner", json!("them")), replace("owner", json!("them"))] {
-        assert_eq!(update(&fixture, &member(), id, &[operation]).await, Err(Kind::OwnerChange));
+        assert_eq!(
+            update(&fixture, &member(), id, &[operation]).await,
+            Err(Kind::OwnerChange)
+        );
     }
     let image = fixture.catalog.show(&member(), &id.to_string()).await.unwrap();
     assert_eq!(image.owner.as_deref(), Some("us"));
-    let image = update(&fixture, &admin(), id, &[replace("owner", json!("them"))]).await.unwrap();
+    let image = update(&fixture, &admin(), id, &[replace("owner", json!("them"))])
+        .await
+        .unwrap();
     assert_eq!(image.owner.as_deref(), Some("them"));
 }
 
@@ -393,7 +506,14 @@ async fn a_member_cannot_give_an_image_away_by_either_operation() {
 async fn formats_are_fixed_once_there_is_data() {
     let fixture = fixture();
     let queued = fixture.put(|_| {}).await;
-    update(&fixture, &member(), queued, &[replace("disk_format", json!("raw"))]).await.unwrap();
+    update(
+        &fixture,
+        &member(),
+        queued,
+        &[replace("disk_format", json!("raw"))],
+    )
+    .await
+    .unwrap();
     let active = fixture.put(|image| image.status = Status::Active).await;
     for (name, value) in [("disk_format", "raw"), ("container_format", "bare")] {
         let changed = update(&fixture, &member(), active, &[replace(name, json!(value))]).await;
@@ -407,7 +527,10 @@ async fn publishing_is_for_administrators() {
     let id = fixture.put(|_| {}).await;
     let public = [replace("visibility", json!("public"))];
     let rule = "publicize_image";
-    assert_eq!(update(&fixture, &member(), id, &public).await, Err(Kind::Denied { rule }));
+    assert_eq!(
+        update(&fixture, &member(), id, &public).await,
+        Err(Kind::Denied { rule })
+    );
     assert!(update(&fixture, &admin(), id, &public).await.is_ok());
 }
 
@@ -415,7 +538,10 @@ async fn publishing_is_for_administrators() {
 async fn locations_are_not_changed_by_a_patch() {
     let fixture = fixture();
     let id = fixture.put(|_| {}).await;
-    assert_eq!(update(&fixture, &member(), id, &[remove("locations")]).await, Err(Kind::Locations));
+    assert_eq!(
+        update(&fixture, &member(), id, &[remove("locations")]).await,
+        Err(Kind::Locations)
+    );
 }
 
 #[tokio::test]
@@ -423,7 +549,9 @@ async fn a_lost_race_is_run_again_and_a_hopeless_one_given_up() {
     let fixture = fixture();
     let id = fixture.put(|_| {}).await;
     fixture.metadata.lost.store(3, Ordering::SeqCst);
-    let image = update(&fixture, &member(), id, &[replace("name", json!("x"))]).await.unwrap();
+    let image = update(&fixture, &member(), id, &[replace("name", json!("x"))])
+        .await
+        .unwrap();
     assert_eq!(image.name.as_deref(), Some("x"));
     fixture.metadata.lost.store(u32::MAX, Ordering::SeqCst);
     let given_up = update(&fixture, &member(), id, &[replace("name", json!("y"))]).await;
@@ -437,19 +565,43 @@ async fn images_of_others_are_not_found() {
     let stranger = caller("them", &["reader", "member"]);
     let text = id.to_string();
     let missing = Kind::NotFound { id: text.clone() };
-    assert_eq!(kind(fixture.catalog.show(&stranger, &text).await), Err(missing.clone()));
-    assert_eq!(kind(fixture.catalog.delete(&stranger, &text).await), Err(missing.clone()));
-    assert_eq!(update(&fixture, &stranger, id, &[remove("p")]).await, Err(missing.clone()));
+    assert_eq!(
+        kind(fixture.catalog.show(&stranger, &text).await),
+        Err(missing.clone())
+    );
+    assert_eq!(
+        kind(fixture.catalog.delete(&stranger, &text).await),
+        Err(missing.clone())
+    );
+    assert_eq!(
+        update(&fixture, &stranger, id, &[remove("p")]).await,
+        Err(missing.clone())
+    );
     assert_eq!(update(&fixture, &stranger, id, &[]).await, Err(missing.clone()));
-    assert_eq!(kind(fixture.catalog.add_tag(&stranger, &text, "t").await), Err(missing.clone()));
-    assert_eq!(kind(fixture.catalog.authorize_upload(&stranger, &text).await.map(|_| ())), Err(missing));
+    assert_eq!(
+        kind(fixture.catalog.add_tag(&stranger, &text, "t").await),
+        Err(missing.clone())
+    );
+    assert_eq!(
+        kind(
+            fixture
+                .catalog
+                .authorize_upload(&stranger, &text)
+                .await
+                .map(|_| ())
+        ),
+        Err(missing)
+    );
 }
 
 #[tokio::test]
 async fn a_protected_image_is_not_deleted() {
     let fixture = fixture();
     let id = fixture.put(|image| image.protected = true).await.to_string();
-    assert_eq!(kind(fixture.catalog.delete(&member(), &id).await), Err(Kind::Protected { id: id.clone() }));
+    assert_eq!(
+        kind(fixture.catalog.delete(&member(), &id).await),
+        Err(Kind::Protected { id: id.clone() })
+    );
     assert!(fixture.catalog.show(&member(), &id).await.is_ok());
 }
 
@@ -459,15 +611,29 @@ async fn a_deleted_image_is_gone() {
     let id = fixture.put(|_| {}).await.to_string();
     fixture.catalog.delete(&member(), &id).await.unwrap();
     let missing = Kind::NotFound { id: id.clone() };
-    assert_eq!(kind(fixture.catalog.show(&member(), &id).await), Err(missing.clone()));
+    assert_eq!(
+        kind(fixture.catalog.show(&member(), &id).await),
+        Err(missing.clone())
+    );
     assert_eq!(kind(fixture.catalog.delete(&member(), &id).await), Err(missing));
 }
 
 #[tokio::test]
 async fn a_tag_that_is_not_there_is_not_removed() {
     let fixture = fixture();
-    let id = fixture.put(|image| drop(image.tags.insert("a".to_owned()))).await.to_string();
-    assert!(fixture.catalog.remove_tag(&member(), &id, "a").await.unwrap().tags.is_empty());
+    let id = fixture
+        .put(|image| image.tags.extend(["a".to_owned()]))
+        .await
+        .to_string();
+    assert!(
+        fixture
+            .catalog
+            .remove_tag(&member(), &id, "a")
+            .await
+            .unwrap()
+            .tags
+            .is_empty()
+    );
     let missing = fixture.catalog.remove_tag(&member(), &id, "a").await;
     assert_eq!(kind(missing), Err(Kind::TagNotFound { tag: "a".to_owned() }));
     let long = fixture.catalog.add_tag(&member(), &id, &"x".repeat(256)).await;
@@ -495,7 +661,11 @@ async fn a_walk_shows_every_image_once_and_has_a_next_page_while_pages_are_full(
     let mut marker = None;
     let mut lengths = Vec::new();
     loop {
-        let list = fixture.catalog.list(&member(), page(Some(2), marker)).await.unwrap();
+        let list = fixture
+            .catalog
+            .list(&member(), page(Some(2), marker))
+            .await
+            .unwrap();
         lengths.push(list.images.len());
         seen.extend(list.images.iter().map(|image| image.id));
         match list.next {
@@ -516,19 +686,45 @@ async fn the_operator_has_the_last_word_on_the_length_of_a_page() {
         fixture.put(|_| {}).await;
     }
     for limit in [None, Some(1000), Some(u64::MAX)] {
-        assert_eq!(fixture.catalog.list(&member(), page(limit, None)).await.unwrap().images.len(), 3);
+        assert_eq!(
+            fixture
+                .catalog
+                .list(&member(), page(limit, None))
+                .await
+                .unwrap()
+                .images
+                .len(),
+            3
+        );
     }
-    let none = fixture.catalog.list(&member(), page(Some(0), None)).await.unwrap();
+    let none = fixture
+        .catalog
+        .list(&member(), page(Some(0), None))
+        .await
+        .unwrap();
     assert!(none.images.is_empty() && none.next.is_none());
 }
 
 #[tokio::test]
 async fn a_marker_has_to_be_an_image_that_the_caller_sees() {
     let fixture = fixture();
-    let theirs = fixture.put(|image| image.owner = Some("them".to_owned())).await.to_string();
-    let list = async |marker: &str| kind(fixture.catalog.list(&member(), page(None, Some(marker.to_owned()))).await);
+    let theirs = fixture
+        .put(|image| image.owner = Some("them".to_owned()))
+        .await
+        .to_string();
+    let list = async |marker: &str| {
+        kind(
+            fixture
+                .catalog
+                .list(&member(), page(None, Some(marker.to_owned())))
+                .await,
+        )
+    };
     assert!(matches!(list("nonsense").await, Err(Kind::UnknownMarker { .. })));
-    assert!(matches!(list(&ImageId::random().to_string()).await, Err(Kind::UnknownMarker { .. })));
+    assert!(matches!(
+        list(&ImageId::random().to_string()).await,
+        Err(Kind::UnknownMarker { .. })
+    ));
     assert!(matches!(list(&theirs).await, Err(Kind::MarkerInvisible { .. })));
 }
 
@@ -538,8 +734,15 @@ async fn a_walk_goes_on_after_its_marker_was_deleted() {
     let first = fixture.put(|_| {}).await;
     let marker = fixture.put(|_| {}).await.to_string();
     fixture.catalog.delete(&member(), &marker).await.unwrap();
-    let list = fixture.catalog.list(&member(), page(None, Some(marker))).await.unwrap();
-    assert_eq!(list.images.iter().map(|image| image.id).collect::<Vec<_>>(), [first]);
+    let list = fixture
+        .catalog
+        .list(&member(), page(None, Some(marker)))
+        .await
+        .unwrap();
+    assert_eq!(
+        list.images.iter().map(|image| image.id).collect::<Vec<_>>(),
+        [first]
+    );
 }
 
 #[tokio::test]
@@ -553,8 +756,24 @@ async fn who_may_not_list_is_told_so() {
 async fn community_images_of_others_are_listed_only_when_asked_for() {
     let fixture = fixture();
     let stranger = caller("them", &["reader"]);
-    fixture.put(|image| image.visibility = crate::image::Visibility::Community).await;
-    assert!(fixture.catalog.list(&stranger, page(None, None)).await.unwrap().images.is_empty());
-    let all = ListRequest { visibility: Some(VisibilityFilter::All), ..page(None, None) };
-    assert_eq!(fixture.catalog.list(&stranger, all).await.unwrap().images.len(), 1);
+    fixture
+        .put(|image| image.visibility = crate::image::Visibility::Community)
+        .await;
+    assert!(
+        fixture
+            .catalog
+            .list(&stranger, page(None, None))
+            .await
+            .unwrap()
+            .images
+            .is_empty()
+    );
+    let all = ListRequest {
+        visibility: Some(VisibilityFilter::All),
+        ..page(None, None)
+    };
+    assert_eq!(
+        fixture.catalog.list(&stranger, all).await.unwrap().images.len(),
+        1
+    );
 }

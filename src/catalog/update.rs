@@ -54,7 +54,9 @@ impl Operation {
     /// # Errors
     /// `ReadOnly`, `Reserved`, `Invalid`.
     pub fn replace(name: &str, value: Value, rules: &Rules) -> Result<Self, CatalogErrorKind> {
-        Self::locations_or(name, |name| Ok(Self::Replace(Attribute::parse(name, value, rules)?)))
+        Self::locations_or(name, |name| {
+            Ok(Self::Replace(Attribute::parse(name, value, rules)?))
+        })
     }
 
     /// Taking `name` away.
@@ -63,9 +65,15 @@ impl Operation {
     /// `ReadOnly`, `Reserved`.
     pub fn remove(name: &str) -> Result<Self, CatalogErrorKind> {
         Self::locations_or(name, |name| match NameKind::of(name) {
-            NameKind::ReadOnly => Err(CatalogErrorKind::ReadOnly { name: name.to_owned() }),
-            NameKind::Reserved => Err(CatalogErrorKind::Reserved { name: name.to_owned() }),
-            _ => Ok(Self::Remove { name: name.to_owned() }),
+            NameKind::ReadOnly => Err(CatalogErrorKind::ReadOnly {
+                name: name.to_owned(),
+            }),
+            NameKind::Reserved => Err(CatalogErrorKind::Reserved {
+                name: name.to_owned(),
+            }),
+            _ => Ok(Self::Remove {
+                name: name.to_owned(),
+            }),
         })
     }
 
@@ -193,7 +201,9 @@ impl Catalog {
 /// The name of what is there already: every attribute is.
 fn present(attribute: &Attribute, image: &Image) -> Option<String> {
     let name = match attribute {
-        Attribute::Property(name, _) => return image.properties.get_key_value(name).map(|(name, _)| name.clone()),
+        Attribute::Property(name, _) => {
+            return image.properties.get_key_value(name).map(|(name, _)| name.clone());
+        }
         Attribute::Name(_) => "name",
         Attribute::Visibility(_) => "visibility",
         Attribute::Protected(_) => "protected",

@@ -119,7 +119,9 @@ impl From<CatalogErrorKind> for ApiError {
         use CatalogErrorKind as Kind;
         let status = match &kind {
             Kind::NotFound { .. } | Kind::TagNotFound { .. } => StatusCode::NOT_FOUND,
-            Kind::Invalid { .. } | Kind::UnknownMarker { .. } | Kind::Transition { .. } => StatusCode::BAD_REQUEST,
+            Kind::Invalid { .. } | Kind::UnknownMarker { .. } | Kind::Transition { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Kind::Denied { .. }
             | Kind::ForeignOwner { .. }
             | Kind::OwnerChange

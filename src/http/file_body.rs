@@ -51,7 +51,8 @@ impl FileBody {
         while self.unread > 0 && self.reads.len() < AHEAD {
             let len = self.unread.min(CHUNK);
             let (file, offset) = (self.file.clone(), self.offset);
-            self.reads.push_back(spawn_blocking(move || read(&file, offset, len)));
+            self.reads
+                .push_back(spawn_blocking(move || read(&file, offset, len)));
             self.offset = offset.saturating_add(len);
             self.unread -= len;
         }
@@ -64,8 +65,12 @@ impl http_body::Body for FileBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.read_ahead();
-        let Some(read) = self.reads.front_mut() else { return Poll::Ready(None) };
-        let chunk = ready!(Pin::new(read).poll(cx)).map_err(io::Error::other).flatten();
+        let Some(read) = self.reads.front_mut() else {
+            return Poll::Ready(None);
+        };
+        let chunk = ready!(Pin::new(read).poll(cx))
+            .map_err(io::Error::other)
+            .flatten();
         self.reads.pop_front();
         match chunk {
             Ok(chunk) => {
@@ -124,7 +129,11 @@ mod tests {
     fn region(content: &[u8], offset: u64, len: u64) -> FileRegion {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        FileRegion { file: Arc::new(file), offset, len }
+        FileRegion {
+            file: Arc::new(file),
+            offset,
+            len,
+        }
     }
 
     #[tokio::test]

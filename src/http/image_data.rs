@@ -35,7 +35,10 @@ const STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 const OCTETS: &str = "application/octet-stream";
 
 pub(super) fn routes() -> Router<State> {
-    Router::new().route("/v2/images/{image_id}/file", resource("GET, PUT", get(download).put(upload)))
+    Router::new().route(
+        "/v2/images/{image_id}/file",
+        resource("GET, PUT", get(download).put(upload)),
+    )
 }
 
 /// Everything that can be refused without the data is refused before the body is asked for: a client that waits for
@@ -103,7 +106,11 @@ async fn download(
 ) -> Result<Response, ApiError> {
     let query = QueryPairs::parse(query.as_deref())?;
     let (permission, image) = state.catalog.authorize_download(&caller, &id).await?;
-    let preferred = query.first("prefer").unwrap_or_default().split(',').map(str::trim);
+    let preferred = query
+        .first("prefer")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
     let preferred: Vec<&str> = preferred.filter(|store| !store.is_empty()).collect();
     if !preferred.is_empty() {
         state.catalog.authorize_store_choice(&caller, &image)?;
@@ -112,7 +119,12 @@ async fn download(
     let range = range::requested(&headers, image.size())?;
     match state.transfers.download(permission, image, range).await? {
         Download::NoData => Ok(StatusCode::NO_CONTENT.into_response()),
-        Download::Content { image, size, range, body } => {
+        Download::Content {
+            image,
+            size,
+            range,
+            body,
+        } => {
             let mut response = match body {
                 Data::File(region) => {
                     let mut response = Response::new(Body::new(FileBody::new(region.clone())));
@@ -127,7 +139,9 @@ async fn download(
             if let Some(checksum) = checksum.and_then(|checksum| HeaderValue::from_str(&checksum).ok()) {
                 headers.insert(CONTENT_MD5, checksum);
             }
-            let length = range.as_ref().map_or(size, |range| range.end.saturating_sub(range.start));
+            let length = range
+                .as_ref()
+                .map_or(size, |range| range.end.saturating_sub(range.start));
             headers.insert(CONTENT_LENGTH, length.into());
             if let Some(range) = range {
                 let last = range.end.saturating_sub(1);
@@ -150,7 +164,9 @@ fn check_preferred(preferred: &[&str], settings: &Settings) -> Result<(), ApiErr
         ));
     };
     match preferred.iter().find(|store| !ids.iter().any(|id| id == *store)) {
-        Some(store) => Err(ApiError::bad_request(format!("Store '{store}' is not configured."))),
+        Some(store) => Err(ApiError::bad_request(format!(
+            "Store '{store}' is not configured."
+        ))),
         None => Ok(()),
     }
 }

@@ -7,7 +7,11 @@ use super::Settings;
 /// `scheme://host[:port][/prefix]` of the request: from the proxy's headers where they are believed, the `Host` header, the
 /// request line, or, where there is nothing (HTTP/1.0), the address we listen at.
 pub(super) fn origin(uri: &Uri, headers: &HeaderMap, settings: &Settings) -> String {
-    let proxied = if settings.believe_proxy { Proxied::of(headers) } else { Proxied::default() };
+    let proxied = if settings.believe_proxy {
+        Proxied::of(headers)
+    } else {
+        Proxied::default()
+    };
     let host = proxied
         .host
         .or_else(|| header(headers, HOST.as_str()))
@@ -40,7 +44,9 @@ impl<'a> Proxied<'a> {
             },
         };
         proxied.prefix = header(headers, "x-forwarded-prefix");
-        proxied.scheme = proxied.scheme.filter(|scheme| matches!(*scheme, "http" | "https"));
+        proxied.scheme = proxied
+            .scheme
+            .filter(|scheme| matches!(*scheme, "http" | "https"));
         proxied
     }
 
@@ -49,7 +55,9 @@ impl<'a> Proxied<'a> {
         let mut proxied = Self::default();
         let first = forwarded.split(',').next().unwrap_or_default();
         for pair in first.split(';') {
-            let Some((name, value)) = pair.split_once('=') else { continue };
+            let Some((name, value)) = pair.split_once('=') else {
+                continue;
+            };
             let value = value.trim().trim_matches('"');
             match name.trim().to_ascii_lowercase().as_str() {
                 "proto" => proxied.scheme = Some(value),
@@ -62,12 +70,18 @@ impl<'a> Proxied<'a> {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
+    headers
+        .get(name)?
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
 }
 
 /// Whether the text can stand in a URL as a host with or without port.
 fn is_host(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
 }
 
 #[cfg(test)]
@@ -91,7 +105,10 @@ mod tests {
 
     #[test]
     fn the_host_header_says_who_we_are() {
-        assert_eq!(of(&[("host", "glance.example:9292")], false), "http://glance.example:9292");
+        assert_eq!(
+            of(&[("host", "glance.example:9292")], false),
+            "http://glance.example:9292"
+        );
         assert_eq!(of(&[("host", "[::1]:9292")], false), "http://[::1]:9292");
     }
 
@@ -111,7 +128,10 @@ mod tests {
         ];
         assert_eq!(of(&headers, false), "http://inner");
         assert_eq!(of(&headers, true), "https://outer/image");
-        let forwarded = [("host", "inner"), ("forwarded", "for=1.2.3.4;proto=https;host=\"outer:443\", host=x")];
+        let forwarded = [
+            ("host", "inner"),
+            ("forwarded", "for=1.2.3.4;proto=https;host=\"outer:443\", host=x"),
+        ];
         assert_eq!(of(&forwarded, true), "https://outer:443");
     }
 }

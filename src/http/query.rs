@@ -7,7 +7,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::error::ApiError;
 
 /// What Python's `quote_plus` leaves as it is, beside letters and digits.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'~');
 
 /// The pairs of a query string, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +21,10 @@ impl QueryPairs {
     /// # Errors
     /// 400 when a name or value is not UTF-8.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, ApiError> {
-        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty());
         let decoded = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decode(name)?, decode(value)?))
@@ -30,11 +37,13 @@ impl QueryPairs {
     }
 
     pub(super) fn first(&self, wanted: &str) -> Option<&str> {
-        self.iter().find_map(|(name, value)| (name == wanted).then_some(value))
+        self.iter()
+            .find_map(|(name, value)| (name == wanted).then_some(value))
     }
 
     pub(super) fn all<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a str> {
-        self.iter().filter_map(move |(name, value)| (name == wanted).then_some(value))
+        self.iter()
+            .filter_map(move |(name, value)| (name == wanted).then_some(value))
     }
 
     /// `path` with these pairs, but `without` one name, and with one more pair at the end.
@@ -75,7 +84,10 @@ mod tests {
             query.link("/v2/images", "marker", Some(("marker", "y"))),
             "/v2/images?tag=a&limit=1&tag=b+c&name=%C3%A9%2F&marker=y"
         );
-        assert_eq!(QueryPairs::default().link("/v2/images", "marker", None), "/v2/images");
+        assert_eq!(
+            QueryPairs::default().link("/v2/images", "marker", None),
+            "/v2/images"
+        );
     }
 
     #[test]

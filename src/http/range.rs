@@ -27,7 +27,9 @@ pub(super) fn requested(headers: &HeaderMap, size: Option<u64>) -> Result<Option
             None => Err(ApiError::unsatisfiable("Invalid Range header.")),
         };
     }
-    let Some(range) = headers.get(CONTENT_RANGE) else { return Ok(None) };
+    let Some(range) = headers.get(CONTENT_RANGE) else {
+        return Ok(None);
+    };
     let found = range.to_str().ok().and_then(content_range_of);
     let Some((first, last)) = found else {
         return Err(ApiError::unsatisfiable("Invalid Content-Range header."));
@@ -38,7 +40,10 @@ pub(super) fn requested(headers: &HeaderMap, size: Option<u64>) -> Result<Option
             "Invalid stop position in Content-Range header. The stop position MUST be in the inclusive range [0, {}].",
             size.saturating_sub(1)
         ))),
-        _ => Ok(Some(RangeRequest::From { first, last: Some(last) })),
+        _ => Ok(Some(RangeRequest::From {
+            first,
+            last: Some(last),
+        })),
     }
 }
 
@@ -55,10 +60,16 @@ fn range_of(text: &str) -> Option<RangeRequest> {
             0 => Some(RangeRequest::From { first: 0, last: None }),
             length => Some(RangeRequest::Suffix(length)),
         },
-        (first, "") => Some(RangeRequest::From { first: number(first)?, last: None }),
+        (first, "") => Some(RangeRequest::From {
+            first: number(first)?,
+            last: None,
+        }),
         (first, last) => {
             let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(RangeRequest::From { first, last: Some(last) })
+            (first <= last).then_some(RangeRequest::From {
+                first,
+                last: Some(last),
+            })
         }
     }
 }
@@ -101,12 +112,24 @@ mod tests {
         assert_eq!(of(RANGE, "Bytes = 5 -"), from(5, None));
         assert_eq!(of(RANGE, "bytes=-7"), Ok(Some(RangeRequest::Suffix(7))));
         assert_eq!(of(RANGE, "bytes=-0"), from(0, None));
-        assert_eq!(of(RANGE, "bytes=0-99999999999999999999999"), from(0, Some(u64::MAX)));
+        assert_eq!(
+            of(RANGE, "bytes=0-99999999999999999999999"),
+            from(0, Some(u64::MAX))
+        );
     }
 
     #[test]
     fn what_is_no_range_is_416_and_several_are_400() {
-        for bad in ["bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "items=0-1", "0-1", "bytes=1", "bytes=+1-2"] {
+        for bad in [
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=5-4",
+            "items=0-1",
+            "0-1",
+            "bytes=1",
+            "bytes=+1-2",
+        ] {
             assert_eq!(of(RANGE, bad), Err(416), "{bad}");
         }
         assert_eq!(of(RANGE, "bytes=0-1,3-4"), Err(400));
@@ -116,7 +139,14 @@ mod tests {
     fn a_content_range_is_taken_for_a_range() {
         assert_eq!(of(CONTENT_RANGE, "bytes 1-4/*"), from(1, Some(4)));
         assert_eq!(of(CONTENT_RANGE, "bytes 1-4/100"), from(1, Some(4)));
-        for bad in ["bytes 1-100/*", "bytes 100-101/*", "bytes */100", "bytes 4-1/*", "bytes 1-4/4", "1-4/*"] {
+        for bad in [
+            "bytes 1-100/*",
+            "bytes 100-101/*",
+            "bytes */100",
+            "bytes 4-1/*",
+            "bytes 1-4/4",
+            "1-4/*",
+        ] {
             assert_eq!(of(CONTENT_RANGE, bad), Err(416), "{bad}");
         }
     }

@@ -23,14 +23,19 @@ impl RequestId {
     /// # Errors
     /// 431 when it is longer than `max` bytes, unless that is 0. (Glance means to answer so, and answers 500.)
     pub(super) fn of(headers: &HeaderMap, max: usize) -> Result<Option<Self>, ApiError> {
-        let Some(id) = headers.get(&HEADER) else { return Ok(None) };
+        let Some(id) = headers.get(&HEADER) else {
+            return Ok(None);
+        };
         if max > 0 && id.len() > max {
             return Err(ApiError::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 format!("x-openstack-request-id is too long, max size {max}"),
             ));
         }
-        let printable = id.to_str().ok().filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
+        let printable = id
+            .to_str()
+            .ok()
+            .filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()));
         Ok(printable.map(|id| {
             if id.starts_with(PREFIX) {
                 Self(id.to_owned())
@@ -67,7 +72,10 @@ mod tests {
     #[test]
     fn an_id_that_is_too_long_is_refused() {
         assert!(of(&"x".repeat(64), 64).is_ok());
-        assert_eq!(of(&"x".repeat(65), 64), Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        assert_eq!(
+            of(&"x".repeat(65), 64),
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        );
         assert!(of(&"x".repeat(65), 0).unwrap().is_some());
     }
 

@@ -17,7 +17,8 @@ pub(super) fn resource(allow: &'static str, handlers: MethodRouter<State>) -> Me
 }
 
 fn not_allowed(allow: &'static str) -> ApiError {
-    ApiError::of(StatusCode::METHOD_NOT_ALLOWED).header(header::ALLOW, header::HeaderValue::from_static(allow))
+    ApiError::of(StatusCode::METHOD_NOT_ALLOWED)
+        .header(header::ALLOW, header::HeaderValue::from_static(allow))
 }
 
 /// A path that leads nowhere.

@@ -1,11 +1,7 @@
 //! JSON schemas of images (Glance 33, `api/v2/images.py`, `get_base_properties`). Clients read from them which
 //! attributes are no properties, and which formats there are.
 
-use axum::{
-    Json, Router,
-    extract::State as Shared,
-    routing::get,
-};
+use axum::{Json, Router, extract::State as Shared, routing::get};
 use serde_json::{Map, Value, json};
 
 use super::{Settings, State, body::NoBody, resource::resource};
@@ -76,9 +72,15 @@ fn properties(settings: &Settings) -> Map<String, Value> {
             }),
         ),
         ("protected", flag("If true, image will not be deletable.")),
-        ("os_hidden", flag("If true, image will not appear in default image list response.")),
+        (
+            "os_hidden",
+            flag("If true, image will not appear in default image list response."),
+        ),
         ("checksum", read_only(text("md5 hash of image contents.", 32))),
-        ("os_hash_algo", read_only(text("Algorithm to calculate the os_hash_value", 64))),
+        (
+            "os_hash_algo",
+            read_only(text("Algorithm to calculate the os_hash_value", 64)),
+        ),
         (
             "os_hash_value",
             read_only(text(
@@ -88,11 +90,26 @@ fn properties(settings: &Settings) -> Map<String, Value> {
         ),
         ("owner", text("Owner of the image", 255)),
         ("size", read_only(number("Size of image file in bytes"))),
-        ("virtual_size", read_only(number("Virtual size of image in bytes"))),
-        ("container_format", choice("Format of the container", &settings.container_formats)),
-        ("disk_format", choice("Format of the disk", &settings.disk_formats)),
-        ("created_at", read_only(plain("Date and time of image registration"))),
-        ("updated_at", read_only(plain("Date and time of the last image modification"))),
+        (
+            "virtual_size",
+            read_only(number("Virtual size of image in bytes")),
+        ),
+        (
+            "container_format",
+            choice("Format of the container", &settings.container_formats),
+        ),
+        (
+            "disk_format",
+            choice("Format of the disk", &settings.disk_formats),
+        ),
+        (
+            "created_at",
+            read_only(plain("Date and time of image registration")),
+        ),
+        (
+            "updated_at",
+            read_only(plain("Date and time of the last image modification")),
+        ),
         (
             "tags",
             json!({
@@ -101,7 +118,10 @@ fn properties(settings: &Settings) -> Map<String, Value> {
                 "items": { "type": "string", "maxLength": 255 },
             }),
         ),
-        ("direct_url", read_only(plain("URL to access the image file kept in external store"))),
+        (
+            "direct_url",
+            read_only(plain("URL to access the image file kept in external store")),
+        ),
         (
             "min_ram",
             json!({ "type": "integer", "description": "Amount of ram (in MB) required to boot image." }),
@@ -122,7 +142,10 @@ fn properties(settings: &Settings) -> Map<String, Value> {
         ("schema", read_only(plain("An image schema url"))),
         ("locations", locations()),
     ];
-    properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+    properties
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }
 
 fn plain(description: &str) -> Value {

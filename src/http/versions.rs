@@ -18,7 +18,10 @@ const MULTI_STORE: [&str; 6] = ["v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.
 
 pub(super) fn routes() -> Router<State> {
     // Behind it is nothing: `/v2/` is 404.
-    Router::new().route("/v2", any(async || (StatusCode::FOUND, [(header::LOCATION, "/v2/")])))
+    Router::new().route(
+        "/v2",
+        any(async || (StatusCode::FOUND, [(header::LOCATION, "/v2/")])),
+    )
 }
 
 /// Whether a path or media type may name this version. All are the same API.
@@ -32,7 +35,11 @@ fn supported(settings: &Settings) -> impl Iterator<Item = &'static str> {
         StoreNames::Hidden => &["v2.9"],
     };
     // The order, too, is Glance's: without an image cache the current version comes after the multi-store ones.
-    ["v2.15"].into_iter().chain(with_stores.iter().copied()).chain([CURRENT]).chain(ALWAYS)
+    ["v2.15"]
+        .into_iter()
+        .chain(with_stores.iter().copied())
+        .chain([CURRENT])
+        .chain(ALWAYS)
 }
 
 /// The document.

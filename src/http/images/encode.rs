@@ -59,8 +59,14 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("min_disk", &image.min_disk)?;
         map.serialize_entry("owner", &image.owner)?;
         map.serialize_entry("os_hidden", &image.hidden)?;
-        map.serialize_entry("os_hash_algo", &content.and_then(|content| content.hash_algorithm.as_ref()))?;
-        map.serialize_entry("os_hash_value", &content.and_then(|content| content.hash_value.as_ref()))?;
+        map.serialize_entry(
+            "os_hash_algo",
+            &content.and_then(|content| content.hash_algorithm.as_ref()),
+        )?;
+        map.serialize_entry(
+            "os_hash_value",
+            &content.and_then(|content| content.hash_value.as_ref()),
+        )?;
         map.serialize_entry("id", &image.id.to_string())?;
         map.serialize_entry("created_at", &image.created_at.to_string())?;
         map.serialize_entry("updated_at", &image.updated_at.to_string())?;
@@ -115,7 +121,11 @@ pub(super) struct ListView<'a> {
 
 impl<'a> ListView<'a> {
     pub(super) fn new(list: &'a ImageList, query: &'a QueryPairs, settings: &'a Settings) -> Self {
-        Self { list, query, settings }
+        Self {
+            list,
+            query,
+            settings,
+        }
     }
 }
 

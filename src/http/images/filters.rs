@@ -6,13 +6,23 @@ use std::collections::BTreeMap;
 
 use self::values::{in_list, instant};
 use crate::{
-    catalog::{Comparison, Condition, Direction, Filter, Flag, ListRequest, Number, Order, SortKey, Text, TimeField},
+    catalog::{
+        Comparison, Condition, Direction, Filter, Flag, ListRequest, Number, Order, SortKey, Text, TimeField,
+    },
     http::{error::ApiError, query::QueryPairs},
     image::{MemberStatus, Timestamp, Visibility, VisibilityFilter},
 };
 
 /// Names in a query that are no filters.
-const NOT_FILTERS: [&str; 7] = ["limit", "marker", "member_status", "tag", "sort", "sort_key", "sort_dir"];
+const NOT_FILTERS: [&str; 7] = [
+    "limit",
+    "marker",
+    "member_status",
+    "tag",
+    "sort",
+    "sort_key",
+    "sort_dir",
+];
 
 /// No image.
 fn nothing() -> Condition {
@@ -24,9 +34,15 @@ fn nothing() -> Condition {
 pub(super) fn request(query: &QueryPairs) -> Result<ListRequest, ApiError> {
     let mut conditions = Vec::new();
     // Of a filter that is given twice the last one counts.
-    let filters: BTreeMap<&str, &str> = query.iter().filter(|(name, _)| !NOT_FILTERS.contains(name)).collect();
+    let filters: BTreeMap<&str, &str> = query
+        .iter()
+        .filter(|(name, _)| !NOT_FILTERS.contains(name))
+        .collect();
     let visibility = visibility(filters.get("visibility").copied(), &mut conditions)?;
-    if filters.get("changes-since").is_some_and(|value| !value.is_empty()) {
+    if filters
+        .get("changes-since")
+        .is_some_and(|value| !value.is_empty())
+    {
         return Err(ApiError::bad_request(
             "The \"changes-since\" filter is no longer available on v2.",
         ));
@@ -61,7 +77,9 @@ fn visibility(
         }
         Some(value) => match Visibility::parse(value) {
             Some(visibility) => Ok(Some(VisibilityFilter::Only(visibility))),
-            None => Err(ApiError::bad_request(format!("Invalid visibility value: {value}"))),
+            None => Err(ApiError::bad_request(format!(
+                "Invalid visibility value: {value}"
+            ))),
         },
     }
 }
@@ -173,7 +191,10 @@ fn number(name: &str, value: &str) -> Result<Condition, ApiError> {
     };
     if let Some(field) = column(name) {
         // What is no number is the value of no image.
-        let exactly = value.trim().parse().map(|wanted| Condition::Exactly(field, wanted));
+        let exactly = value
+            .trim()
+            .parse()
+            .map(|wanted| Condition::Exactly(field, wanted));
         return Ok(exactly.unwrap_or_else(|_| nothing()));
     }
     let bound = || {
@@ -201,7 +222,9 @@ fn order(query: &QueryPairs) -> Result<Order, ApiError> {
     let classic = query.first("sort_key").is_some() || query.first("sort_dir").is_some();
     let (keys, directions): (Vec<SortKey>, Vec<Direction>) = match query.first("sort") {
         Some(_) if classic => {
-            return Err(ApiError::bad_request("Old and new sorting syntax cannot be combined"));
+            return Err(ApiError::bad_request(
+                "Old and new sorting syntax cannot be combined",
+            ));
         }
         Some(sort) => {
             let mut keys = Vec::new();
@@ -223,11 +246,21 @@ fn order(query: &QueryPairs) -> Result<Order, ApiError> {
             "Number of sort dirs does not match the number of sort keys",
         ));
     }
-    let keys = if keys.is_empty() { vec![SortKey::CreatedAt] } else { keys };
+    let keys = if keys.is_empty() {
+        vec![SortKey::CreatedAt]
+    } else {
+        keys
+    };
     // One direction is that of all keys and of the tie-breakers.
     match directions.as_slice() {
-        [] => Ok(Order::by(keys.into_iter().map(|key| (key, Direction::Descending)), Direction::Descending)),
-        [direction] => Ok(Order::by(keys.into_iter().map(|key| (key, *direction)), *direction)),
+        [] => Ok(Order::by(
+            keys.into_iter().map(|key| (key, Direction::Descending)),
+            Direction::Descending,
+        )),
+        [direction] => Ok(Order::by(
+            keys.into_iter().map(|key| (key, *direction)),
+            *direction,
+        )),
         directions => Ok(Order::by(
             keys.into_iter().zip(directions.iter().copied()),
             Direction::Descending,
@@ -237,13 +270,16 @@ fn order(query: &QueryPairs) -> Result<Order, ApiError> {
 
 fn sort_key(name: &str) -> Result<SortKey, ApiError> {
     let name = name.trim();
-    SortKey::ALL.into_iter().find(|key| key.as_str() == name).ok_or_else(|| {
-        let available: Vec<&str> = SortKey::ALL.iter().map(|key| key.as_str()).collect();
-        ApiError::bad_request(format!(
-            "Invalid sort key: {name}. It must be one of the following: {}.",
-            available.join(", ")
-        ))
-    })
+    SortKey::ALL
+        .into_iter()
+        .find(|key| key.as_str() == name)
+        .ok_or_else(|| {
+            let available: Vec<&str> = SortKey::ALL.iter().map(|key| key.as_str()).collect();
+            ApiError::bad_request(format!(
+                "Invalid sort key: {name}. It must be one of the following: {}.",
+                available.join(", ")
+            ))
+        })
 }
 
 fn direction(name: &str) -> Result<Direction, ApiError> {

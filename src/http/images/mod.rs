@@ -50,7 +50,9 @@ async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let Value::Object(object) = body else {
-        return Err(ApiError::bad_request("Provided object does not match schema 'image': it is not an object"));
+        return Err(ApiError::bad_request(
+            "Provided object does not match schema 'image': it is not an object",
+        ));
     };
     let new = NewImage::parse(object, state.catalog.rules())?;
     let image = state.catalog.create(&caller, &new).await?;

@@ -45,7 +45,11 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 3] = [(Self::Add, "add"), (Self::Remove, "remove"), (Self::Replace, "replace")];
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Add, "add"),
+        (Self::Remove, "remove"),
+        (Self::Replace, "replace"),
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -62,7 +66,9 @@ impl Kind {
 /// 400 for syntax, pointers and values; 403 for names that clients may not set.
 pub(super) fn operations(draft: Draft, body: Value, rules: &Rules) -> Result<Vec<Operation>, ApiError> {
     let Value::Array(changes) = body else {
-        return Err(ApiError::bad_request("Request body must be a JSON array of operation objects."));
+        return Err(ApiError::bad_request(
+            "Request body must be a JSON array of operation objects.",
+        ));
     };
     changes
         .into_iter()
@@ -92,7 +98,10 @@ fn operation(draft: Draft, mut change: Map<String, Value>, rules: &Rules) -> Res
         (Kind::Add, Draft::Four) => Operation::add(&name, value, IfPresent::Refuse, rules)?,
         (Kind::Add, Draft::Ten) => Operation::add(&name, value, IfPresent::Overwrite, rules)?,
         (Kind::Replace | Kind::Remove, _) if name == "locations" && is_empty(&value) => {
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "Cannot set locations to empty list."));
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "Cannot set locations to empty list.",
+            ));
         }
         (Kind::Replace | Kind::Remove, _) => Operation::replace(&name, value, rules)?,
     };
@@ -117,13 +126,17 @@ fn kind_and_pointer_of_draft_ten(change: &Map<String, Value>) -> Result<(Kind, &
         )));
     };
     let Some(path) = change.get("path") else {
-        return Err(ApiError::bad_request("Unable to find 'path' in JSON Schema change"));
+        return Err(ApiError::bad_request(
+            "Unable to find 'path' in JSON Schema change",
+        ));
     };
     Ok((kind, text(path)?))
 }
 
 fn kind_and_pointer_of_draft_four(change: &Map<String, Value>) -> Result<(Kind, &str), ApiError> {
-    let mut found = Kind::ALL.into_iter().filter_map(|(kind, name)| Some((kind, change.get(name)?)));
+    let mut found = Kind::ALL
+        .into_iter()
+        .filter_map(|(kind, name)| Some((kind, change.get(name)?)));
     match (found.next(), found.next()) {
         (Some((kind, pointer)), None) => Ok((kind, text(pointer)?)),
         (None, _) => Err(ApiError::bad_request(
@@ -145,15 +158,26 @@ fn text(pointer: &Value) -> Result<&str, ApiError> {
 fn tokens(pointer: &str) -> Result<Vec<String>, ApiError> {
     let shown = || pointer.chars().take(255).collect::<String>();
     let Some(rest) = pointer.strip_prefix('/') else {
-        return Err(ApiError::bad_request(format!("Pointer `{}` does not start with \"/\".", shown())));
+        return Err(ApiError::bad_request(format!(
+            "Pointer `{}` does not start with \"/\".",
+            shown()
+        )));
     };
     let between: Vec<&str> = rest.split('/').collect();
-    let inner = between.get(1..between.len().saturating_sub(1)).unwrap_or_default();
+    let inner = between
+        .get(1..between.len().saturating_sub(1))
+        .unwrap_or_default();
     if inner.iter().any(|token| token.trim().is_empty()) {
-        return Err(ApiError::bad_request(format!("Pointer `{}` contains adjacent \"/\".", shown())));
+        return Err(ApiError::bad_request(format!(
+            "Pointer `{}` contains adjacent \"/\".",
+            shown()
+        )));
     }
     if !rest.is_empty() && rest.ends_with('/') {
-        return Err(ApiError::bad_request(format!("Pointer `{}` end with \"/\".", shown())));
+        return Err(ApiError::bad_request(format!(
+            "Pointer `{}` end with \"/\".",
+            shown()
+        )));
     }
     if rest.trim() == "/" {
         return Err(ApiError::bad_request(format!(
@@ -184,7 +208,9 @@ fn root(kind: Kind, tokens: &[String]) -> Result<String, ApiError> {
         Some(name) if tokens.len() == depth(name) => Ok(name.clone()),
         _ => {
             let shown: String = tokens.join("/").chars().take(255).collect();
-            Err(ApiError::bad_request(format!("Invalid JSON pointer for this resource: '/{shown}'")))
+            Err(ApiError::bad_request(format!(
+                "Invalid JSON pointer for this resource: '/{shown}'"
+            )))
         }
     }
 }
@@ -240,22 +266,50 @@ mod tests {
         assert_eq!(status(json!({})), 400);
         assert_eq!(status(json!(["x"])), 400);
         assert_eq!(status(json!([{"path": "/name", "value": "x"}])), 400);
-        assert_eq!(status(json!([{"op": "move", "path": "/name", "value": "x"}])), 400);
+        assert_eq!(
+            status(json!([{"op": "move", "path": "/name", "value": "x"}])),
+            400
+        );
         assert_eq!(status(json!([{"op": "add", "value": "x"}])), 400);
         assert_eq!(status(json!([{"op": "add", "path": 1, "value": "x"}])), 400);
         assert_eq!(status(json!([{"op": "add", "path": "/name"}])), 400);
-        assert_eq!(status(json!([{"op": "add", "path": "/tags/-", "value": "x"}])), 400);
-        assert_eq!(status(json!([{"op": "add", "path": "/locations", "value": []}])), 400);
-        assert_eq!(status(json!([{"op": "replace", "path": "/name", "value": 1}])), 400);
+        assert_eq!(
+            status(json!([{"op": "add", "path": "/tags/-", "value": "x"}])),
+            400
+        );
+        assert_eq!(
+            status(json!([{"op": "add", "path": "/locations", "value": []}])),
+            400
+        );
+        assert_eq!(
+            status(json!([{"op": "replace", "path": "/name", "value": 1}])),
+            400
+        );
         assert_eq!(status(json!([{"op": "add", "path": "/p", "value": null}])), 400);
     }
 
     #[test]
     fn names_that_clients_may_not_set_are_403() {
         for name in [
-            "created_at", "updated_at", "status", "checksum", "size", "virtual_size", "direct_url", "self", "file",
-            "schema", "id", "os_hash_algo", "os_hash_value", "stores", "location", "deleted", "deleted_at",
-            "os_glance_import_task", "os_glanceful",
+            "created_at",
+            "updated_at",
+            "status",
+            "checksum",
+            "size",
+            "virtual_size",
+            "direct_url",
+            "self",
+            "file",
+            "schema",
+            "id",
+            "os_hash_algo",
+            "os_hash_value",
+            "stores",
+            "location",
+            "deleted",
+            "deleted_at",
+            "os_glance_import_task",
+            "os_glanceful",
         ] {
             for op in ["add", "replace", "remove"] {
                 let body = json!([{"op": op, "path": format!("/{name}"), "value": "x"}]);

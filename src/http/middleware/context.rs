@@ -16,7 +16,11 @@ pub(super) struct Route(pub(super) String);
 
 /// Refuses whoever cannot be identified; gives the others to the handler with a [`Caller`](crate::identity::Caller) and
 /// a [`RequestId`] among the request's extensions. Every response has the id.
-pub(in crate::http) async fn context(Shared(state): Shared<State>, mut request: Request, next: Next) -> Response {
+pub(in crate::http) async fn context(
+    Shared(state): Shared<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -42,7 +46,9 @@ pub(in crate::http) async fn context(Shared(state): Shared<State>, mut request: 
         },
     };
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert(super::super::request_id::HEADER, id);
+        response
+            .headers_mut()
+            .insert(super::super::request_id::HEADER, id);
     }
     if let Some(route) = route {
         response.extensions_mut().insert(route);

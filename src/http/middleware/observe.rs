@@ -40,7 +40,10 @@ pub(in crate::http) async fn observe(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map(|path| path.as_str().to_owned());
     let mut response = next.run(request).instrument(span.clone()).await;
-    let inner_route = response.extensions_mut().remove::<Route>().map(|Route(path)| path);
+    let inner_route = response
+        .extensions_mut()
+        .remove::<Route>()
+        .map(|Route(path)| path);
     let record = Record {
         span,
         started,
@@ -49,12 +52,7 @@ pub(in crate::http) async fn observe(request: Request, next: Next) -> Response {
         status: response.status(),
         sent: 0,
     };
-    response.map(|body| {
-        Body::new(Observed {
-            body,
-            record,
-        })
-    })
+    response.map(|body| Body::new(Observed { body, record }))
 }
 
 /// The method as a label: of what clients invent there is no end.

@@ -23,7 +23,10 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
     let media_type = request.headers().get(CONTENT_TYPE).cloned();
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let media_type = media_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = media_type
+            .as_ref()
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         // A HEAD has no body, and webob does not look at Accept for it.
         let form = if method == Method::HEAD { Form::Html } else { form };
         let body = if method == Method::HEAD {
@@ -41,7 +44,9 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
 impl Form {
     /// The form that an `Accept` asks for. Nothing, or nothing known, is text.
     fn accepted(headers: &HeaderMap) -> Self {
-        let Some(accept) = headers.get(ACCEPT) else { return Self::Text };
+        let Some(accept) = headers.get(ACCEPT) else {
+            return Self::Text;
+        };
         let accept = accept.to_str().unwrap_or_default();
         let ranges: Vec<(&str, u16)> = accept.split(',').filter_map(media_range).collect();
         let quality = |offer: &str| {
@@ -79,7 +84,10 @@ impl Form {
     fn page(self, error: &ApiError, method: &Method, media_type: &str) -> String {
         let status = format!("{} {}", error.status.as_u16(), error.title());
         match self {
-            Self::Text => format!("{status}\n\n{}", plain(&body(error, method, media_type, str::to_owned))),
+            Self::Text => format!(
+                "{status}\n\n{}",
+                plain(&body(error, method, media_type, str::to_owned))
+            ),
             Self::Html => format!(
                 "<html>\n <head>\n  <title>{status}</title>\n </head>\n <body>\n  <h1>{status}</h1>\n  {}\n \
                  </body>\n</html>",
@@ -101,7 +109,9 @@ fn media_range(text: &str) -> Option<(&str, u16)> {
     let range = parts.next().filter(|range| range.contains('/'))?;
     let weight = parts.find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse::<f32>().ok())?
+        name.trim()
+            .eq_ignore_ascii_case("q")
+            .then(|| value.trim().parse::<f32>().ok())?
     });
     let weight = weight.unwrap_or(1.0).clamp(0.0, 1.0);
     Some((range, (weight * 1000.0) as u16))
@@ -119,7 +129,9 @@ fn body(error: &ApiError, method: &Method, media_type: &str, quote: impl Fn(&str
         ),
         501 => {
             let method = quote(method.as_str());
-            format!("\nThe request method {method} is not implemented for this server. <br /><br />\n{detail}")
+            format!(
+                "\nThe request method {method} is not implemented for this server. <br /><br />\n{detail}"
+            )
         }
         _ => format!("{explanation}<br /><br />\n{detail}\n\n"),
     }
@@ -192,7 +204,10 @@ mod tests {
         );
         let page = Form::Html.page(&error, &Method::GET, "");
         assert_eq!(page.len(), 181);
-        assert!(page.ends_with("<br /><br />\n\n\n\n </body>\n</html>"), "{page:?}");
+        assert!(
+            page.ends_with("<br /><br />\n\n\n\n </body>\n</html>"),
+            "{page:?}"
+        );
     }
 
     #[test]
@@ -201,13 +216,17 @@ mod tests {
             "Image PATCH expects Content-Type one of: application/openstack-images-v2.0-json-patch, \
              application/openstack-images-v2.1-json-patch",
         );
-        assert_eq!(Form::Html.page(&error, &Method::PATCH, "application/json").len(), 350);
+        assert_eq!(
+            Form::Html.page(&error, &Method::PATCH, "application/json").len(),
+            350
+        );
     }
 
     #[test]
     fn the_code_in_json_is_a_string() {
         let error = ApiError::new(StatusCode::NOT_FOUND, "x");
-        let page: serde_json::Value = serde_json::from_str(&Form::Json.page(&error, &Method::GET, "")).unwrap();
+        let page: serde_json::Value =
+            serde_json::from_str(&Form::Json.page(&error, &Method::GET, "")).unwrap();
         assert_eq!(page["code"], "404 Not Found");
         assert_eq!(page["title"], "Not Found");
         assert_eq!(page["message"], "x<br /><br />\n\n\n");
@@ -217,6 +236,9 @@ mod tests {
     fn what_came_from_outside_is_escaped_in_html() {
         let error = ApiError::new(StatusCode::BAD_REQUEST, "<script>alert(\"&\")</script>");
         let page = Form::Html.page(&error, &Method::GET, "");
-        assert!(page.contains("&lt;script&gt;alert(&quot;&amp;&quot;)&lt;/script&gt;"), "{page}");
+        assert!(
+            page.contains("&lt;script&gt;alert(&quot;&amp;&quot;)&lt;/script&gt;"),
+            "{page}"
+        );
     }
 }

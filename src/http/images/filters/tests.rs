@@ -9,7 +9,9 @@ fn parse(query: &str) -> Result<ListRequest, u16> {
 
 fn conditions(query: &str) -> Vec<Condition> {
     let mut conditions = parse(query).unwrap().filter.0;
-    let hidden = conditions.iter().position(|c| *c == Condition::Is(Flag::Hidden, false));
+    let hidden = conditions
+        .iter()
+        .position(|c| *c == Condition::Is(Flag::Hidden, false));
     conditions.remove(hidden.expect("hidden images are left out"));
     conditions
 }
@@ -30,10 +32,16 @@ fn a_list_without_query_is_the_newest_visible_images() {
 
 #[test]
 fn hidden_images_are_listed_when_asked_for() {
-    assert_eq!(parse("os_hidden=True").unwrap().filter.0, [Condition::Is(Flag::Hidden, true)]);
+    assert_eq!(
+        parse("os_hidden=True").unwrap().filter.0,
+        [Condition::Is(Flag::Hidden, true)]
+    );
     assert_eq!(parse("os_hidden=yes"), Err(400));
     assert_eq!(parse("protected=True"), Err(400));
-    assert_eq!(conditions("protected=true"), [Condition::Is(Flag::Protected, true)]);
+    assert_eq!(
+        conditions("protected=true"),
+        [Condition::Is(Flag::Protected, true)]
+    );
 }
 
 #[test]
@@ -42,8 +50,14 @@ fn text_is_compared_or_looked_up_in_a_list() {
         conditions("name=in:%22a,b%22,c"),
         [Condition::OneOf(Text::Name, vec!["a,b".into(), "c".into()])]
     );
-    assert_eq!(conditions("status=eq:active"), [Condition::OneOf(Text::Status, vec!["active".into()])]);
-    assert_eq!(conditions("owner=a:b"), [Condition::OneOf(Text::Owner, vec!["a:b".into()])]);
+    assert_eq!(
+        conditions("status=eq:active"),
+        [Condition::OneOf(Text::Status, vec!["active".into()])]
+    );
+    assert_eq!(
+        conditions("owner=a:b"),
+        [Condition::OneOf(Text::Owner, vec!["a:b".into()])]
+    );
     assert_eq!(
         conditions("name=2026-11-21T08:35:46Z"),
         [Condition::OneOf(Text::Name, vec!["2026-11-21T08:35:46Z".into()])]
@@ -56,7 +70,11 @@ fn times_have_operators() {
     let at = Timestamp::from_micros(1_795_250_146_000_000);
     assert_eq!(
         conditions("updated_at=gte:2026-11-21T08:35:46Z"),
-        [Condition::Time(TimeField::UpdatedAt, Comparison::GreaterOrEqual, at)]
+        [Condition::Time(
+            TimeField::UpdatedAt,
+            Comparison::GreaterOrEqual,
+            at
+        )]
     );
     assert_eq!(
         conditions("created_at=2026-11-21T08:35:46Z"),
@@ -70,7 +88,10 @@ fn times_have_operators() {
 #[test]
 fn numbers_have_bounds() {
     assert_eq!(conditions("size_min=10"), [Condition::AtLeast(Number::Size, 10)]);
-    assert_eq!(conditions("min_ram_max=10"), [Condition::AtMost(Number::MinRam, 10)]);
+    assert_eq!(
+        conditions("min_ram_max=10"),
+        [Condition::AtMost(Number::MinRam, 10)]
+    );
     assert_eq!(conditions("min_disk=3"), [Condition::Exactly(Number::MinDisk, 3)]);
     assert_eq!(conditions("size_min=-1"), [Condition::AtLeast(Number::Size, 0)]);
     assert_eq!(conditions("size_max=-1"), [nothing()]);
@@ -80,8 +101,14 @@ fn numbers_have_bounds() {
 
 #[test]
 fn any_other_name_is_a_property() {
-    assert_eq!(conditions("os_distro=debian"), [Condition::Property("os_distro".into(), "debian".into())]);
-    assert_eq!(conditions("p=1&p=2"), [Condition::Property("p".into(), "2".into())]);
+    assert_eq!(
+        conditions("os_distro=debian"),
+        [Condition::Property("os_distro".into(), "debian".into())]
+    );
+    assert_eq!(
+        conditions("p=1&p=2"),
+        [Condition::Property("p".into(), "2".into())]
+    );
 }
 
 #[test]
@@ -105,7 +132,10 @@ fn limits_are_whole_and_not_negative() {
 fn both_ways_of_sorting_are_understood_but_not_together() {
     use Direction::{Ascending, Descending};
     let ties = [(SortKey::CreatedAt, Descending), (SortKey::Id, Descending)];
-    assert_eq!(keys("sort=name:asc,size")[..2], [(SortKey::Name, Ascending), (SortKey::Size, Descending)]);
+    assert_eq!(
+        keys("sort=name:asc,size")[..2],
+        [(SortKey::Name, Ascending), (SortKey::Size, Descending)]
+    );
     assert_eq!(keys("sort=name:asc,size")[2..], ties);
     assert_eq!(
         keys("sort_key=name&sort_key=size&sort_dir=asc"),
@@ -129,7 +159,10 @@ fn words_that_mean_nothing_are_refused() {
     for bad in ["visibility=secret", "member_status=maybe"] {
         assert_eq!(parse(bad), Err(400), "{bad}");
     }
-    assert_eq!(parse("visibility=all").unwrap().visibility, Some(VisibilityFilter::All));
+    assert_eq!(
+        parse("visibility=all").unwrap().visibility,
+        Some(VisibilityFilter::All)
+    );
     assert_eq!(parse("member_status=all").unwrap().member_status, None);
 }
 

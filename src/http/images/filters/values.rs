@@ -56,7 +56,11 @@ fn check_quotes(list: &str) -> Result<(), ApiError> {
         }
         before = Some(c);
     }
-    if is_open { Err(invalid(list, "The quote is not closed.")) } else { Ok(()) }
+    if is_open {
+        Err(invalid(list, "The quote is not closed."))
+    } else {
+        Ok(())
+    }
 }
 
 fn invalid(list: &str, why: &str) -> ApiError {
@@ -71,7 +75,9 @@ pub(super) fn instant(text: &str) -> Option<Timestamp> {
         let civil: DateTime = text.parse().ok()?;
         Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
     })?;
-    Some(Timestamp::from_micros(u64::try_from(instant.as_microsecond()).unwrap_or(0)))
+    Some(Timestamp::from_micros(
+        u64::try_from(instant.as_microsecond()).unwrap_or(0),
+    ))
 }
 
 #[cfg(test)]
