@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod config;
 pub mod digest;
+pub mod http;
 pub mod identity;
 pub mod image;
 pub mod inspect;
