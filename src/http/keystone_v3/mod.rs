@@ -83,10 +83,8 @@ async fn finish(State(keystone): State<Keystone>, mut response: Response) -> Res
     let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("X-Auth-Token"));
-    if unauthorized {
-        if let Ok(challenge) = HeaderValue::from_str(keystone.identity.challenge()) {
-            headers.insert(WWW_AUTHENTICATE, challenge);
-        }
+    if unauthorized && let Ok(challenge) = HeaderValue::from_str(keystone.identity.challenge()) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response
 }
