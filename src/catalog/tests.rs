@@ -40,7 +40,7 @@ pub(crate) struct Fixture {
     pub(crate) catalog: Catalog,
     pub(crate) transfers: Transfers,
     pub(crate) metadata: Arc<Racing>,
-    pub(crate) _dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 impl Fixture {
@@ -101,8 +101,13 @@ impl Fixture {
             catalog,
             transfers,
             metadata,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Where the files of the images are.
+    pub(crate) fn datadir(&self) -> std::path::PathBuf {
+        self.dir.path().join("images")
     }
 
     /// Puts the image into the catalogue as it is.
