@@ -89,7 +89,6 @@ impl Fixture {
                 rules: Default::default(),
                 size_cap: 1 << 30,
                 memory: 64 << 20,
-                idle_timeout: Duration::from_secs(5),
                 claim_lease: Duration::from_secs(60),
                 reserve: Reserve {
                     dir: dir.path().into(),
