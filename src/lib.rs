@@ -2,6 +2,7 @@
 //! OpenStack Glance.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod digest;
 pub mod http;
@@ -10,8 +11,12 @@ pub mod image;
 pub mod inspect;
 pub mod janitor;
 pub mod ledger;
+pub mod lifecycle;
+pub mod listener;
 pub mod metadata;
 pub mod policy;
 pub mod protocol;
+pub mod server;
 pub mod stores;
+pub mod telemetry;
 pub mod transfer;

@@ -20,6 +20,7 @@ mod healthcheck;
 mod image_data;
 mod image_tags;
 mod images;
+pub mod keystone_v3;
 mod middleware;
 mod negotiate;
 mod origin;

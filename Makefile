@@ -1,0 +1,90 @@
+# How to build, run and test Saccade. `make` alone lists the commands.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# ccache goes first in PATH, not into CC and CXX: cargo would take other variables for another build.
+export PATH := /usr/lib/ccache:$(PATH):$(HOME)/.cargo/bin
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+VENV := $(CURDIR)/.venv
+# Arguments for the daemon: make serve ARGS="--data-dir ./data"
+ARGS ?=
+# How long to fuzz, each target.
+MINUTES ?= 5
+
+BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
+TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace
+
+.PHONY: help serve build test test-model bench fmt fuzz clients build-packages test-packages
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+serve: build ## build a release, start the daemon on 127.0.0.1:9292
+	@exec "$(TARGET)/release/saccade" serve $(ARGS)
+
+build: build-packages ## build a release: target/release/saccade
+	@if ! compgen -G "$(TARGET)/release/build/librocksdb-sys-*/out/librocksdb.a" >/dev/null; then
+		echo "building RocksDB takes about 15 minutes the first time (two cores); later builds take one"
+	fi
+	cargo build --release --locked
+
+test: test-packages clients ## format, lints, every test, the real clients included
+	@begun=$$SECONDS
+	log=$$(mktemp)
+	trap 'rm -f "$$log"' EXIT
+	set -x
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(TARGET)" --locked
+	{ set +x; } 2>/dev/null
+	failed=
+	SACCADE_CLIENTS="$(VENV)/bin" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
+	.ci/count "$$log"
+	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
+	[ -z "$$failed" ]
+
+test-model: build-packages ## the protocol's model to its full depth, and the other tests that take minutes
+	cargo test --workspace --release --locked -- --ignored
+
+bench: build-packages ## the benchmarks of benches/
+	cargo bench --workspace --locked
+
+fmt: ## format the code
+	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
+
+fuzz: build-packages ## fuzz every parser of outside bytes: make fuzz MINUTES=60 (needs nightly and cargo-fuzz)
+	@if ! cargo +nightly --version >/dev/null 2>&1; then
+		echo "fuzzing needs a nightly toolchain: rustup toolchain install nightly" >&2
+		exit 1
+	fi
+	if ! cargo fuzz --version >/dev/null 2>&1; then
+		echo "fuzzing needs cargo-fuzz: cargo install cargo-fuzz" >&2
+		exit 1
+	fi
+	for target in $$(cargo +nightly fuzz list); do
+		cargo +nightly fuzz run "$$target" -- -max_total_time=$$(( $(MINUTES) * 60 ))
+	done
+
+clients: $(VENV)/complete ## the stock OpenStack clients, from pip into .venv
+
+$(VENV)/complete: tests/clients/requirements.txt | test-packages
+	@echo "installing the OpenStack clients into $(VENV)"
+	rm -rf "$(VENV)"
+	/usr/bin/python3 -m venv "$(VENV)"
+	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check --requirement $<
+	touch "$@"
+
+build-packages:
+	@.ci/packages $(BUILD_PACKAGES)
+	.ci/rust
+
+test-packages:
+	@.ci/packages $(TEST_PACKAGES)
+	.ci/rust

@@ -1,0 +1,13 @@
+//! The API, one file for each resource, named as in `src/http/`.
+
+mod connections;
+mod healthcheck;
+mod identity;
+mod image_data;
+mod image_tags;
+mod images;
+mod listing;
+mod patch;
+mod policy;
+mod schemas;
+mod versions;
