@@ -2,7 +2,12 @@
 //! cheap to arrange. One binary, so that RocksDB is linked once.
 
 // A test fails by a panic, and so do its helpers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod api;
 mod architecture;

@@ -67,7 +67,10 @@ impl Setup {
 
     /// Starts it on an empty data directory, and waits until it serves.
     pub(crate) fn start(self) -> Daemon {
-        let root = tempfile::Builder::new().prefix("saccade-test-").tempdir().unwrap();
+        let root = tempfile::Builder::new()
+            .prefix("saccade-test-")
+            .tempdir()
+            .unwrap();
         let mut daemon = Daemon {
             address: free_address(),
             setup: self,
@@ -118,7 +121,10 @@ impl Daemon {
             if Instant::now() > deadline {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("the daemon does not serve after {START:?}:\n{}", log.finish().join("\n"));
+                panic!(
+                    "the daemon does not serve after {START:?}:\n{}",
+                    log.finish().join("\n")
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -245,7 +251,11 @@ impl Daemon {
             if std::thread::panicking() {
                 eprintln!("log of the daemon:\n{}", lines.join("\n"));
             } else {
-                assert!(unexpected.is_empty(), "unexpected in the log:\n{}", unexpected.join("\n"));
+                assert!(
+                    unexpected.is_empty(),
+                    "unexpected in the log:\n{}",
+                    unexpected.join("\n")
+                );
             }
         }
     }
@@ -322,9 +332,9 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 }
 
 fn is_serving(lines: &[String]) -> bool {
-    lines.iter().any(|line| {
-        serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == "serving")
-    })
+    lines
+        .iter()
+        .any(|line| serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == "serving"))
 }
 
 /// Below the ports that the system gives to outgoing connections, so that none of those takes it between here and
