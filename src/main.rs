@@ -1,3 +1,7 @@
 //! The daemon and its tools.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    saccade::cli::run(std::env::args_os())
+}

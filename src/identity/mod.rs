@@ -4,6 +4,9 @@
 //! confirm is [`Unidentified`].
 
 mod caller;
+mod headers;
+pub mod local;
+pub mod trusted_headers;
 
 use async_trait::async_trait;
 use http::HeaderMap;

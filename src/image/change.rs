@@ -196,12 +196,17 @@ impl Change {
         if image.protected {
             return Err(Rejection::Protected);
         }
+        let last_status = image.status;
         let mut image = image.clone();
         become_status(&mut image, Status::Deleted)?;
         image.claim = None;
         image.revision = image.revision.next();
         let deleted_at = self.at.max(image.updated_at);
-        Ok(Tombstone { image, deleted_at })
+        Ok(Tombstone {
+            image,
+            last_status,
+            deleted_at,
+        })
     }
 }
 

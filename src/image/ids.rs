@@ -103,6 +103,11 @@ impl NodeId {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
+
+    /// The node as a plain UUID, for whoever stores it.
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
 }
 
 impl fmt::Display for NodeId {

@@ -197,6 +197,17 @@ impl Entry {
             Self::Deleted(_) => None,
         }
     }
+
+    /// The image as it was last in lists: where a walk that stopped at it goes on, deleted or not.
+    pub fn last_listed(self) -> Image {
+        match self {
+            Self::Live(image) => image,
+            Self::Deleted(tombstone) => Image {
+                status: tombstone.last_status,
+                ..tombstone.image
+            },
+        }
+    }
 }
 
 /// What a deleted image left.
@@ -204,6 +215,8 @@ impl Entry {
 pub struct Tombstone {
     /// The image as it was, with status `deleted` and without claim.
     pub image: Image,
+    /// The status it was deleted from: its place in lists that are sorted by status.
+    pub last_status: Status,
     /// When it was deleted.
     pub deleted_at: Timestamp,
 }

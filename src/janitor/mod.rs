@@ -11,8 +11,6 @@
 mod deletion;
 mod recovery;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

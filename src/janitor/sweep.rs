@@ -59,6 +59,12 @@ impl Janitor {
         stop.run_until_cancelled(self.sweep_for_ever()).await;
     }
 
+    /// One pass over everything there is to finish.
+    pub async fn sweep(&self) {
+        self.finish_orphans(&mut Waits::default()).await;
+        self.release_abandoned_claims().await;
+    }
+
     async fn sweep_for_ever(&self) {
         let mut waits = Waits::default();
         let mut claims_due = Instant::now();

@@ -14,7 +14,11 @@
 //!    else is added, changed or deleted; a marker that was deleted still says where to go on.
 //! 7. Nothing here decides who may do what.
 
+#[cfg(test)]
+mod conformance;
+pub mod memory;
 mod query;
+pub mod rocksdb;
 
 use async_trait::async_trait;
 

@@ -36,6 +36,14 @@ pub struct Page {
     pub full: bool,
 }
 
+impl Page {
+    /// The page with these images, of at most `limit`; an empty page is never full.
+    pub fn of(images: Vec<Image>, limit: usize) -> Self {
+        let full = !images.is_empty() && images.len() >= limit;
+        Self { images, full }
+    }
+}
+
 /// A column that lists are sorted by. Absent values sort as the empty string or 0, as in Glance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // The names are the API's own.

@@ -45,6 +45,12 @@ impl ChunkPool {
         }
     }
 
+    /// How many buffers were made and are not in use.
+    #[cfg(test)]
+    pub(super) fn buffers_made(&self) -> usize {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// An empty buffer, as soon as there is one.
     async fn take(&self) -> Chunk {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();

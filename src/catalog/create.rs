@@ -1,0 +1,116 @@
+//! Making an image record.
+
+use serde_json::{Map, Value};
+
+use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, attribute::invalid, error};
+use crate::{
+    identity::Caller,
+    image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp, Visibility},
+    metadata::MetadataErrorKind,
+    policy::{Denied, Proposal, Rule},
+};
+
+/// What a client wants an image to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewImage {
+    id: Option<ImageId>,
+    attributes: Vec<Attribute>,
+}
+
+impl NewImage {
+    /// What the request's object says.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `Reserved` for names that clients may not set; `Invalid` for values that the schema refuses.
+    pub fn parse(object: Map<String, Value>, rules: &Rules) -> Result<Self, CatalogErrorKind> {
+        let mut new = Self::default();
+        for (name, value) in object {
+            if name == "id" {
+                new.id = Some(id(&value)?);
+            } else if NameKind::of(&name) == NameKind::Locations {
+                return Err(CatalogErrorKind::Reserved { name });
+            } else {
+                new.attributes.push(Attribute::parse(&name, value, rules)?);
+            }
+        }
+        Ok(new)
+    }
+
+    fn owner(&self) -> Option<Option<&str>> {
+        self.attributes.iter().find_map(|attribute| match attribute {
+            Attribute::Owner(owner) => Some(owner.as_deref()),
+            _ => None,
+        })
+    }
+
+    fn visibility(&self) -> Option<Visibility> {
+        self.attributes.iter().find_map(|attribute| match attribute {
+            Attribute::Visibility(visibility) => Some(*visibility),
+            _ => None,
+        })
+    }
+}
+
+fn id(value: &Value) -> Result<ImageId, CatalogErrorKind> {
+    let parsed = value.as_str().map(str::parse::<ImageId>);
+    match parsed {
+        Some(Ok(id)) => Ok(id),
+        Some(Err(error)) => Err(invalid("id", error.to_string())),
+        None => Err(invalid("id", "it is not a string".to_owned())),
+    }
+}
+
+impl Catalog {
+    /// Makes an image, `queued` and without data, owned by the caller's project unless the request names another.
+    ///
+    /// # Errors
+    /// `Denied`, `ForeignOwner`, `TooManyProperties`, `TooManyTags`, `Exists` (for ids of deleted images, too);
+    /// `Unavailable`, `Unknown`, `Broken`.
+    pub async fn create(&self, caller: &Caller, new: &NewImage) -> Result<Image, CatalogError> {
+        let owner = new.owner().unwrap_or(caller.project_id.as_deref());
+        let proposal = Proposal {
+            owner,
+            visibility: new.visibility(),
+        };
+        let permission = self.shared.policy.authorize_create(caller, &proposal);
+        permission.map_err(|denied| self.denied_create(denied, caller, owner))?;
+
+        let id = new.id.unwrap_or_else(ImageId::random);
+        let now = Timestamp::now();
+        let mut image = Image::new(id, now);
+        image.owner = owner.map(str::to_owned);
+        for attribute in &new.attributes {
+            attribute.set(&mut image);
+        }
+        self.rules().check_tags(&image)?;
+        self.rules().check_properties(&image)?;
+
+        let change = Change {
+            id,
+            at: now,
+            kind: ChangeKind::Create(Box::new(image)),
+        };
+        match self.shared.metadata.commit(change).await {
+            Ok(Entry::Live(image)) => Ok(image),
+            Err(error) if error.kind != MetadataErrorKind::Rejected(Rejection::Deleted) => {
+                Err(error::of_change(error, &id.to_string()))
+            }
+            // The id belongs to the image that had it, for ever.
+            Ok(Entry::Deleted(_)) | Err(_) => Err(CatalogErrorKind::Exists { id: id.to_string() }.into()),
+        }
+    }
+
+    fn denied_create(&self, denied: Denied, caller: &Caller, owner: Option<&str>) -> CatalogError {
+        match denied {
+            Denied::Forbidden { rule }
+                if rule == Rule::AddImage.name() && owner != caller.project_id.as_deref() =>
+            {
+                CatalogErrorKind::ForeignOwner {
+                    owner: owner.unwrap_or("None").to_owned(),
+                }
+                .into()
+            }
+            denied => self.denied(denied, ""),
+        }
+    }
+}

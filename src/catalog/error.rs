@@ -1,0 +1,162 @@
+//! Why an operation on an image was not done.
+
+use crate::{
+    image::{Rejection, Status},
+    metadata::{MetadataError, MetadataErrorKind},
+};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an operation was not done. Unless the kind says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct CatalogError {
+    kind: CatalogErrorKind,
+    #[source]
+    source: Option<Cause>,
+}
+
+/// What went wrong, in the client's terms. The messages are Glance's where clients are known to show them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // The fields are those of the message.
+pub enum CatalogErrorKind {
+    /// There is no such image, or none that the caller may know of.
+    #[error("No image found with ID {id}")]
+    NotFound { id: String },
+    /// The image does not have the tag.
+    #[error("The image has no tag {tag}.")]
+    TagNotFound { tag: String },
+    /// A value is not what the schema says.
+    #[error("Provided object does not match schema 'image': {name}: {problem}")]
+    Invalid { name: String, problem: String },
+    /// A marker that was never an image.
+    #[error("No image found with ID {marker}: it cannot be the marker of a list")]
+    UnknownMarker { marker: String },
+    /// A rule says no.
+    #[error("You are not authorized to complete {rule} action.")]
+    Denied { rule: &'static str },
+    /// An image for another project.
+    #[error("You are not permitted to create images owned by '{owner}'.")]
+    ForeignOwner { owner: String },
+    /// Only administrators give images away.
+    #[error("Owner can't be updated by non admin.")]
+    OwnerChange,
+    /// The server alone sets it.
+    #[error("Attribute '{name}' is read-only.")]
+    ReadOnly { name: String },
+    /// The name is Glance's own.
+    #[error("Attribute '{name}' is reserved.")]
+    Reserved { name: String },
+    /// It is a part of every image.
+    #[error("Property {name} may not be removed.")]
+    NotRemovable { name: String },
+    /// The data would not be what the record says.
+    #[error("Attribute {name} can be only replaced for a queued image.")]
+    FormatFixed { name: &'static str },
+    /// Locations are not changed in this way.
+    #[error("It's not allowed to change locations if locations are invisible.")]
+    Locations,
+    /// The marker is an image that the caller does not see.
+    #[error("The marker {marker} is an image that you may not see.")]
+    MarkerInvisible { marker: String },
+    /// Its data is for administrators only.
+    #[error("The requested image has been deactivated. Image data download is forbidden.")]
+    Deactivated,
+    /// Protected from deletion.
+    #[error("Image {id} is protected and cannot be deleted.")]
+    Protected { id: String },
+    /// The id is, or was, another image's.
+    #[error("Image ID {id} already exists!")]
+    Exists { id: String },
+    /// `add` of the older patch format does not overwrite.
+    #[error("Property {name} already present.")]
+    PropertyPresent { name: String },
+    /// There is nothing to replace or remove.
+    #[error("Property {name} does not exist.")]
+    PropertyMissing { name: String },
+    /// Others changed the image each time that this change was tried.
+    #[error("The image is being changed by others. Try again.")]
+    Contended,
+    /// The store says that the data is in use.
+    #[error("Image {id} could not be deleted because it is in use.")]
+    InUse { id: String },
+    /// The store says that the data has snapshots.
+    #[error("Image {id} could not be deleted because it has snapshots.")]
+    HasSnapshots { id: String },
+    /// The status machine has no such move.
+    #[error("Image status transition from {from} to {to} is not allowed")]
+    Transition { from: Status, to: Status },
+    /// More properties than an image may have.
+    #[error(
+        "The limit has been exceeded on the number of allowed image properties. Attempted: {attempted}, Maximum: {maximum}"
+    )]
+    TooManyProperties { attempted: usize, maximum: usize },
+    /// More tags than an image may have.
+    #[error(
+        "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}"
+    )]
+    TooManyTags { attempted: usize, maximum: usize },
+    /// Something does not answer, or is full.
+    #[error("The image service is not available now. Try again later.")]
+    Unavailable,
+    /// It is not known whether the change was made: read the image.
+    #[error("It is not known whether the change was made. Read the image to find out.")]
+    Unknown,
+    /// Something is wrong on the server.
+    #[error("The image's record cannot be read.")]
+    Broken,
+}
+
+impl CatalogError {
+    /// What went wrong, in the client's terms.
+    pub const fn kind(&self) -> &CatalogErrorKind {
+        &self.kind
+    }
+
+    pub(super) fn because(kind: CatalogErrorKind, source: impl Into<Cause>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+}
+
+impl From<CatalogErrorKind> for CatalogError {
+    fn from(kind: CatalogErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl From<MetadataError> for CatalogError {
+    fn from(error: MetadataError) -> Self {
+        let kind = match error.kind {
+            MetadataErrorKind::Full | MetadataErrorKind::Unavailable => CatalogErrorKind::Unavailable,
+            MetadataErrorKind::OutcomeUnknown => CatalogErrorKind::Unknown,
+            // Whoever can be rejected looks at that first.
+            MetadataErrorKind::Corrupt
+            | MetadataErrorKind::UnknownMarker
+            | MetadataErrorKind::Rejected(_) => CatalogErrorKind::Broken,
+        };
+        Self::because(kind, error)
+    }
+}
+
+/// What it means that a change to the image `id` was not committed.
+pub(super) fn of_change(error: MetadataError, id: &str) -> CatalogError {
+    match error.kind {
+        MetadataErrorKind::Rejected(rejection) => of_rejection(rejection, id).into(),
+        _ => error.into(),
+    }
+}
+
+/// What it means to the client that a change to the image `id` was rejected.
+pub(super) fn of_rejection(rejection: Rejection, id: &str) -> CatalogErrorKind {
+    let id = id.to_owned();
+    match rejection {
+        Rejection::NotFound | Rejection::Deleted => CatalogErrorKind::NotFound { id },
+        Rejection::Exists => CatalogErrorKind::Exists { id },
+        Rejection::Status { from, to } => CatalogErrorKind::Transition { from, to },
+        Rejection::Protected => CatalogErrorKind::Protected { id },
+        _ => CatalogErrorKind::Contended,
+    }
+}

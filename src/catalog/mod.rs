@@ -1,0 +1,194 @@
+//! What may be done to image records: create, show, list, update, tag, delete. Asks policy and quotas.
+//!
+//! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
+//! * `attribute`: the schema of an image: names, types and lengths of what clients may set
+//! * `create`, `update`, `delete`, `list`, `tags`: one operation each
+//! * [`CatalogError`]: why not, in the client's terms
+//!
+//! A change is computed from the record as it was read and committed at that revision. When somebody else was faster,
+//! the whole operation is done again, policy included: what is committed was permitted for the record it was
+//! committed to.
+
+mod attribute;
+mod create;
+mod delete;
+mod error;
+mod list;
+mod tags;
+#[cfg(test)]
+pub(crate) mod tests;
+mod update;
+
+use std::sync::Arc;
+
+pub use self::{
+    attribute::{Attribute, NameKind},
+    create::NewImage,
+    error::{CatalogError, CatalogErrorKind},
+    list::{ImageList, ListRequest},
+    update::{IfPresent, Operation},
+};
+pub use crate::metadata::{
+    Comparison, Condition, Direction, Filter, Flag, Number, Order, SortKey, Text, TimeField,
+};
+use crate::{
+    identity::Caller,
+    image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp},
+    janitor::Janitor,
+    metadata::{Metadata, MetadataErrorKind},
+    policy::{Authorized, Denied, Download, Policy, Upload},
+};
+
+/// The images, and what may be done to them. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Catalog {
+    shared: Arc<Parts>,
+}
+
+/// What the catalogue works with.
+pub struct Parts {
+    /// Where images are recorded.
+    pub metadata: Arc<dyn Metadata>,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
+    /// Deletes images.
+    pub janitor: Janitor,
+    /// What holds of every image.
+    pub rules: Rules,
+}
+
+/// What an operator has decided of all images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The values that `disk_format` may have.
+    pub disk_formats: Vec<String>,
+    /// The values that `container_format` may have.
+    pub container_formats: Vec<String>,
+    /// The most properties of an image (`image_property_quota`); `None` is no limit.
+    pub max_properties: Option<usize>,
+    /// The most tags of an image (`image_tag_quota`); `None` is no limit.
+    pub max_tags: Option<usize>,
+    /// Images on a page when the client does not say (`limit_param_default`).
+    pub page_default: usize,
+    /// The most images on a page (`api_limit_max`).
+    pub page_max: usize,
+}
+
+/// How often an operation is begun again because somebody else changed the image meanwhile. One of several writers
+/// always succeeds, so that running out of tries takes as many others.
+const MAX_TRIES: u32 = 16;
+
+impl Catalog {
+    /// The catalogue with the given parts.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            shared: Arc::new(parts),
+        }
+    }
+
+    /// What holds of every image.
+    pub fn rules(&self) -> &Rules {
+        &self.shared.rules
+    }
+
+    /// One image.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or none that the caller may know of; `Unavailable`, `Broken`.
+    pub async fn show(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
+        let image = self.read(id).await?;
+        let shown = self.shared.policy.authorize_show(caller, &image);
+        shown.map_err(|denied| self.denied(denied, id))?;
+        Ok(image)
+    }
+
+    /// An image that the caller may put data into, with the permission.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`; `Unavailable`, `Broken`.
+    pub async fn authorize_upload(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(Authorized<Upload>, Image), CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self.shared.policy.authorize_upload(caller, &image);
+        Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
+    }
+
+    /// An image whose data the caller may read, with the permission.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`, `Deactivated`; `Unavailable`, `Broken`.
+    pub async fn authorize_download(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(Authorized<Download>, Image), CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self.shared.policy.authorize_download(caller, &image);
+        Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
+    }
+
+    /// Whether the caller may say which store the image's data is to come from.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`.
+    pub fn authorize_store_choice(&self, caller: &Caller, image: &Image) -> Result<(), CatalogError> {
+        let permission = self.shared.policy.authorize_store_choice(caller, image);
+        permission.map_err(|denied| self.denied(denied, &image.id.to_string()))
+    }
+
+    /// The record under `id`, whoever asks.
+    async fn read(&self, id: &str) -> Result<Image, CatalogError> {
+        // The id that nobody can have is the id of no image.
+        let parsed: ImageId = id.parse().map_err(|_| not_found(id))?;
+        match self.shared.metadata.entry(parsed).await? {
+            Some(Entry::Live(image)) => Ok(image),
+            Some(Entry::Deleted(_)) | None => Err(not_found(id)),
+        }
+    }
+
+    /// Changes an image to what `edit` makes of it; `None` leaves it as it is. `edit` asks policy; it is called again
+    /// with the newer record when somebody else was faster.
+    async fn change(
+        &self,
+        id: &str,
+        edit: impl Fn(&Image) -> Result<Option<Image>, CatalogError> + Send + Sync,
+    ) -> Result<Image, CatalogError> {
+        for _ in 0..MAX_TRIES {
+            let current = self.read(id).await?;
+            let Some(wanted) = edit(&current)? else {
+                return Ok(current);
+            };
+            let expected = current.revision;
+            let change = Change {
+                id: current.id,
+                at: Timestamp::now(),
+                kind: ChangeKind::Update {
+                    expected,
+                    image: Box::new(wanted),
+                },
+            };
+            match self.shared.metadata.commit(change).await {
+                Ok(Entry::Live(image)) => return Ok(image),
+                Ok(Entry::Deleted(_)) => return Err(not_found(id)),
+                Err(error) if error.kind == MetadataErrorKind::Rejected(Rejection::Revision) => {}
+                Err(error) => return Err(error::of_change(error, id)),
+            }
+        }
+        Err(CatalogErrorKind::Contended.into())
+    }
+
+    fn denied(&self, denied: Denied, id: &str) -> CatalogError {
+        match denied {
+            Denied::NotFound => not_found(id),
+            Denied::Forbidden { rule } => CatalogErrorKind::Denied { rule }.into(),
+            Denied::Deactivated => CatalogErrorKind::Deactivated.into(),
+        }
+    }
+}
+
+fn not_found(id: &str) -> CatalogError {
+    CatalogErrorKind::NotFound { id: id.to_owned() }.into()
+}

@@ -1,0 +1,183 @@
+use super::*;
+use clap::CommandFactory;
+
+struct Outcome {
+    exit: Exit,
+    output: String,
+    errors: String,
+}
+
+fn run_with(arguments: &[&str], mut input: &[u8]) -> Outcome {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("saccade")
+        .chain(arguments.iter().copied())
+        .map(OsString::from);
+    let exit = dispatch(
+        arguments,
+        &mut Streams {
+            input: &mut input,
+            output: &mut output,
+            errors: &mut errors,
+        },
+    );
+    Outcome {
+        exit,
+        output: String::from_utf8(output).unwrap(),
+        errors: String::from_utf8(errors).unwrap(),
+    }
+}
+
+/// The header of a qcow2 image of 1 GiB, with the offset and length of a backing file's name.
+fn qcow2(backing: Option<&str>) -> Vec<u8> {
+    let mut image = vec![0; 65536];
+    image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+    if let Some(name) = backing {
+        image[8..16].copy_from_slice(&512u64.to_be_bytes());
+        image[16..20].copy_from_slice(&u32::try_from(name.len()).unwrap().to_be_bytes());
+        image[512..512 + name.len()].copy_from_slice(name.as_bytes());
+    }
+    image[20..24].copy_from_slice(&16u32.to_be_bytes());
+    image[24..32].copy_from_slice(&(1u64 << 30).to_be_bytes());
+    image[36..40].copy_from_slice(&2u32.to_be_bytes());
+    image[40..48].copy_from_slice(&65536u64.to_be_bytes());
+    image[48..56].copy_from_slice(&131_072u64.to_be_bytes());
+    image[56..60].copy_from_slice(&1u32.to_be_bytes());
+    image
+}
+
+#[test]
+fn the_arguments_are_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_safe_image_is_described_for_people() {
+    let outcome = run_with(&["inspect", "-"], &qcow2(None));
+    assert_eq!(outcome.exit, Exit::Success, "{}", outcome.output);
+    assert!(
+        outcome.output.contains("format:        qcow2\n"),
+        "{}",
+        outcome.output
+    );
+    assert!(outcome.output.ends_with('\n'));
+    assert_eq!(outcome.errors, "");
+}
+
+#[test]
+fn an_unsafe_image_has_an_exit_code_of_its_own() {
+    let outcome = run_with(&["inspect", "-", "--json"], &qcow2(Some("/etc/passwd")));
+    assert_eq!(outcome.exit, Exit::Unsafe);
+    let report: serde_json::Value = serde_json::from_str(&outcome.output).unwrap();
+    assert_eq!(report["format"], "qcow2");
+    assert_eq!(report["safe"], false);
+    assert_eq!(report["backing_file"], "/etc/passwd");
+}
+
+#[test]
+fn a_file_is_read_as_a_pipe_is() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // Longer than a chunk.
+    let mut image = qcow2(None);
+    image.resize(3 << 20, 0);
+    std::fs::write(file.path(), &image).unwrap();
+    let from_file = run_with(&["inspect", file.path().to_str().unwrap()], b"");
+    let from_pipe = run_with(&["inspect", "-"], &image);
+    assert_eq!(from_file.output, from_pipe.output);
+    assert!(
+        from_file.output.contains("bytes:         3145728\n"),
+        "{}",
+        from_file.output
+    );
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_a_failure() {
+    let outcome = run_with(&["inspect", "/nowhere/image"], b"");
+    assert_eq!(outcome.exit, Exit::Failure);
+    assert!(
+        outcome
+            .errors
+            .starts_with("saccade: cannot read /nowhere/image: "),
+        "{}",
+        outcome.errors
+    );
+}
+
+#[test]
+fn a_closed_standard_output_is_a_failure_and_no_panic() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut errors = Vec::new();
+    let mut streams = Streams {
+        input: &mut io::empty(),
+        output: &mut Closed,
+        errors: &mut errors,
+    };
+    let exit = dispatch(["saccade", "inspect", "-"].map(OsString::from), &mut streams);
+    assert_eq!(exit, Exit::Failure);
+    assert!(String::from_utf8(errors).unwrap().contains("standard output"));
+}
+
+#[test]
+fn config_check_shows_what_differs_from_the_default() {
+    let outcome = run_with(
+        &[
+            "config",
+            "check",
+            "--data-dir",
+            "/nowhere",
+            "--bind",
+            "127.0.0.1:1",
+        ],
+        b"",
+    );
+    assert_eq!(outcome.exit, Exit::Success, "{}", outcome.errors);
+    assert!(
+        outcome.output.contains("--data-dir = \"/nowhere\"") && outcome.output.contains("--bind"),
+        "{}",
+        outcome.output
+    );
+}
+
+#[test]
+fn a_wrong_configuration_has_an_exit_code_of_its_own() {
+    for command in [&["serve"][..], &["config", "check"]] {
+        let arguments = [command, &["--data-dir", "/nowhere", "--bind", "here"]].concat();
+        let outcome = run_with(&arguments, b"");
+        assert_eq!(outcome.exit, Exit::Config);
+        assert!(
+            outcome.errors.contains("One thing stops the start:") && outcome.errors.contains("--bind"),
+            "{}",
+            outcome.errors
+        );
+        assert_eq!(outcome.output, "");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    for arguments in [&["flee"][..], &["inspect"], &["serve", "--daemon"], &[]] {
+        let outcome = run_with(arguments, b"");
+        assert_eq!(outcome.exit, Exit::Usage, "{arguments:?}");
+        assert!(outcome.errors.contains("Usage: saccade"), "{}", outcome.errors);
+        assert_eq!(outcome.output, "");
+    }
+}
+
+#[test]
+fn help_and_version_are_answers_and_no_errors() {
+    let help = run_with(&["--help"], b"");
+    assert_eq!(help.exit, Exit::Success);
+    for part in ["serve", "config", "inspect", "Examples:", "SACCADE_LOG"] {
+        assert!(help.output.contains(part), "{part} in {}", help.output);
+    }
+    let version = run_with(&["--version"], b"");
+    assert_eq!(version.output, format!("saccade {}\n", env!("CARGO_PKG_VERSION")));
+}

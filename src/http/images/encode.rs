@@ -1,0 +1,151 @@
+//! An image, and a page of images, as JSON (Glance 33, `api/v2/images.py`, `ResponseSerializer`).
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+
+use crate::{
+    catalog::{ImageList, NameKind},
+    http::{Settings, StoreNames, query::QueryPairs},
+    image::{Image, ImageId, Location},
+};
+
+/// Glance's own properties that only its nodes look at.
+const HIDDEN: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
+
+/// Where an image is, without host.
+pub(super) fn href(id: ImageId) -> String {
+    format!("/v2/images/{id}")
+}
+
+/// An image as its viewers see it: properties and attributes in one flat object.
+pub(super) struct ImageView<'a> {
+    image: &'a Image,
+    settings: &'a Settings,
+}
+
+impl<'a> ImageView<'a> {
+    pub(super) fn new(image: &'a Image, settings: &'a Settings) -> Self {
+        Self { image, settings }
+    }
+}
+
+impl Serialize for ImageView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { image, settings } = *self;
+        let content = image.content.as_ref();
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in &image.properties {
+            // A property of an old database may have the name of an attribute, which wins.
+            let is_shadowed = matches!(
+                NameKind::of(name),
+                NameKind::Base | NameKind::ReadOnly | NameKind::Locations
+            );
+            if !is_shadowed && !HIDDEN.contains(&name.as_str()) {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.serialize_entry("name", &image.name)?;
+        map.serialize_entry("disk_format", &image.disk_format)?;
+        map.serialize_entry("container_format", &image.container_format)?;
+        map.serialize_entry("visibility", image.visibility.as_str())?;
+        map.serialize_entry("size", &image.size())?;
+        map.serialize_entry("virtual_size", &content.and_then(|content| content.virtual_size))?;
+        map.serialize_entry("status", image.status.as_str())?;
+        map.serialize_entry("checksum", &content.and_then(|content| content.checksum.as_ref()))?;
+        map.serialize_entry("protected", &image.protected)?;
+        map.serialize_entry("min_ram", &image.min_ram)?;
+        map.serialize_entry("min_disk", &image.min_disk)?;
+        map.serialize_entry("owner", &image.owner)?;
+        map.serialize_entry("os_hidden", &image.hidden)?;
+        map.serialize_entry(
+            "os_hash_algo",
+            &content.and_then(|content| content.hash_algorithm.as_ref()),
+        )?;
+        map.serialize_entry(
+            "os_hash_value",
+            &content.and_then(|content| content.hash_value.as_ref()),
+        )?;
+        map.serialize_entry("id", &image.id.to_string())?;
+        map.serialize_entry("created_at", &image.created_at.to_string())?;
+        map.serialize_entry("updated_at", &image.updated_at.to_string())?;
+        if settings.show_locations {
+            map.serialize_entry("locations", &LocationsView(&image.locations))?;
+        }
+        if settings.show_direct_url
+            && let Some(best) = image.locations.first()
+        {
+            map.serialize_entry("direct_url", &best.url)?;
+        }
+        map.serialize_entry("tags", &image.tags)?;
+        map.serialize_entry("self", &href(image.id))?;
+        map.serialize_entry("file", &format!("{}/file", href(image.id)))?;
+        map.serialize_entry("schema", "/v2/schemas/image")?;
+        if let StoreNames::Shown(_) = settings.stores {
+            let stores: Vec<&str> = image
+                .locations
+                .iter()
+                .filter_map(|location| Some(location.store.as_ref()?.as_str()))
+                .collect();
+            if !stores.is_empty() {
+                map.serialize_entry("stores", &stores.join(","))?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct LocationsView<'a>(&'a [Location]);
+
+impl Serialize for LocationsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for location in self.0 {
+            let mut metadata = location.metadata.clone();
+            if let Some(store) = &location.store {
+                metadata.insert("store".to_owned(), store.as_str().to_owned());
+            }
+            list.serialize_element(&serde_json::json!({ "url": location.url, "metadata": metadata }))?;
+        }
+        list.end()
+    }
+}
+
+/// A page of images with the links to the first page and, where there may be one, the next.
+pub(super) struct ListView<'a> {
+    list: &'a ImageList,
+    query: &'a QueryPairs,
+    settings: &'a Settings,
+}
+
+impl<'a> ListView<'a> {
+    pub(super) fn new(list: &'a ImageList, query: &'a QueryPairs, settings: &'a Settings) -> Self {
+        Self {
+            list,
+            query,
+            settings,
+        }
+    }
+}
+
+impl Serialize for ListView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let images: Vec<ImageView<'_>> = self
+            .list
+            .images
+            .iter()
+            .map(|image| ImageView::new(image, self.settings))
+            .collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("images", &images)?;
+        map.serialize_entry("first", &self.query.link(super::LIST, "marker", None))?;
+        map.serialize_entry("schema", "/v2/schemas/images")?;
+        if let Some(next) = self.list.next {
+            let marker = next.to_string();
+            let link = self.query.link(super::LIST, "marker", Some(("marker", &marker)));
+            map.serialize_entry("next", &link)?;
+        }
+        map.end()
+    }
+}

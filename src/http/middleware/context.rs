@@ -1,0 +1,57 @@
+//! Who is calling, and the request's id.
+
+use axum::{
+    extract::{MatchedPath, Request, State as Shared},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::header::HeaderValue;
+use tracing::Span;
+
+use crate::http::{State, error::ApiError, request_id::RequestId};
+
+/// The template of the path that a handler was found by, on its response: the only form of a path that metrics see.
+#[derive(Debug, Clone)]
+pub(super) struct Route(pub(super) String);
+
+/// Refuses whoever cannot be identified; gives the others to the handler with a [`Caller`](crate::identity::Caller) and
+/// a [`RequestId`] among the request's extensions. Every response has the id.
+pub(in crate::http) async fn context(
+    Shared(state): Shared<State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| Route(path.as_str().to_owned()));
+    let mut id = RequestId::random();
+    let identified = state.identity.identify(request.headers()).await;
+    let mut response = match identified {
+        Err(error) => ApiError::unidentified(&error, state.identity.challenge()).into_response(),
+        Ok(caller) => match RequestId::of(request.headers(), state.settings.max_request_id_length) {
+            Err(refusal) => refusal.into_response(),
+            Ok(own) => {
+                id = own.unwrap_or(id);
+                let span = Span::current();
+                span.record("user", caller.user_id.as_str());
+                if let Some(project) = &caller.project_id {
+                    span.record("project", project.as_str());
+                }
+                span.record("request_id", id.as_str());
+                request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(id.clone());
+                next.run(request).await
+            }
+        },
+    };
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        response
+            .headers_mut()
+            .insert(super::super::request_id::HEADER, id);
+    }
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}

@@ -1,0 +1,7 @@
+//! What every request passes through.
+
+mod context;
+mod observe;
+mod render;
+
+pub(super) use self::{context::context, observe::observe, render::render};

@@ -1,0 +1,137 @@
+//! One span for each request, one line in the log, two metrics.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Frame, SizeHint};
+use tracing::{Instrument, Span, field::Empty, info, info_span};
+
+use super::context::Route;
+
+/// The label of paths that lead nowhere.
+const UNMATCHED: &str = "unmatched";
+
+/// Watches a request from its head to the last byte of its answer. Neither query nor headers are recorded: they may
+/// hold secrets.
+pub(in crate::http) async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = method(request.method());
+    let span = info_span!(
+        "request",
+        method,
+        path = request.uri().path(),
+        request_id = Empty,
+        user = Empty,
+        project = Empty,
+    );
+    let own_route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let inner_route = response
+        .extensions_mut()
+        .remove::<Route>()
+        .map(|Route(path)| path);
+    let record = Record {
+        span,
+        started,
+        method,
+        route: inner_route.or(own_route).unwrap_or_else(|| UNMATCHED.to_owned()),
+        status: response.status(),
+        sent: 0,
+    };
+    response.map(|body| Body::new(Observed { body, record }))
+}
+
+/// The method as a label: of what clients invent there is no end.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+/// What is known of a request when it is over; recorded when it is dropped.
+struct Record {
+    span: Span,
+    started: Instant,
+    method: &'static str,
+    route: String,
+    status: StatusCode,
+    sent: u64,
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let status = self.status.as_u16();
+        let _entered = self.span.enter();
+        info!(
+            route = self.route,
+            status,
+            sent = self.sent,
+            milliseconds = (seconds * 1e6).round() / 1e3,
+            "answered"
+        );
+        metrics::counter!(
+            "saccade_http_requests_total",
+            "method" => self.method, "route" => self.route.clone(), "status" => status.to_string()
+        )
+        .increment(1);
+        metrics::histogram!(
+            "saccade_http_request_duration_seconds",
+            "method" => self.method, "route" => self.route.clone(), "status" => status.to_string()
+        )
+        .record(seconds);
+    }
+}
+
+/// A body that ends the record of its request when it ends, or is given up.
+struct Observed {
+    body: Body,
+    record: Record,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.record.sent += data.len() as u64;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,91 @@
+//! The API: decode, call, encode. No rules of its own: what may be done is the catalogue's, moving bytes is
+//! transfer's.
+//!
+//! ```text
+//! observe ─► render ─┬─► /healthcheck, routes merged from outside
+//!                    └─► negotiate ─► context ─► one handler of one resource
+//! ```
+//!
+//! * `middleware::observe`: span, access line, metrics
+//! * `middleware::render`: errors become the bodies that Glance's clients know, by `Accept`
+//! * `negotiate`: which version; everything that is none is answered with the list of versions
+//! * `middleware::context`: who is calling, and the request's id
+//! * one file for each resource; a new one is a file with `routes()` and a line in [`api`]
+//! * `error`: the one place where failures become statuses
+
+mod body;
+mod error;
+mod file_body;
+mod healthcheck;
+mod image_data;
+mod image_tags;
+mod images;
+pub mod keystone_v3;
+mod middleware;
+mod negotiate;
+mod origin;
+mod path;
+mod query;
+mod range;
+mod request_id;
+mod resource;
+mod schemas;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::any};
+
+pub use self::{
+    healthcheck::Readiness,
+    request_id::RequestId,
+    settings::{Settings, StoreNames},
+};
+use crate::{catalog::Catalog, identity::Identity, transfer::Transfers};
+
+/// What every handler works with. Clones are handles to the same things.
+#[derive(Clone)]
+pub struct State {
+    /// Image records.
+    pub catalog: Catalog,
+    /// Image data.
+    pub transfers: Transfers,
+    /// Who is calling.
+    pub identity: Arc<dyn Identity>,
+    /// What the operator has decided.
+    pub settings: Arc<Settings>,
+    /// What `/healthcheck` says.
+    pub readiness: Readiness,
+}
+
+/// The whole API. `extra` is served beside it, without identity: its routes come before the version negotiation.
+///
+/// A response whose body is a file region has it in its extensions as well
+/// ([`FileRegion`](saccade_store_contract::FileRegion)), so that the connection can send it without copying. Whoever
+/// does so keeps the body until the last byte is sent: it stands for the request in the log.
+pub fn router(state: State, extra: Router) -> Router {
+    let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);
+    Router::new()
+        .route(healthcheck::PATH, any(healthcheck::answer))
+        .with_state(state.clone())
+        .merge(extra)
+        .fallback_service(negotiated)
+        .layer(from_fn(middleware::render))
+        .layer(from_fn(middleware::observe))
+}
+
+/// What is behind identity.
+fn api(state: State) -> Router {
+    Router::new()
+        .merge(versions::routes())
+        .merge(images::routes())
+        .merge(image_data::routes())
+        .merge(image_tags::routes())
+        .merge(schemas::routes())
+        .fallback(resource::unknown)
+        .layer(from_fn_with_state(state.clone(), middleware::context))
+        .with_state(state)
+}

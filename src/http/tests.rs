@@ -1,0 +1,199 @@
+//! The router, without a socket, over the real catalogue, transfers and file store.
+
+mod data;
+mod images;
+mod routes;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::{Router, body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::{Readiness, Settings, State, StoreNames, router};
+use crate::{
+    catalog::{
+        Rules,
+        tests::{Fixture, caller},
+    },
+    config::StoreNaming,
+    identity::{Caller, Identity, Unidentified},
+};
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        bind: "127.0.0.1:9292".parse().unwrap(),
+        public_endpoint: None,
+        believe_proxy: false,
+        max_request_id_length: 64,
+        disable_file: None,
+        import_methods: vec!["glance-direct", "web-download", "copy-image"],
+        stores: StoreNames::Hidden,
+        show_direct_url: false,
+        show_locations: false,
+        disk_formats: [
+            "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop",
+        ]
+        .map(str::to_owned)
+        .into(),
+        container_formats: ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"]
+            .map(str::to_owned)
+            .into(),
+    }
+}
+
+pub(super) fn rules() -> Rules {
+    let settings = settings();
+    Rules {
+        disk_formats: settings.disk_formats,
+        container_formats: settings.container_formats,
+        max_properties: Some(4),
+        max_tags: Some(3),
+        page_default: 25,
+        page_max: 1000,
+    }
+}
+
+/// `X-Auth-Token: project:role,role`.
+struct Tokens;
+
+#[async_trait]
+impl Identity for Tokens {
+    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+        let token = headers.get("x-auth-token").ok_or(Unidentified::Missing)?;
+        let token = token.to_str().map_err(|_| Unidentified::Invalid)?;
+        if token == "down" {
+            return Err(Unidentified::Unavailable("no answer".to_owned()));
+        }
+        let (project, roles) = token.split_once(':').ok_or(Unidentified::Invalid)?;
+        Ok(caller(project, &roles.split(',').collect::<Vec<_>>()))
+    }
+
+    fn challenge(&self) -> &str {
+        "Keystone uri=\"http://127.0.0.1:5000\""
+    }
+}
+
+const MEMBER: &str = "us:reader,member";
+const READER: &str = "us:reader";
+const ADMIN: &str = "cloud:reader,member,admin";
+const STRANGER: &str = "them:reader,member";
+
+struct App {
+    fixture: Fixture,
+    router: Router,
+    readiness: Readiness,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl App {
+    fn new() -> Self {
+        Self::with(settings())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let naming = match settings.stores.shown() {
+            [] => StoreNaming::Single,
+            [id, ..] => StoreNaming::Backend { id: id.clone() },
+        };
+        let fixture = Fixture::new(naming, rules());
+        let readiness = Readiness::default();
+        let state = State {
+            catalog: fixture.catalog.clone(),
+            transfers: fixture.transfers.clone(),
+            identity: Arc::new(Tokens),
+            settings: Arc::new(settings),
+            readiness: readiness.clone(),
+        };
+        let router = router(state, Router::new());
+        Self {
+            fixture,
+            router,
+            readiness,
+        }
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let (head, body) = self.respond(request).await.into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    /// As a member of `us`.
+    async fn call(&self, method: Method, path: &str) -> Answer {
+        self.send(request(method, path, MEMBER)).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path).await
+    }
+
+    async fn json(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
+        let mut request = request(method, path, token);
+        let text = body.to_string();
+        request.headers_mut().insert("content-length", text.len().into());
+        *request.body_mut() = Body::from(text);
+        self.send(request).await
+    }
+
+    async fn patch(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let mut request = request(Method::PATCH, path, token);
+        let media_type = "application/openstack-images-v2.1-json-patch";
+        let text = body.to_string();
+        request.headers_mut().insert("content-length", text.len().into());
+        request
+            .headers_mut()
+            .insert("content-type", media_type.parse().unwrap());
+        *request.body_mut() = Body::from(text);
+        self.send(request).await
+    }
+
+    /// A new image; its path.
+    async fn create(&self, body: &Value) -> String {
+        let answer = self.json(Method::POST, "/v2/images", MEMBER, body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["self"].as_str().unwrap().to_owned()
+    }
+}
+
+fn request(method: Method, path: &str, token: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "glance.example")
+        .header("x-auth-token", token)
+        .body(Body::empty())
+        .unwrap()
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}

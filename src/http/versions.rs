@@ -1,0 +1,59 @@
+//! The versions document (Glance 33, `api/versions.py`), and the root of the one version there is.
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{Settings, State, StoreNames, origin::origin};
+
+/// Versions that are there in whatever configuration, newest first.
+const ALWAYS: [&str; 8] = ["v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
+const CURRENT: &str = "v2.17";
+const MULTI_STORE: [&str; 6] = ["v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8"];
+
+pub(super) fn routes() -> Router<State> {
+    // Behind it is nothing: `/v2/` is 404.
+    Router::new().route(
+        "/v2",
+        any(async || (StatusCode::FOUND, [(header::LOCATION, "/v2/")])),
+    )
+}
+
+/// Whether a path or media type may name this version. All are the same API.
+pub(super) fn is_known(version: &str, settings: &Settings) -> bool {
+    version == "v2" || version == "v2.9" || supported(settings).any(|known| known == version)
+}
+
+fn supported(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let with_stores: &[&str] = match settings.stores {
+        StoreNames::Shown(_) => &MULTI_STORE,
+        StoreNames::Hidden => &["v2.9"],
+    };
+    // The order, too, is Glance's: without an image cache the current version comes after the multi-store ones.
+    ["v2.15"]
+        .into_iter()
+        .chain(with_stores.iter().copied())
+        .chain([CURRENT])
+        .chain(ALWAYS)
+}
+
+/// The document.
+pub(super) fn document(status: StatusCode, request: &Request, settings: &Settings) -> Response {
+    let base = match &settings.public_endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => origin(request.uri(), request.headers(), settings),
+    };
+    let href = format!("{}/v2/", base.trim_end_matches('/'));
+    let versions: Vec<Value> = supported(settings)
+        .map(|id| {
+            let status = if id == CURRENT { "CURRENT" } else { "SUPPORTED" };
+            json!({ "id": id, "status": status, "links": [{ "rel": "self", "href": href }] })
+        })
+        .collect();
+    (status, axum::Json(json!({ "versions": versions }))).into_response()
+}

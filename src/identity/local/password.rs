@@ -1,0 +1,274 @@
+//! Passwords: argon2id hashes, made and checked off the async threads, a bounded number at a time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use argon2::password_hash::phc;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The longest password that is hashed: Keystone's `max_password_length`.
+pub const MAX_PASSWORD_BYTES: usize = 4096;
+
+/// Verifications under way at once: each takes [`PasswordCost::memory_kib`] and a core.
+const CONCURRENT: usize = 2;
+/// Verifications that may wait for those; more are told to come back.
+const WAITING: usize = 64;
+
+/// A password or token in clear. Never shown by `Debug`; wiped when dropped.
+#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes over a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// 256 random bits as 43 URL-safe characters.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0u8; 32];
+        getrandom::fill(&mut bytes)?;
+        let text = URL_SAFE_NO_PAD.encode(bytes);
+        bytes.zeroize();
+        Ok(Self(text))
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// What one password check costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+}
+
+impl Default for PasswordCost {
+    /// The first choice of the OWASP password storage cheat sheet for argon2id: 19 MiB, two passes, one lane.
+    fn default() -> Self {
+        Self {
+            memory_kib: 19 * 1024,
+            passes: 2,
+        }
+    }
+}
+
+/// An argon2id hash with its salt and parameters, in PHC string form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Longest string that is taken for one.
+    const MAX_BYTES: usize = 256;
+    /// Most memory that a stored hash may ask for, in KiB: a damaged record must not exhaust the machine.
+    const MAX_MEMORY_KIB: u32 = 256 * 1024;
+    const MAX_PASSES: u32 = 64;
+
+    /// Checks the stored form; `None` when it is none, or would cost too much to verify.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.len() > Self::MAX_BYTES {
+            return None;
+        }
+        let hash = phc::PasswordHash::new(text).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let fits = hash.algorithm == Algorithm::Argon2id.ident()
+            && hash.salt.is_some()
+            && hash.hash.is_some()
+            && params.m_cost() <= Self::MAX_MEMORY_KIB
+            && params.t_cost() <= Self::MAX_PASSES
+            && params.p_cost() == 1;
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Hashes a password; blocks for the whole cost.
+    ///
+    /// # Errors
+    /// A text saying why it cannot be hashed; never the password.
+    pub(super) fn make(password: &Secret, cost: PasswordCost) -> Result<Self, String> {
+        check_password(password)?;
+        let params = Params::new(cost.memory_kib, cost.passes, 1, None)
+            .map_err(|error| format!("argon2 parameters: {error}"))?;
+        let hash: phc::PasswordHash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password(password.expose().as_bytes())
+            .map_err(|error| format!("argon2: {error}"))?;
+        Ok(Self(hash.to_string()))
+    }
+
+    /// Whether the password is the one; blocks for the whole cost.
+    pub(super) fn verify(&self, password: &Secret) -> bool {
+        password.expose().len() <= MAX_PASSWORD_BYTES
+            && phc::PasswordHash::new(&self.0).is_ok_and(|hash| {
+                Argon2::default()
+                    .verify_password(password.expose().as_bytes(), &hash)
+                    .is_ok()
+            })
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(***)")
+    }
+}
+
+/// Whether a text may become a password.
+pub(super) fn check_password(password: &Secret) -> Result<(), String> {
+    match password.expose().len() {
+        1..=MAX_PASSWORD_BYTES => Ok(()),
+        _ => Err(format!("a password has 1 to {MAX_PASSWORD_BYTES} bytes")),
+    }
+}
+
+/// Checks passwords, a few at a time, in the same time whether the user exists or not.
+#[derive(Debug, Clone)]
+pub(super) struct Verifier {
+    /// The hash that is checked for a user who does not exist.
+    decoy: PasswordHash,
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
+}
+
+/// Too many password checks wait already.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Busy;
+
+impl Verifier {
+    /// Blocks for one hash.
+    pub(super) fn new(cost: PasswordCost) -> Result<Self, String> {
+        let unknown = Secret::random().map_err(|error| format!("no randomness: {error}"))?;
+        Ok(Self {
+            decoy: PasswordHash::make(&unknown, cost)?,
+            running: Arc::new(Semaphore::new(CONCURRENT)),
+            admitted: Arc::new(Semaphore::new(CONCURRENT + WAITING)),
+        })
+    }
+
+    /// Whether `password` belongs to `hash`; `None` (no such user) costs the same and is never true.
+    ///
+    /// A cancelled check still counts until its thread is done, so that cancelling does not get around the limit.
+    pub(super) async fn verify(&self, hash: Option<PasswordHash>, password: Secret) -> Result<bool, Busy> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Busy)?;
+        let running = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| Busy)?;
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        let verified = tokio::task::spawn_blocking(move || {
+            let verified = hash.verify(&password);
+            drop((running, admitted));
+            verified
+        });
+        verified.await.map(|verified| verified && known).map_err(|_| Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) const CHEAP: PasswordCost = PasswordCost {
+        memory_kib: 8,
+        passes: 1,
+    };
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    #[test]
+    fn verifies_its_own_password_only() {
+        let hash = PasswordHash::make(&secret("correct horse"), CHEAP).unwrap();
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+        assert!(hash.verify(&secret("correct horse")));
+        assert!(!hash.verify(&secret("correct horsf")));
+        assert_eq!(PasswordHash::parse(hash.as_str()), Some(hash));
+    }
+
+    #[test]
+    fn shows_no_secret_in_debug() {
+        let hash = PasswordHash::make(&secret("hunter2"), CHEAP).unwrap();
+        assert_eq!(
+            format!("{:?} {:?}", secret("hunter2"), hash),
+            "Secret(***) PasswordHash(***)"
+        );
+    }
+
+    #[test]
+    fn refuses_an_empty_and_an_endless_password() {
+        assert!(PasswordHash::make(&secret(""), CHEAP).is_err());
+        assert!(PasswordHash::make(&secret(&"a".repeat(MAX_PASSWORD_BYTES + 1)), CHEAP).is_err());
+    }
+
+    #[test]
+    fn refuses_a_stored_hash_that_would_exhaust_the_machine() {
+        let salt_and_hash = "c29tZXNhbHQ$RdescudvJCsgt3ub+b6dWRWJTmaaJObG2BP2cBo9yyM";
+        assert!(PasswordHash::parse(&format!("$argon2id$v=19$m=19456,t=2,p=1${salt_and_hash}")).is_some());
+        for params in ["m=4000000,t=2,p=1", "m=19456,t=9999999,p=1", "m=19456,t=2,p=4096"] {
+            assert!(
+                PasswordHash::parse(&format!("$argon2id$v=19${params}${salt_and_hash}")).is_none(),
+                "{params}"
+            );
+        }
+        assert!(PasswordHash::parse(&format!("$argon2d$v=19$m=19456,t=2,p=1${salt_and_hash}")).is_none());
+    }
+
+    #[tokio::test]
+    async fn never_accepts_an_unknown_user() {
+        let verifier = Verifier::new(CHEAP).unwrap();
+        assert_eq!(verifier.verify(None, secret("x")).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn sends_the_surplus_away() {
+        let verifier = Verifier::new(CHEAP).unwrap();
+        let _all = verifier.running.acquire_many(CONCURRENT as u32).await.unwrap();
+        let waiting: Vec<_> = (0..CONCURRENT + WAITING)
+            .map(|_| {
+                let verifier = verifier.clone();
+                tokio::spawn(async move { verifier.verify(None, secret("x")).await })
+            })
+            .collect();
+        while verifier.admitted.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(verifier.verify(None, secret("x")).await, Err(Busy));
+        drop(_all);
+        for task in waiting {
+            assert_eq!(task.await.unwrap(), Ok(false));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_hash_or_refused(text in ".{0,300}") {
+            let _ = PasswordHash::parse(&text);
+        }
+    }
+}

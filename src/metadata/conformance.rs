@@ -1,0 +1,92 @@
+//! What every metadata store does: one named test per rule, for each implementation; and the two compared under random
+//! operations.
+
+mod commits;
+mod fixtures;
+mod lists;
+mod model;
+
+/// A store under test. The directory of one that has one lives as long as this.
+struct Subject {
+    store: std::sync::Arc<dyn super::Metadata>,
+    handle: Box<dyn Fn() -> std::sync::Arc<dyn super::Metadata>>,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Subject {
+    fn memory() -> Self {
+        let store = super::memory::MemoryMetadata::new();
+        Self {
+            store: std::sync::Arc::new(store.clone()),
+            handle: Box::new(move || std::sync::Arc::new(store.clone())),
+            _dir: None,
+        }
+    }
+
+    fn rocksdb() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = super::rocksdb::RocksMetadata::open(dir.path(), Default::default()).unwrap();
+        Self {
+            store: std::sync::Arc::new(store.clone()),
+            handle: Box::new(move || std::sync::Arc::new(store.clone())),
+            _dir: Some(dir),
+        }
+    }
+}
+
+macro_rules! conformance {
+    ($($group:ident { $($rule:ident)* })*) => {
+        conformance!(@of memory $($group $($rule)*;)*);
+        conformance!(@of rocksdb $($group $($rule)*;)*);
+    };
+    (@of $implementation:ident $($group:ident $($rule:ident)*;)*) => {
+        mod $implementation {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let subject = super::Subject::$implementation();
+                    super::$group::$rule(&subject).await;
+                }
+            )*)*
+        }
+    };
+}
+
+conformance! {
+    commits {
+        a_committed_change_is_there_at_once_through_every_handle
+        a_rejected_change_changes_nothing
+        of_many_claims_at_once_exactly_one_wins
+        of_many_creations_at_once_exactly_one_wins
+        updates_through_two_handles_lose_nothing
+        a_handle_that_dies_stops_neither_its_commits_nor_others
+        a_commit_whose_future_was_dropped_happens_or_not_but_whole
+        a_stale_revision_is_refused
+        a_renewal_is_no_new_revision
+        a_fenced_attempt_never_commits
+        a_deleted_id_is_never_used_again
+        a_protected_image_is_not_deleted
+        claims_are_those_of_transient_images_whatever_the_node
+        an_unknown_id_has_no_entry
+    }
+    lists {
+        the_default_list_has_own_public_and_accepted_images
+        a_member_status_says_which_shared_images_are_listed
+        each_visibility_can_be_asked_for
+        an_administrator_lists_everything_but_the_community_images_of_others
+        an_image_without_owner_is_in_nobodys_list_but_the_administrators
+        every_sort_key_orders_both_ways
+        equal_values_are_told_apart_by_creation_and_id
+        several_keys_with_own_directions_order_a_list
+        every_condition_filters
+        hidden_images_are_listed_when_asked_for
+        killed_images_are_never_listed
+        a_limit_of_nothing_gives_an_empty_page_that_is_not_full
+        a_page_is_full_when_it_is_as_long_as_it_may_be
+        a_walk_sees_every_unchanged_image_once_while_others_come_and_go
+        a_deleted_marker_still_says_where_to_go_on
+        a_marker_deleted_from_a_list_by_status_loses_no_image
+        a_marker_that_was_never_an_image_is_unknown
+        a_change_moves_an_image_in_every_list
+    }
+}

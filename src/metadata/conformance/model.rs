@@ -1,0 +1,285 @@
+//! RocksDB against the model: the same random operations on both, and the same answers.
+
+use proptest::{
+    collection::{btree_map, btree_set, vec},
+    option,
+    prelude::{Just, Strategy, any, prop_oneof, proptest},
+    sample::select,
+    test_runner::Config,
+};
+
+use super::{
+    super::{
+        Comparison, Condition, Direction, Filter, Flag, Metadata, Number, Order, Query, SortKey, Text,
+        TimeField,
+    },
+    Subject,
+    fixtures::*,
+};
+use crate::image::{
+    Change, ChangeKind, Image, ImageId, Listing, MemberStatus, Revision, Status, Viewer, Visibility,
+    VisibilityFilter,
+};
+
+const IDS: u8 = 8;
+const PROJECTS: [&str; 3] = ["a", "a\0", "b"];
+const VISIBILITIES: [Visibility; 4] = [
+    Visibility::Community,
+    Visibility::Public,
+    Visibility::Private,
+    Visibility::Shared,
+];
+const DIRECTIONS: [Direction; 2] = [Direction::Ascending, Direction::Descending];
+
+/// What is done next; an expected revision is the newest one when `fresh`.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit { number: u8, what: What, fresh: bool },
+    Walk(Box<Query>),
+    Reopen,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Create(Box<Image>),
+    Update(Box<Image>),
+    Plain(ChangeKind),
+    Touch,
+    Delete,
+}
+
+fn project() -> impl Strategy<Value = String> {
+    select(&PROJECTS[..]).prop_map(str::to_owned)
+}
+
+fn member_status() -> impl Strategy<Value = MemberStatus> {
+    select(vec![
+        MemberStatus::Pending,
+        MemberStatus::Accepted,
+        MemberStatus::Rejected,
+    ])
+}
+
+fn images() -> impl Strategy<Value = Image> {
+    let statuses =
+        prop_oneof![6 => Just(Status::Queued), 3 => Just(Status::Active), 1 => select(&Status::ALL[..])];
+    let text = || option::of("[\u{0}ab\u{e9}]{0,2}");
+    (
+        (
+            statuses,
+            text(),
+            select(&VISIBILITIES[..]),
+            any::<(bool, bool)>(),
+            option::weighted(0.8, project()),
+        ),
+        (
+            option::weighted(0.8, "raw|iso"),
+            option::weighted(0.8, "bare|ovf"),
+            0..2_u32,
+            0..3_u64,
+            option::of(0..3_u64),
+        ),
+        (
+            btree_set("x|y", 0..2),
+            btree_map("p|q", "1|2", 0..2),
+            btree_map(project(), member_status(), 0..3),
+        ),
+    )
+        .prop_map(
+            |((status, name, visibility, flags, owner), numbers, (tags, properties, members))| {
+                let (disk_format, container_format, min_disk, created, size) = numbers;
+                Image {
+                    status,
+                    name,
+                    visibility,
+                    protected: flags.0 && flags.1,
+                    hidden: flags.1,
+                    owner,
+                    disk_format,
+                    container_format,
+                    min_disk,
+                    content: size.map(|size| content(9, size)),
+                    tags,
+                    properties,
+                    members: members
+                        .into_iter()
+                        .map(|(project, status)| (project, member(status)))
+                        .collect(),
+                    ..Image::new(id(0), at(created * 400_000))
+                }
+            },
+        )
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let plain = (0..3_u8, 0..5_u64, 0..5_u8).prop_map(|(number, size, kind)| {
+        What::Plain(match kind {
+            0 => ChangeKind::Claim(claim(number)),
+            1 => ChangeKind::Renew {
+                attempt: attempt(number),
+                expires_at: at(size),
+            },
+            2 => ChangeKind::Commit {
+                content: content(number, size),
+                location: location(),
+            },
+            3 => ChangeKind::Fence {
+                attempt: attempt(number),
+            },
+            _ => ChangeKind::Release {
+                attempt: attempt(number),
+            },
+        })
+    });
+    prop_oneof![
+        4 => images().prop_map(|image| What::Create(Box::new(image))),
+        3 => images().prop_map(|image| What::Update(Box::new(image))),
+        4 => plain,
+        1 => Just(What::Touch),
+        2 => Just(What::Delete),
+    ]
+}
+
+fn conditions() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        select(vec!["", "a", "b"])
+            .prop_map(|name| Condition::OneOf(Text::Name, vec![name.into(), "ab".into()])),
+        select(vec!["active", "queued"])
+            .prop_map(|status| Condition::OneOf(Text::Status, vec![status.into()])),
+        project().prop_map(|owner| Condition::OneOf(Text::Owner, vec![owner])),
+        (0..IDS).prop_map(|number| Condition::OneOf(Text::Id, vec![id(number).to_string()])),
+        (0..4_u64).prop_map(|size| Condition::AtLeast(Number::Size, size)),
+        (0..2_u64).prop_map(|disk| Condition::Exactly(Number::MinDisk, disk)),
+        any::<bool>().prop_map(|hidden| Condition::Is(Flag::Hidden, hidden)),
+        Just(Condition::Time(TimeField::CreatedAt, Comparison::NotEqual, at(0))),
+        Just(Condition::Tag("x".into())),
+        Just(Condition::Property("p".into(), "1".into())),
+    ]
+}
+
+fn queries() -> impl Strategy<Value = Query> {
+    let viewer = prop_oneof![
+        option::of(project()).prop_map(Viewer::Admin),
+        project().prop_map(Viewer::Project),
+    ];
+    let visibility = option::of(prop_oneof![
+        Just(VisibilityFilter::All),
+        select(&VISIBILITIES[..]).prop_map(VisibilityFilter::Only),
+    ]);
+    let key = || (select(&SortKey::ALL[..]), select(&DIRECTIONS[..]));
+    let order = prop_oneof![
+        2 => key().prop_map(|(sort, direction)| Order::by([(sort, direction)], direction)),
+        1 => (vec(key(), 0..3), select(&DIRECTIONS[..])).prop_map(|(keys, ties)| Order::by(keys, ties)),
+    ];
+    (
+        (viewer, visibility, option::of(member_status())),
+        vec(conditions(), 0..2),
+        order,
+        option::weighted(0.3, 0..IDS + 1),
+        0..4_usize,
+    )
+        .prop_map(
+            |((viewer, visibility, member_status), filter, order, marker, limit)| Query {
+                listing: Listing {
+                    viewer,
+                    visibility,
+                    member_status,
+                },
+                filter: Filter(filter),
+                order,
+                marker: marker.map(id),
+                limit,
+            },
+        )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        30 => (0..IDS, what(), proptest::bool::weighted(0.8))
+            .prop_map(|(number, what, fresh)| Step::Commit { number, what, fresh }),
+        20 => queries().prop_map(|query| Step::Walk(Box::new(query))),
+        1 => Just(Step::Reopen),
+    ];
+    vec(step, 1..120)
+}
+
+async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: What, fresh: bool) {
+    let current = model.entry(id(number)).await.unwrap();
+    let revision = current
+        .and_then(|entry| Some(entry.live()?.revision.number()))
+        .unwrap_or(1);
+    let expected = Revision::from_number(if fresh { revision } else { revision.wrapping_sub(1) });
+    let kind = match what {
+        What::Create(image) => ChangeKind::Create(image),
+        What::Update(image) => ChangeKind::Update { expected, image },
+        What::Plain(kind) => kind,
+        What::Touch => ChangeKind::Touch { expected },
+        What::Delete => ChangeKind::Delete { expected },
+    };
+    let change = Change {
+        id: id(number),
+        at: at(700_000),
+        kind,
+    };
+    let (left, right) = (model.commit(change.clone()).await, real.commit(change).await);
+    assert_eq!(
+        left.map_err(|error| error.kind),
+        right.map_err(|error| error.kind)
+    );
+}
+
+/// Walks the list to its end in both, page by page.
+async fn walk(model: &dyn Metadata, real: &dyn Metadata, mut query: Query) {
+    loop {
+        let (left, right) = (model.list(query.clone()).await, real.list(query.clone()).await);
+        let (left, right) = (
+            left.map_err(|error| error.kind),
+            right.map_err(|error| error.kind),
+        );
+        assert_eq!(left, right, "{query:?}");
+        let Ok(page) = left else { return };
+        let Some(last) = page.images.last().filter(|_| page.full) else {
+            return;
+        };
+        query.marker = Some(last.id);
+    }
+}
+
+async fn run(steps: Vec<Step>) {
+    let model = Subject::memory().store;
+    let dir = tempfile::tempdir().unwrap();
+    let open = || super::super::rocksdb::RocksMetadata::open(dir.path(), Default::default()).unwrap();
+    let mut real = open();
+    for step in steps {
+        match step {
+            Step::Commit { number, what, fresh } => commit(&*model, &real, number, what, fresh).await,
+            Step::Walk(query) => walk(&*model, &real, *query).await,
+            Step::Reopen => {
+                real.close().await;
+                real = open();
+            }
+        }
+    }
+    let (mut left, mut right) = (model.claims().await.unwrap(), real.claims().await.unwrap());
+    left.sort_by_key(|(id, _)| *id);
+    right.sort_by_key(|(id, _): &(ImageId, _)| *id);
+    assert_eq!(left, right);
+    for number in 0..IDS {
+        assert_eq!(
+            model.entry(id(number)).await.unwrap(),
+            real.entry(id(number)).await.unwrap()
+        );
+    }
+    for sort in SortKey::ALL {
+        let order = Order::by([(sort, Direction::Ascending)], Direction::Ascending);
+        walk(&*model, &real, Query { order, ..all() }).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 64, ..Config::default() })]
+    #[test]
+    fn rocksdb_answers_as_the_model_does(steps in steps()) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(steps));
+    }
+}

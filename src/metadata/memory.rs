@@ -1,0 +1,77 @@
+//! The metadata store that keeps nothing: the model that the others are compared with, and a store for tests.
+//!
+//! One lock, one map; a list looks at every image and sorts them all.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
+use crate::image::{Change, Claim, Entry, ImageId};
+
+/// Images in memory. Clones are handles to the same images.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryMetadata {
+    entries: Arc<Mutex<BTreeMap<ImageId, Entry>>>,
+}
+
+impl MemoryMetadata {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ImageId, Entry>> {
+        // Whoever panicked did so before its one insertion or after it: the map is whole.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Metadata for MemoryMetadata {
+    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+        let mut entries = self.entries();
+        let next = change.apply(entries.get(&change.id))?;
+        entries.insert(change.id, next.clone());
+        Ok(next)
+    }
+
+    async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
+        Ok(self.entries().get(&id).cloned())
+    }
+
+    async fn list(&self, query: Query) -> Result<Page, MetadataError> {
+        let entries = self.entries();
+        let after = match query.marker {
+            None => None,
+            Some(marker) => {
+                let entry = entries.get(&marker).cloned();
+                let entry = entry.ok_or(MetadataError::new(MetadataErrorKind::UnknownMarker))?;
+                Some(entry.last_listed())
+            }
+        };
+        let mut images: Vec<_> = entries
+            .values()
+            .filter_map(Entry::live)
+            .filter(|image| query.holds(image))
+            .filter(|image| {
+                after
+                    .as_ref()
+                    .is_none_or(|after| query.order.compare(after, image).is_lt())
+            })
+            .cloned()
+            .collect();
+        images.sort_by(|a, b| query.order.compare(a, b));
+        images.truncate(query.limit);
+        Ok(Page::of(images, query.limit))
+    }
+
+    async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
+        let entries = self.entries();
+        let live = entries.values().filter_map(Entry::live);
+        Ok(live.filter_map(|image| Some((image.id, image.claim?))).collect())
+    }
+}

@@ -1,0 +1,213 @@
+//! Lists: the merged walk of the scopes that hold them.
+
+use ::rocksdb::{DB, DBRawIterator, Snapshot};
+
+use super::{
+    keys::{self, Scope},
+    open::{read_error, read_options},
+    read_entry,
+};
+use crate::{
+    image::{Claim, Entry, Image, ImageId},
+    metadata::{Direction, MetadataError, MetadataErrorKind, Page, Query, SortKey},
+};
+
+/// Records that are read at once; also how many ids a walk may be ahead of its page.
+const BATCH: usize = 64;
+
+/// One page, from one snapshot.
+pub(super) fn page(db: &DB, query: &Query) -> Result<Page, MetadataError> {
+    let snapshot = db.snapshot();
+    let after = match query.marker {
+        None => None,
+        Some(marker) => {
+            let entry = entry(&snapshot, marker)?;
+            let entry = entry.ok_or(MetadataError::new(MetadataErrorKind::UnknownMarker))?;
+            Some(entry.last_listed())
+        }
+    };
+    if query.limit == 0 {
+        return Ok(Page::of(Vec::new(), 0));
+    }
+    let images = match query.order.single() {
+        Some((sort, direction)) => walk(&snapshot, query, sort, direction, after.as_ref()),
+        None => scan(&snapshot, query, after.as_ref()),
+    }?;
+    Ok(Page::of(images, query.limit))
+}
+
+/// All claims, from one snapshot.
+pub(super) fn claims(db: &DB) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
+    let snapshot = db.snapshot();
+    let mut options = read_options();
+    options.set_iterate_upper_bound(keys::end_of(keys::CLAIMS));
+    let mut iterator = snapshot.raw_iterator_opt(options);
+    iterator.seek(keys::CLAIMS);
+    let mut claims = Vec::new();
+    while let Some(key) = iterator.key() {
+        let id = keys::image_id(key).ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
+        let claim = entry(&snapshot, id)?.and_then(|entry| entry.live()?.claim);
+        let claim = claim.ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
+        claims.push((id, claim));
+        iterator.next();
+    }
+    iterator.status().map_err(read_error)?;
+    Ok(claims)
+}
+
+/// The page in the order of an index: the walk stops where the page is full.
+fn walk(
+    snapshot: &Snapshot<'_>,
+    query: &Query,
+    sort: SortKey,
+    direction: Direction,
+    after: Option<&Image>,
+) -> Result<Vec<Image>, MetadataError> {
+    let scopes = Scope::needed(&query.listing);
+    let mut walk = Walk::new(snapshot, &scopes, sort, direction, after);
+    let mut images = Vec::new();
+    while images.len() < query.limit {
+        let missing = query.limit.saturating_sub(images.len());
+        let ids = walk.next_ids(missing.min(BATCH))?;
+        if ids.is_empty() {
+            break;
+        }
+        images.extend(
+            read(snapshot, &ids)?
+                .into_iter()
+                .filter(|image| query.holds(image)),
+        );
+    }
+    Ok(images)
+}
+
+/// The page in any other order: every image of the scopes is looked at, and no more than two pages are kept.
+fn scan(snapshot: &Snapshot<'_>, query: &Query, after: Option<&Image>) -> Result<Vec<Image>, MetadataError> {
+    let scopes = Scope::needed(&query.listing);
+    let mut walk = Walk::new(snapshot, &scopes, SortKey::Id, Direction::Ascending, None);
+    let mut best: Vec<Image> = Vec::new();
+    loop {
+        let ids = walk.next_ids(BATCH)?;
+        let end = ids.is_empty();
+        let wanted = |image: &Image| {
+            query.holds(image) && after.is_none_or(|after| query.order.compare(after, image).is_lt())
+        };
+        best.extend(read(snapshot, &ids)?.into_iter().filter(wanted));
+        if end || best.len() >= query.limit.saturating_mul(2).max(BATCH) {
+            best.sort_unstable_by(|a, b| query.order.compare(a, b));
+            best.truncate(query.limit);
+        }
+        if end {
+            return Ok(best);
+        }
+    }
+}
+
+/// Several scopes, walked by one sort key as if they were one; an image that is in several comes once.
+struct Walk<'a> {
+    scopes: Vec<ScopeWalk<'a>>,
+    direction: Direction,
+}
+
+struct ScopeWalk<'a> {
+    prefix: Vec<u8>,
+    iterator: DBRawIterator<'a>,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins behind the place of `after`, or at the beginning.
+    fn new(
+        snapshot: &'a Snapshot<'_>,
+        scopes: &[Scope<'_>],
+        sort: SortKey,
+        direction: Direction,
+        after: Option<&Image>,
+    ) -> Self {
+        let after = after.map(|image| keys::position(image, sort));
+        let open = |scope: &Scope<'_>| {
+            let prefix = keys::index(*scope, sort);
+            let mut options = read_options();
+            options.set_iterate_lower_bound(prefix.clone());
+            options.set_iterate_upper_bound(keys::end_of(&prefix));
+            let iterator = snapshot.raw_iterator_opt(options);
+            let mut walk = ScopeWalk { prefix, iterator };
+            walk.start(direction, after.as_deref());
+            walk
+        };
+        Self {
+            scopes: scopes.iter().map(open).collect(),
+            direction,
+        }
+    }
+
+    /// The next ids, `count` of them unless the walk ends.
+    fn next_ids(&mut self, count: usize) -> Result<Vec<ImageId>, MetadataError> {
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let positions = self.scopes.iter().filter_map(ScopeWalk::position);
+            let first = match self.direction {
+                Direction::Ascending => positions.min(),
+                Direction::Descending => positions.max(),
+            };
+            let Some(first) = first.map(<[u8]>::to_vec) else {
+                break;
+            };
+            ids.push(keys::image_id(&first).ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?);
+            for scope in &mut self.scopes {
+                if scope.position() == Some(&first) {
+                    scope.step(self.direction);
+                }
+            }
+        }
+        for scope in &self.scopes {
+            scope.iterator.status().map_err(read_error)?;
+        }
+        Ok(ids)
+    }
+}
+
+impl ScopeWalk<'_> {
+    fn start(&mut self, direction: Direction, after: Option<&[u8]>) {
+        match (direction, after) {
+            (Direction::Ascending, None) => self.iterator.seek_to_first(),
+            (Direction::Descending, None) => self.iterator.seek_to_last(),
+            (direction, Some(after)) => {
+                let key = [self.prefix.as_slice(), after].concat();
+                match direction {
+                    Direction::Ascending => self.iterator.seek(&key),
+                    Direction::Descending => self.iterator.seek_for_prev(&key),
+                }
+                if self.position() == Some(after) {
+                    self.step(direction);
+                }
+            }
+        }
+    }
+
+    fn position(&self) -> Option<&[u8]> {
+        self.iterator.key()?.strip_prefix(self.prefix.as_slice())
+    }
+
+    fn step(&mut self, direction: Direction) {
+        match direction {
+            Direction::Ascending => self.iterator.next(),
+            Direction::Descending => self.iterator.prev(),
+        }
+    }
+}
+
+/// The images of these ids. That an index names an image that is not there is damage: both are in one snapshot.
+fn read(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, MetadataError> {
+    let records = snapshot.multi_get_opt(ids.iter().map(|id| keys::entry(*id)), read_options());
+    ids.iter()
+        .zip(records)
+        .map(|(id, record)| match read_entry(*id, record)? {
+            Some(Entry::Live(image)) => Ok(image),
+            _ => Err(MetadataError::new(MetadataErrorKind::Corrupt)),
+        })
+        .collect()
+}
+
+fn entry(snapshot: &Snapshot<'_>, id: ImageId) -> Result<Option<Entry>, MetadataError> {
+    read_entry(id, snapshot.get_pinned_opt(keys::entry(id), read_options()))
+}

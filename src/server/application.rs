@@ -1,0 +1,207 @@
+//! The parts of the daemon, joined: from the checked configuration to the router that answers.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use saccade_disk::RealDisk;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::DataDir;
+use crate::{
+    catalog::{self, Catalog},
+    config::{self, Config, CountLimit},
+    digest::{Algorithm, DigestPool, UnknownAlgorithm},
+    http::{self, Readiness, Settings},
+    identity::Identity,
+    image::NodeId,
+    inspect::{FormatMatch, Rules},
+    janitor::Janitor,
+    ledger::{Ledger, LedgerError, Opened},
+    lifecycle::{Lifecycle, Phase},
+    metadata::{
+        Metadata,
+        rocksdb::{OpenError, Options, RocksMetadata},
+    },
+    policy::{Policy, PolicyError, PolicyFile, PolicyFiles},
+    stores::{Stores, StoresError},
+    transfer::{Limits, Parts, Reserve, Transfers},
+};
+
+/// The daemon's parts could not be opened. Nothing was served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplicationError {
+    /// The policy files cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The hashing algorithm is not one.
+    #[error("hashing_algorithm")]
+    Algorithm(#[from] UnknownAlgorithm),
+    /// No threads to hash on.
+    #[error("cannot start the hashing threads")]
+    Digests(#[source] io::Error),
+    /// The metadata cannot be opened.
+    #[error(transparent)]
+    Metadata(#[from] OpenError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+}
+
+/// What answers, and what works behind it.
+pub(super) struct Application {
+    pub(super) router: Router,
+    metadata: RocksMetadata,
+    /// Uploads and deletions under way.
+    tasks: TaskTracker,
+    /// Tells the janitor to stop.
+    stop: CancellationToken,
+    janitor: tokio::task::JoinHandle<()>,
+}
+
+impl Application {
+    /// Opens everything, one line of the log a step, and starts finishing what was interrupted. Blocks for as long as
+    /// the disk takes.
+    pub(super) fn open(
+        config: &Config,
+        data_dir: &DataDir,
+        node: NodeId,
+        lifecycle: &Lifecycle,
+        identity: Arc<dyn Identity>,
+        extra: Router,
+    ) -> Result<Self, ApplicationError> {
+        let (policy, warnings) = Policy::load(&policy_files(&config.policy))?;
+        for warning in &warnings {
+            tracing::warn!("policy: {warning}");
+        }
+        let algorithm: Algorithm = config.hashing.algorithm.as_str().parse()?;
+        let threads = DigestPool::default_threads();
+        let digests = DigestPool::new(threads).map_err(ApplicationError::Digests)?;
+        tracing::info!(%algorithm, threads, "hashing");
+
+        let rocks = RocksMetadata::open(&data_dir.path().join("metadata"), Options::default())?;
+        let metadata: Arc<dyn Metadata> = Arc::new(rocks.clone());
+        tracing::info!("metadata opened");
+        let stores = Stores::open(&config.store)?;
+        tracing::info!(%stores, "stores opened");
+        let Opened { ledger, unreadable_lines } = Ledger::open(data_dir.path(), Arc::new(RealDisk))?;
+        if unreadable_lines > 0 {
+            tracing::error!(
+                unreadable_lines,
+                "the ledger was damaged: bytes of interrupted uploads may be left in the stores; \
+                 the damaged file was kept as ledger.damaged"
+            );
+        }
+        tracing::info!(interrupted = ledger.len(), "ledger opened");
+
+        let tasks = TaskTracker::new();
+        let janitor = Janitor::new(ledger.clone(), stores.clone(), metadata.clone(), node, tasks.clone());
+        let transfers = Transfers::new(Parts {
+            ledger,
+            stores,
+            metadata: metadata.clone(),
+            janitor: janitor.clone(),
+            digests,
+            tasks: tasks.clone(),
+            node,
+            limits: limits(config, data_dir, algorithm),
+        });
+        let catalog = Catalog::new(catalog::Parts {
+            metadata,
+            policy: Arc::new(policy),
+            janitor: janitor.clone(),
+            rules: rules(config),
+        });
+        let state = http::State {
+            catalog,
+            transfers,
+            identity,
+            settings: Arc::new(Settings::from(config)),
+            readiness: readiness(lifecycle),
+        };
+        let stop = CancellationToken::new();
+        Ok(Self {
+            router: http::router(state, extra),
+            metadata: rocks,
+            tasks,
+            janitor: tokio::spawn(janitor.run(stop.clone())),
+            stop,
+        })
+    }
+
+    /// Waits for uploads and deletions under way, for so long at most, and closes the metadata. Uploads whose
+    /// connection is gone end by themselves; what is not finished is finished by the next start.
+    pub(super) async fn close(self, patience: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::info!(operations = self.tasks.len(), "left to the next start");
+        }
+        self.stop.cancel();
+        // A panic of the janitor was logged where it happened; there is nothing left to do about it.
+        let _ = self.janitor.await;
+        self.metadata.close().await;
+    }
+}
+
+fn policy_files(config: &config::Policy) -> PolicyFiles {
+    PolicyFiles {
+        file: config.file.clone().map_or(PolicyFile::None, PolicyFile::Required),
+        directories: config.dirs.clone(),
+        default_rule: config.default_rule.clone(),
+    }
+}
+
+fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Limits {
+    let format_match = match config.formats.require_image_format_match {
+        true => FormatMatch::Required,
+        false => FormatMatch::Optional,
+    };
+    Limits {
+        hash_algorithm,
+        rules: Rules {
+            format_match,
+            vmdk_allowed_types: config.formats.vmdk_allowed_types.clone(),
+            gpt_safety_checks_nonfatal: config.formats.gpt_safety_checks_nonfatal.clone(),
+        },
+        size_cap: config.quotas.image_size_cap.bytes(),
+        memory: config.server.transfer_memory.bytes(),
+        idle_timeout: config.server.transfer_idle_timeout,
+        claim_lease: config.node.claim_lease,
+        reserve: Reserve {
+            dir: data_dir.path().to_owned(),
+            bytes: config.node.free_space_reserve.bytes(),
+        },
+    }
+}
+
+fn rules(config: &Config) -> catalog::Rules {
+    let page = |images: u64| usize::try_from(images).unwrap_or(usize::MAX);
+    catalog::Rules {
+        disk_formats: config.formats.disk_formats.clone(),
+        container_formats: config.formats.container_formats.clone(),
+        max_properties: most(config.quotas.image_property_quota),
+        max_tags: most(config.quotas.image_tag_quota),
+        page_default: page(config.api.limit_param_default),
+        page_max: page(config.api.api_limit_max),
+    }
+}
+
+fn most(limit: CountLimit) -> Option<usize> {
+    match limit {
+        CountLimit::Unlimited => None,
+        CountLimit::AtMost(most) => Some(usize::try_from(most).unwrap_or(usize::MAX)),
+    }
+}
+
+/// What `/healthcheck` says follows the daemon's life.
+fn readiness(lifecycle: &Lifecycle) -> Readiness {
+    let readiness = Readiness::default();
+    let (lifecycle, told) = (lifecycle.clone(), readiness.clone());
+    tokio::spawn(async move {
+        lifecycle.reached(Phase::Draining).await;
+        told.drain();
+    });
+    readiness
+}

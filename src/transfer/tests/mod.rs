@@ -1,0 +1,8 @@
+//! Uploads and downloads over real and faulty stores. What interleavings can do is the protocol's model test; here are the
+//! steps themselves, and what is on disk after each.
+
+mod downloads;
+mod faults;
+mod power_cuts;
+mod rig;
+mod uploads;

@@ -1,0 +1,317 @@
+//! What runs in the process that dies.
+
+use std::{env, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use saccade::{
+    digest::{Algorithm, DigestPool},
+    identity::{Caller, Scope},
+    image::{Change, ChangeKind, Entry, Image, ImageId, NodeId, Status, Timestamp},
+    inspect::Rules,
+    janitor::Janitor,
+    ledger::Ledger,
+    metadata::{
+        Metadata,
+        rocksdb::{Options, RocksMetadata},
+    },
+    policy::Policy,
+    stores::Stores,
+    transfer::{Download, Limits, Parts, Reserve, Source, Transfers},
+};
+use saccade_disk::Disk;
+use saccade_store_contract::{Body, Store};
+use saccade_store_file::{FileStore, FileStoreConfig};
+use tokio_util::task::TaskTracker;
+
+use super::kill::{KillingDisk, KillingMetadata, Steps};
+
+pub(super) const DIR: &str = "SACCADE_TEST_DIR";
+pub(super) const SCENARIO: &str = "SACCADE_TEST_SCENARIO";
+pub(super) const KILL_AT: &str = "SACCADE_TEST_KILL_AT";
+
+/// The one image of every scenario.
+pub(super) const IMAGE: &str = "6a1c2b3d-0000-4000-8000-000000000001";
+
+/// Long enough for several writes.
+const SIZE: usize = 600_000;
+
+/// What a child does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    Upload,
+    /// Bytes that are not what the image says they are.
+    RefusedUpload,
+    UploadThenDelete,
+    TwoUploads,
+    UploadWithPatchAndDelete,
+    /// Finishes what was interrupted, and says what is there.
+    Recover,
+}
+
+impl Scenario {
+    const ALL: [Self; 6] = [
+        Self::Upload,
+        Self::RefusedUpload,
+        Self::UploadThenDelete,
+        Self::TwoUploads,
+        Self::UploadWithPatchAndDelete,
+        Self::Recover,
+    ];
+
+    pub(super) fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
+
+fn say(line: &str) {
+    println!("child: {line}");
+}
+
+struct Child {
+    metadata: Arc<dyn Metadata>,
+    ledger: Ledger,
+    janitor: Janitor,
+    transfers: Transfers,
+    tasks: TaskTracker,
+}
+
+impl Child {
+    fn start(dir: &Path, steps: &Steps) -> Self {
+        let disk: Arc<dyn Disk> = Arc::new(KillingDisk(steps.clone()));
+        let node = NodeId::from_bytes([7; 16]);
+        let rocks = RocksMetadata::open(&dir.join("metadata"), Options::default()).unwrap();
+        let metadata: Arc<dyn Metadata> = Arc::new(KillingMetadata {
+            inner: rocks,
+            steps: steps.clone(),
+        });
+        let ledger = Ledger::open(dir, disk.clone()).unwrap().ledger;
+        let config = FileStoreConfig {
+            id: "file".into(),
+            datadir: dir.join("images"),
+            file_mode: None,
+            thin_provisioning: false,
+        };
+        let store: Arc<dyn Store> = Arc::new(FileStore::open(config, disk).unwrap());
+        let stores = Stores::of([("file".to_owned(), store)], "file");
+        let tasks = TaskTracker::new();
+        let janitor = Janitor::new(
+            ledger.clone(),
+            stores.clone(),
+            metadata.clone(),
+            node,
+            tasks.clone(),
+        );
+        let transfers = Transfers::new(Parts {
+            ledger: ledger.clone(),
+            stores,
+            metadata: metadata.clone(),
+            janitor: janitor.clone(),
+            digests: DigestPool::new(NonZeroUsize::MIN).unwrap(),
+            tasks: tasks.clone(),
+            node,
+            limits: Limits {
+                hash_algorithm: Algorithm::Sha512,
+                rules: Rules::default(),
+                size_cap: u64::MAX,
+                memory: 8 << 20,
+                idle_timeout: Duration::from_secs(30),
+                claim_lease: Duration::from_secs(30),
+                reserve: Reserve {
+                    dir: PathBuf::from("/"),
+                    bytes: 0,
+                },
+            },
+        });
+        Self {
+            metadata,
+            ledger,
+            janitor,
+            transfers,
+            tasks,
+        }
+    }
+
+    async fn change(&self, kind: ChangeKind) -> bool {
+        let change = Change {
+            id: id(),
+            at: Timestamp::now(),
+            kind,
+        };
+        self.metadata.commit(change).await.is_ok()
+    }
+
+    async fn create(&self, disk_format: &str) -> Image {
+        let image = Image {
+            owner: Some("project".into()),
+            disk_format: Some(disk_format.into()),
+            container_format: Some("bare".into()),
+            ..Image::new(id(), Timestamp::now())
+        };
+        assert!(self.change(ChangeKind::Create(Box::new(image.clone()))).await);
+        say("created");
+        image
+    }
+
+    async fn upload(&self, image: &Image) {
+        let may = Policy::with_defaults().authorize_upload(&admin(), image).unwrap();
+        let source = Source {
+            body: Full::new(bytes()),
+            declared_size: Some(SIZE as u64),
+        };
+        if self.transfers.upload(may, image.clone(), source).await.is_ok() {
+            say("uploaded");
+        }
+    }
+
+    async fn read(&self) -> Option<Entry> {
+        self.metadata.entry(id()).await.unwrap()
+    }
+
+    async fn patch(&self) {
+        for _ in 0..5 {
+            let Some(Entry::Live(image)) = self.read().await else {
+                return;
+            };
+            let renamed = Image {
+                name: Some("renamed".into()),
+                ..image.clone()
+            };
+            if self
+                .change(ChangeKind::Update {
+                    expected: image.revision,
+                    image: Box::new(renamed),
+                })
+                .await
+            {
+                say("renamed");
+                return;
+            }
+        }
+    }
+
+    async fn delete(&self) {
+        for _ in 0..5 {
+            let Some(Entry::Live(image)) = self.read().await else {
+                return;
+            };
+            if self.janitor.delete(&image).await.is_ok() {
+                say("deleted");
+                return;
+            }
+        }
+    }
+
+    async fn play(&self, scenario: Scenario) {
+        match scenario {
+            Scenario::Upload => self.upload(&self.create("raw").await).await,
+            Scenario::RefusedUpload => self.upload(&self.create("qcow2").await).await,
+            Scenario::UploadThenDelete => {
+                self.upload(&self.create("raw").await).await;
+                self.delete().await;
+            }
+            Scenario::TwoUploads => {
+                let image = self.create("raw").await;
+                tokio::join!(self.upload(&image), self.upload(&image));
+            }
+            Scenario::UploadWithPatchAndDelete => {
+                let image = self.create("raw").await;
+                tokio::join!(self.upload(&image), async {
+                    self.patch().await;
+                    self.delete().await;
+                });
+            }
+            Scenario::Recover => {
+                self.janitor.sweep().await;
+                self.report().await;
+            }
+        }
+    }
+
+    async fn report(&self) {
+        if self.ledger.is_empty() {
+            say("ledger empty");
+        }
+        match self.read().await {
+            None => say("status none"),
+            Some(Entry::Deleted(tombstone)) => {
+                say("status deleted");
+                say(&format!("name {}", tombstone.image.name.unwrap_or_default()));
+            }
+            Some(Entry::Live(image)) => {
+                say(&format!("status {}", image.status));
+                say(&format!("name {}", image.name.clone().unwrap_or_default()));
+                if image.status == Status::Active && self.download(&image).await == bytes() {
+                    say("bytes whole");
+                }
+            }
+        }
+    }
+
+    async fn download(&self, image: &Image) -> Vec<u8> {
+        use std::os::unix::fs::FileExt;
+        let may = Policy::with_defaults()
+            .authorize_download(&admin(), image)
+            .unwrap();
+        let download = self.transfers.download(may, image.clone(), None).await.unwrap();
+        let Download::Content {
+            body: Body::File(region),
+            ..
+        } = download
+        else {
+            panic!("not a file")
+        };
+        let mut bytes = vec![0; usize::try_from(region.len).unwrap()];
+        region.file.read_exact_at(&mut bytes, region.offset).unwrap();
+        bytes
+    }
+}
+
+fn id() -> ImageId {
+    IMAGE.parse().unwrap()
+}
+
+fn bytes() -> Bytes {
+    (0..SIZE)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8)
+        .collect()
+}
+
+fn admin() -> Caller {
+    Caller {
+        user_id: "user".into(),
+        user_name: None,
+        user_domain_id: None,
+        project_id: Some("project".into()),
+        project_name: None,
+        project_domain_id: None,
+        scope: Scope::Project,
+        roles: vec!["admin".into(), "member".into(), "reader".into()],
+        service_roles: Vec::new(),
+        is_admin_project: true,
+    }
+}
+
+#[test]
+#[ignore = "run by other tests, in a process of its own"]
+fn the_child() {
+    let scenario = env::var(SCENARIO).expect("run by hand: nothing says what to do");
+    let scenario = Scenario::ALL
+        .into_iter()
+        .find(|known| known.name() == scenario)
+        .unwrap();
+    let dir = PathBuf::from(env::var(DIR).unwrap());
+    let steps = Steps::new(env::var(KILL_AT).unwrap().parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let child = Child::start(&dir, &steps);
+        child.play(scenario).await;
+        child.tasks.close();
+        child.tasks.wait().await;
+        say(&format!("steps {}", steps.made()));
+    });
+}

@@ -1,0 +1,190 @@
+//! Wrappers that count steps, and kill the process at one of them.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use rustix::process::{Signal, getpid, kill_process};
+use saccade::{
+    image::{Change, Claim, Entry, ImageId},
+    metadata::{Metadata, MetadataError, Page, Query},
+};
+use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat};
+
+/// Counts steps, and dies at one of them. Clones count together.
+#[derive(Debug, Clone)]
+pub(super) struct Steps {
+    made: Arc<AtomicU64>,
+    kill_at: u64,
+}
+
+impl Steps {
+    pub(super) fn new(kill_at: u64) -> Self {
+        Self {
+            made: Arc::default(),
+            kill_at,
+        }
+    }
+
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// One more boundary between steps is reached.
+    fn boundary(&self) {
+        if self.made.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at {
+            let _ = kill_process(getpid(), Signal::KILL);
+            // The signal is on its way.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct KillingDisk(pub(super) Steps);
+
+#[derive(Debug)]
+struct KillingFile {
+    file: Box<dyn DiskFile>,
+    steps: Steps,
+}
+
+impl KillingDisk {
+    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(KillingFile {
+            file,
+            steps: self.0.clone(),
+        })
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Disk for KillingDisk {
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Box<dyn DiskFile>> {
+        self.0.boundary();
+        Ok(self.file(RealDisk.create_new(path, mode)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.open(path)
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.file(RealDisk.open_writable(path)?))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        RealDisk.stat(path)
+    }
+
+    fn link(&self, existing: &Path, new: &Path) -> io::Result<()> {
+        self.0.boundary();
+        RealDisk.link(existing, new)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.boundary();
+        RealDisk.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.0.boundary();
+        RealDisk.unlink(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.boundary();
+        RealDisk.create_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.boundary();
+        RealDisk.sync_dir(path)
+    }
+
+    fn check_writable(&self, directory: &Path) -> io::Result<()> {
+        RealDisk.check_writable(directory)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        RealDisk.space(path)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl DiskFile for KillingFile {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.steps.boundary();
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.steps.boundary();
+        self.file.set_len(len)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.set_mode(mode)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.steps.boundary();
+        self.file.sync_data()
+    }
+
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        self.file.reserve(len)
+    }
+
+    fn write_behind(&self, offset: u64, len: u64) {
+        self.file.write_behind(offset, len);
+    }
+
+    fn as_file(&self) -> io::Result<Arc<File>> {
+        self.file.as_file()
+    }
+}
+
+pub(super) struct KillingMetadata<M> {
+    pub(super) inner: M,
+    pub(super) steps: Steps,
+}
+
+#[async_trait]
+impl<M: Metadata> Metadata for KillingMetadata<M> {
+    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+        self.steps.boundary();
+        let result = self.inner.commit(change).await;
+        self.steps.boundary();
+        result
+    }
+
+    async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
+        self.inner.entry(id).await
+    }
+
+    async fn list(&self, query: Query) -> Result<Page, MetadataError> {
+        self.inner.list(query).await
+    }
+
+    async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
+        self.inner.claims().await
+    }
+}
