@@ -170,7 +170,11 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
 fn show(lines: &[String; 3]) {
     let mut out = io::stdout().lock();
     // Nobody reads them when standard output is closed.
-    let _ = writeln!(out, "\nTry it in another terminal:\n\n    {}\n", lines.join("\n    "));
+    let _ = writeln!(
+        out,
+        "\nTry it in another terminal:\n\n    {}\n",
+        lines.join("\n    ")
+    );
 }
 
 /// Port 0 is configured where any will do; the log says which it became.

@@ -15,5 +15,7 @@ mod api;
 mod architecture;
 mod boundaries;
 mod clients;
+mod crash;
 mod daemon;
+mod faults;
 mod harness;

@@ -86,7 +86,10 @@ impl Application {
         tracing::info!("metadata opened");
         let stores = Stores::open(&config.store)?;
         tracing::info!(%stores, "stores opened");
-        let Opened { ledger, unreadable_lines } = Ledger::open(data_dir.path(), Arc::new(RealDisk))?;
+        let Opened {
+            ledger,
+            unreadable_lines,
+        } = Ledger::open(data_dir.path(), Arc::new(RealDisk))?;
         if unreadable_lines > 0 {
             tracing::error!(
                 unreadable_lines,
@@ -97,7 +100,13 @@ impl Application {
         tracing::info!(interrupted = ledger.len(), "ledger opened");
 
         let tasks = TaskTracker::new();
-        let janitor = Janitor::new(ledger.clone(), stores.clone(), metadata.clone(), node, tasks.clone());
+        let janitor = Janitor::new(
+            ledger.clone(),
+            stores.clone(),
+            metadata.clone(),
+            node,
+            tasks.clone(),
+        );
         let transfers = Transfers::new(Parts {
             ledger,
             stores,

@@ -50,11 +50,18 @@ pub(super) struct Callers {
 
 impl Callers {
     /// Opens the configured identity for a daemon that listens on `address`. Blocks.
-    pub(super) fn open(config: &Config, data_dir: &DataDir, address: SocketAddr) -> Result<Self, CallersError> {
+    pub(super) fn open(
+        config: &Config,
+        data_dir: &DataDir,
+        address: SocketAddr,
+    ) -> Result<Self, CallersError> {
         let endpoint = Endpoint::of_listener(Scheme::Http, address);
         match &config.identity {
             config::Identity::Local { token_lifetime } => {
-                let options = LocalOptions { token_lifetime: *token_lifetime, ..LocalOptions::new(endpoint) };
+                let options = LocalOptions {
+                    token_lifetime: *token_lifetime,
+                    ..LocalOptions::new(endpoint)
+                };
                 Self::local(config, data_dir, options)
             }
             config::Identity::TrustedHeaders { from } => {
@@ -65,7 +72,12 @@ impl Callers {
                 check_bind(Listener::Tcp(address), reach)?;
                 let identity = TrustedHeaders::new(endpoint.as_str());
                 tracing::info!("identity: headers of an authenticating proxy");
-                Ok(Self { identity: Arc::new(identity), extra: Router::new(), local: None, try_it: None })
+                Ok(Self {
+                    identity: Arc::new(identity),
+                    extra: Router::new(),
+                    local: None,
+                    try_it: None,
+                })
             }
         }
     }
@@ -74,7 +86,10 @@ impl Callers {
         let dir = data_dir.path();
         let (identity, bootstrap) = LocalIdentity::open(dir, options)?;
         let files = identity.write_client_files(bootstrap.as_ref());
-        let files = files.map_err(|source| CallersError::ClientFiles { dir: dir.display().to_string(), source })?;
+        let files = files.map_err(|source| CallersError::ClientFiles {
+            dir: dir.display().to_string(),
+            source,
+        })?;
         let public = config.server.public_endpoint.as_deref();
         let keystone = KeystoneOptions {
             // One that is not a plain address is for the versions document only.

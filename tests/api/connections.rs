@@ -9,7 +9,10 @@ fn http_1_0_without_a_host_is_served() {
     let mut connection = Connection::open(daemon.address());
     connection.send(b"GET /healthcheck HTTP/1.0\r\n\r\n");
     let answer = String::from_utf8(connection.rest()).unwrap();
-    assert!(answer.starts_with("HTTP/1.") && answer.contains(" 200 "), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.") && answer.contains(" 200 "),
+        "{answer}"
+    );
     assert!(answer.ends_with("\r\n\r\nOK"), "{answer}");
 }
 
@@ -38,10 +41,16 @@ fn an_image_is_downloaded_over_http_1_0() {
     let admin = daemon.admin();
     let id = admin.active("old client", b"all of it");
     let mut connection = Connection::open(daemon.address());
-    let request = format!("GET /v2/images/{id}/file HTTP/1.0\r\nX-Auth-Token: {}\r\n\r\n", admin.token());
+    let request = format!(
+        "GET /v2/images/{id}/file HTTP/1.0\r\nX-Auth-Token: {}\r\n\r\n",
+        admin.token()
+    );
     connection.send(request.as_bytes());
     let answer = String::from_utf8(connection.rest()).unwrap();
-    assert!(answer.contains(" 200 ") && answer.ends_with("\r\n\r\nall of it"), "{answer}");
+    assert!(
+        answer.contains(" 200 ") && answer.ends_with("\r\n\r\nall of it"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -132,7 +141,10 @@ fn every_answer_of_the_api_has_a_request_id() {
     let admin = daemon.admin();
     for path in ["/v2/images", "/v2/images/nothing", "/v2/schemas/image"] {
         let answer = admin.get(path);
-        assert!(answer.header("x-openstack-request-id").starts_with("req-"), "{answer:?}");
+        assert!(
+            answer.header("x-openstack-request-id").starts_with("req-"),
+            "{answer:?}"
+        );
     }
     let own = [("X-Openstack-Request-Id", "req-of-the-client")];
     let answer = admin.request("GET", "/v2/images", &own, Body::None);
@@ -144,12 +156,19 @@ fn errors_come_in_the_form_that_was_asked_for() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
     let path = "/v2/images/d0000000-0000-4000-8000-000000000000";
-    let ask = |accept: &str| admin.request("GET", path, &[("Accept", accept)], Body::None).expect_status(404);
+    let ask = |accept: &str| {
+        admin
+            .request("GET", path, &[("Accept", accept)], Body::None)
+            .expect_status(404)
+    };
 
     let json = ask("application/json");
     assert!(json.header("Content-Type").starts_with("application/json"));
     let json = json.json();
-    assert_eq!((&json["code"], &json["title"]), (&"404 Not Found".into(), &"Not Found".into()));
+    assert_eq!(
+        (&json["code"], &json["title"]),
+        (&"404 Not Found".into(), &"Not Found".into())
+    );
     assert!(json["message"].as_str().unwrap().contains("d0000000"), "{json}");
 
     let html = ask("*/*");

@@ -6,7 +6,9 @@ fn answers_without_a_token() {
     let daemon = Daemon::fresh();
     let answer = daemon.anonymous().get("/healthcheck").expect_status(200);
     assert_eq!(answer.text(), "OK");
-    let head = daemon.anonymous().request("HEAD", "/healthcheck", &[], Body::None);
+    let head = daemon
+        .anonymous()
+        .request("HEAD", "/healthcheck", &[], Body::None);
     assert!(matches!(head.status, 200 | 204), "{head:?}");
 }
 
@@ -16,7 +18,10 @@ fn a_file_takes_the_daemon_out_of_service_and_back() {
     let file = place.path().join("out-of-service");
     let daemon = Setup::default()
         .option("identity = local")
-        .glance(&format!("[healthcheck]\ndisable_by_file_path = {}", file.display()))
+        .glance(&format!(
+            "[healthcheck]\ndisable_by_file_path = {}",
+            file.display()
+        ))
         .start();
     let api = daemon.anonymous();
     api.get("/healthcheck").expect_status(200);

@@ -1,6 +1,6 @@
 //! As much of Keystone's v3 API as clients need, and the users behind it.
 
-use crate::harness::{Answer, Body, Client, Daemon, Setup};
+use crate::harness::{Answer, Body, Client, Daemon, Setup, eventually};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -14,7 +14,11 @@ pub(super) fn add_user(daemon: &Daemon, name: &str, project: &str, role: &str) -
     let printed = daemon
         .saccade(&["user", "add", name, "--project", project, "--role", role])
         .success();
-    let password = printed.lines().find_map(|line| line.strip_prefix("password")).unwrap().trim();
+    let password = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("password"))
+        .unwrap()
+        .trim();
     daemon.login(name, password, project)
 }
 
@@ -23,14 +27,22 @@ pub(super) fn add_project(daemon: &Daemon, name: &str) {
 }
 
 fn validate(api: &Client, method: &str, subject: &str) -> Answer {
-    api.request(method, "/v3/auth/tokens", &[("X-Subject-Token", subject)], Body::None)
+    api.request(
+        method,
+        "/v3/auth/tokens",
+        &[("X-Subject-Token", subject)],
+        Body::None,
+    )
 }
 
 #[test]
 fn the_first_start_writes_credentials_for_its_owner_only() {
     let daemon = Daemon::fresh();
     for name in ["clouds.yaml", "openrc"] {
-        let mode = fs::metadata(daemon.data_dir().join(name)).unwrap().permissions().mode();
+        let mode = fs::metadata(daemon.data_dir().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let mode = fs::metadata(daemon.data_dir()).unwrap().permissions().mode();
@@ -43,11 +55,27 @@ fn the_first_start_writes_credentials_for_its_owner_only() {
 }
 
 #[test]
+fn the_three_lines_to_type_are_printed() {
+    let daemon = Daemon::fresh();
+    let openrc = daemon.data_dir().join("openrc");
+    eventually("they are printed", || {
+        let printed = daemon.printed();
+        let has = |text: &str| printed.iter().any(|line| line.trim().starts_with(text));
+        has(&format!(". {}", openrc.display())) && has("openstack image create ") && has("glance image-list")
+    });
+}
+
+#[test]
 fn neither_passwords_nor_tokens_are_logged() {
-    let daemon = Setup::default().option("identity = local").glance("[DEFAULT]\ndebug = true\n").start();
+    let daemon = Setup::default()
+        .option("identity = local")
+        .glance("[DEFAULT]\ndebug = true\n")
+        .start();
     let admin = daemon.admin();
     admin.active("quiet", b"bytes");
-    daemon.try_login("admin", "wrong-password", "admin").expect_status(401);
+    daemon
+        .try_login("admin", "wrong-password", "admin")
+        .expect_status(401);
     let log = daemon.log().join("\n");
     let password = daemon.cloud()["auth"]["password"].as_str().unwrap().to_owned();
     for secret in [admin.token(), &password, "wrong-password"] {
@@ -85,9 +113,15 @@ fn wrong_credentials_are_refused_alike() {
 #[test]
 fn requests_need_a_token() {
     let daemon = Daemon::fresh();
-    for api in [daemon.anonymous(), daemon.anonymous().with_token("gAAAAA-not-a-token")] {
+    for api in [
+        daemon.anonymous(),
+        daemon.anonymous().with_token("gAAAAA-not-a-token"),
+    ] {
         let answer = api.get("/v2/images").expect_status(401);
-        assert!(answer.header("WWW-Authenticate").starts_with("Keystone uri="), "{answer:?}");
+        assert!(
+            answer.header("WWW-Authenticate").starts_with("Keystone uri="),
+            "{answer:?}"
+        );
     }
 }
 
@@ -95,16 +129,31 @@ fn requests_need_a_token() {
 fn a_token_says_who_where_and_until_when() {
     let daemon = Setup::default().option("token_lifetime = 2h").start();
     let cloud = daemon.cloud();
-    let answer = daemon.try_login("admin", cloud["auth"]["password"].as_str().unwrap(), "admin").expect_status(201);
+    let answer = daemon
+        .try_login("admin", cloud["auth"]["password"].as_str().unwrap(), "admin")
+        .expect_status(201);
     let token = &answer.json()["token"];
     assert_eq!(token["user"]["name"], "admin");
-    assert_eq!(token["user"]["domain"], json!({"id": "default", "name": "Default"}));
+    assert_eq!(
+        token["user"]["domain"],
+        json!({"id": "default", "name": "Default"})
+    );
     assert_eq!(token["project"]["name"], "admin");
-    let roles: Vec<&str> = token["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
+    let roles: Vec<&str> = token["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| role["name"].as_str().unwrap())
+        .collect();
     for role in ["admin", "member", "reader"] {
         assert!(roles.contains(&role), "{roles:?}");
     }
-    let image = token["catalog"].as_array().unwrap().iter().find(|service| service["type"] == "image").unwrap();
+    let image = token["catalog"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|service| service["type"] == "image")
+        .unwrap();
     let url = image["endpoints"][0]["url"].as_str().unwrap();
     assert_eq!(url.trim_end_matches('/'), format!("http://{}", daemon.address()));
     let time = |key: &str| token[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
@@ -117,7 +166,10 @@ fn a_token_is_shown_and_revoked() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
     let other = daemon.admin();
-    assert_eq!(validate(&admin, "GET", other.token()).expect_status(200).json()["token"]["user"]["name"], "admin");
+    assert_eq!(
+        validate(&admin, "GET", other.token()).expect_status(200).json()["token"]["user"]["name"],
+        "admin"
+    );
     validate(&admin, "HEAD", other.token()).expect_status(200);
     validate(&admin, "DELETE", other.token()).expect_status(204);
     other.get("/v2/images").expect_status(401);
@@ -145,13 +197,21 @@ fn users_and_projects_are_added_while_the_daemon_runs() {
     let erwin = add_user(&daemon, "erwin", "physics", "member");
     let image = erwin.create(&json!({"name": "box"}));
     let projects = daemon.admin().get("/v3/projects").expect_status(200).json();
-    let physics = projects["projects"].as_array().unwrap().iter().find(|project| project["name"] == "physics").unwrap();
+    let physics = projects["projects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|project| project["name"] == "physics")
+        .unwrap();
     assert_eq!(image["owner"], physics["id"]);
 
     for (arguments, complaint) in [
         (&["user", "add", "erwin", "--project", "physics"][..], "erwin"),
         (&["user", "add", "paul", "--project", "chemistry"], "chemistry"),
-        (&["user", "add", "paul", "--project", "physics", "--role", "king"], "king"),
+        (
+            &["user", "add", "paul", "--project", "physics", "--role", "king"],
+            "king",
+        ),
         (&["project", "add", "physics"], "physics"),
     ] {
         let error = daemon.saccade(arguments).failure();
@@ -164,10 +224,20 @@ fn users_are_added_while_the_daemon_is_stopped() {
     let mut daemon = Daemon::fresh();
     daemon.stop();
     add_project(&daemon, "physics");
-    let printed = daemon.saccade(&["user", "add", "erwin", "--project", "physics"]).success();
-    let password = printed.lines().find_map(|line| line.strip_prefix("password")).unwrap().trim().to_owned();
+    let printed = daemon
+        .saccade(&["user", "add", "erwin", "--project", "physics"])
+        .success();
+    let password = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("password"))
+        .unwrap()
+        .trim()
+        .to_owned();
     daemon.start();
-    daemon.login("erwin", &password, "physics").get("/v2/images").expect_status(200);
+    daemon
+        .login("erwin", &password, "physics")
+        .get("/v2/images")
+        .expect_status(200);
 }
 
 #[test]
@@ -183,7 +253,13 @@ fn a_new_password_ends_the_old_ones_tokens() {
 fn malformed_logins_are_refused() {
     let daemon = Daemon::fresh();
     let api = daemon.anonymous();
-    for body in [json!({}), json!({"auth": {}}), json!({"auth": {"identity": {"methods": ["password"]}}}), json!([]), Value::Null] {
+    for body in [
+        json!({}),
+        json!({"auth": {}}),
+        json!({"auth": {"identity": {"methods": ["password"]}}}),
+        json!([]),
+        Value::Null,
+    ] {
         assert_eq!(api.post("/v3/auth/tokens", &body).status, 400, "{body}");
     }
     let method = json!({"auth": {"identity": {"methods": ["totp"]}}});
@@ -199,7 +275,9 @@ fn headers_of_a_proxy_are_believed_only_where_configured() {
         ("X-Roles", "member,reader"),
     ];
     let create = |daemon: &Daemon, headers: &[(&str, &str)]| {
-        daemon.anonymous().request("POST", "/v2/images", headers, Body::Json(&json!({"name": "one"})))
+        daemon
+            .anonymous()
+            .request("POST", "/v2/images", headers, Body::Json(&json!({"name": "one"})))
     };
     let closed = Daemon::fresh();
     create(&closed, &headers).expect_status(401);
@@ -207,6 +285,11 @@ fn headers_of_a_proxy_are_believed_only_where_configured() {
     let open = Setup::default().option("identity = trusted-headers").start();
     assert_eq!(create(&open, &headers).expect_status(201).json()["owner"], "p1");
     create(&open, &headers[1..]).expect_status(401);
-    let invalid = [("X-Identity-Status", "Invalid"), headers[1], headers[2], headers[3]];
+    let invalid = [
+        ("X-Identity-Status", "Invalid"),
+        headers[1],
+        headers[2],
+        headers[3],
+    ];
     create(&open, &invalid).expect_status(401);
 }

@@ -1,5 +1,6 @@
 use crate::harness::{
-    Body, Client, Connection, Daemon, Payload, Setup, eventually, md5, qemu_img, sha512, unsafe_qcow2, unsafe_vmdk,
+    Body, Client, Connection, Daemon, Payload, Setup, eventually, md5, qemu_img, sha512, unsafe_qcow2,
+    unsafe_vmdk,
 };
 use serde_json::{Value, json};
 use std::{fs, thread, time::Duration};
@@ -53,7 +54,17 @@ fn a_sized_upload_comes_back_byte_for_byte() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
     // Around the sizes of buffers and hash blocks.
-    for size in [1, 63, 64, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 9_999_999] {
+    for size in [
+        1,
+        63,
+        64,
+        65_535,
+        65_536,
+        65_537,
+        1 << 20,
+        (1 << 20) + 1,
+        9_999_999,
+    ] {
         let bytes = Payload::bytes(size as u64, size);
         let id = admin.active("sized", &bytes);
         has_hashes_of(&admin.show(&id), &bytes);
@@ -62,7 +73,11 @@ fn a_sized_upload_comes_back_byte_for_byte() {
         assert_eq!(answer.header("Content-Length"), size.to_string());
         assert_eq!(answer.header("Content-MD5"), md5(&bytes));
         assert!(answer.body == bytes, "{size} bytes differ");
-        assert_eq!(fs::read(daemon.images_dir().join(&id)).unwrap(), bytes, "as Glance stores it");
+        assert_eq!(
+            fs::read(daemon.images_dir().join(&id)).unwrap(),
+            bytes,
+            "as Glance stores it"
+        );
     }
 }
 
@@ -131,8 +146,14 @@ fn only_octets_are_taken() {
     let admin = daemon.admin();
     let id = admin.queued("typed");
     let path = format!("/v2/images/{id}/file");
-    for content_type in ["application/json", "text/plain", "application/x-www-form-urlencoded"] {
-        admin.request("PUT", &path, &[], Body::Sized(content_type, b"bytes")).expect_status(415);
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+    ] {
+        admin
+            .request("PUT", &path, &[], Body::Sized(content_type, b"bytes"))
+            .expect_status(415);
     }
     let mut untyped = Connection::open(daemon.address());
     untyped.send(
@@ -153,13 +174,22 @@ fn a_size_that_is_not_as_declared_is_refused() {
     let admin = daemon.admin();
     let id = admin.queued("declared");
     let path = format!("/v2/images/{id}/file");
-    for (declared, bytes) in [("6", &b"bytes"[..]), ("4", b"bytes"), ("99999999999999999999", b"bytes"), ("x", b"bytes")] {
+    for (declared, bytes) in [
+        ("6", &b"bytes"[..]),
+        ("4", b"bytes"),
+        ("99999999999999999999", b"bytes"),
+        ("x", b"bytes"),
+    ] {
         let headers = [("x-openstack-image-size", declared)];
-        admin.request("PUT", &path, &headers, Body::Sized(OCTETS, bytes)).expect_status(400);
+        admin
+            .request("PUT", &path, &headers, Body::Sized(OCTETS, bytes))
+            .expect_status(400);
         nothing_happened(&daemon, &admin, &id);
     }
     let headers = [("x-openstack-image-size", "5")];
-    admin.request("PUT", &path, &headers, Body::Sized(OCTETS, b"bytes")).expect_status(204);
+    admin
+        .request("PUT", &path, &headers, Body::Sized(OCTETS, b"bytes"))
+        .expect_status(204);
 }
 
 #[test]
@@ -172,7 +202,12 @@ fn the_size_cap_holds_for_sized_and_chunked() {
     let id = admin.queued("capped");
     let path = format!("/v2/images/{id}/file");
     admin
-        .request("PUT", &path, &[("x-openstack-image-size", "1000001")], Body::Sized(OCTETS, &[7; 1_000_001]))
+        .request(
+            "PUT",
+            &path,
+            &[("x-openstack-image-size", "1000001")],
+            Body::Sized(OCTETS, &[7; 1_000_001]),
+        )
         .expect_status(413);
     let mut connection = Connection::open(daemon.address());
     connection.send(&put(&admin, &id, "Transfer-Encoding: chunked"));
@@ -211,7 +246,11 @@ fn a_client_that_waits_for_100_continue_is_refused_before_it_sends() {
     }
     let stranger = daemon.anonymous().with_token("wrong");
     let mut connection = Connection::open(daemon.address());
-    connection.send(&put(&stranger, &active, "Expect: 100-continue\r\nContent-Length: 5"));
+    connection.send(&put(
+        &stranger,
+        &active,
+        "Expect: 100-continue\r\nContent-Length: 5",
+    ));
     assert_eq!(connection.head().status, 401);
 }
 
@@ -224,7 +263,11 @@ fn a_client_that_hangs_up_leaves_nothing() {
     for more in ["Content-Length: 6000000", "Transfer-Encoding: chunked"] {
         let mut connection = Connection::open(daemon.address());
         connection.send(&put(&admin, &id, more));
-        let bytes = if more.starts_with("Transfer") { chunk(&half) } else { half.clone() };
+        let bytes = if more.starts_with("Transfer") {
+            chunk(&half)
+        } else {
+            half.clone()
+        };
         connection.send(&bytes);
         eventually("the upload is under way", || admin.status(&id) == "saving");
         drop(connection);
@@ -267,13 +310,21 @@ fn malformed_chunks_leave_nothing() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
     let id = admin.queued("malformed");
-    for body in [&b"5\r\nbytesXX"[..], b"zz\r\n", b"fffffffffffffffff\r\n", b"-1\r\n"] {
+    for body in [
+        &b"5\r\nbytesXX"[..],
+        b"zz\r\n",
+        b"fffffffffffffffff\r\n",
+        b"-1\r\n",
+    ] {
         let mut connection = Connection::open(daemon.address());
         connection.send(&put(&admin, &id, "Transfer-Encoding: chunked"));
         connection.send(body);
         connection.finish_sending();
         let answer = String::from_utf8_lossy(&connection.rest()).into_owned();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400"),
+            "{answer}"
+        );
         nothing_happened(&daemon, &admin, &id);
     }
     can_be_uploaded(&admin, &id);
@@ -305,11 +356,16 @@ fn a_change_during_an_upload_stays_and_does_not_disturb_it() {
     connection.send(b"by");
     eventually("the upload is under way", || admin.status(&id) == "saving");
     let operations = json!([{"op": "replace", "path": "/name", "value": "after"}]);
-    admin.patch(&format!("/v2/images/{id}"), &operations).expect_status(200);
+    admin
+        .patch(&format!("/v2/images/{id}"), &operations)
+        .expect_status(200);
     connection.send(b"tes");
     assert_eq!(connection.answer().0.status, 204);
     let image = admin.show(&id);
-    assert_eq!((&image["name"], &image["status"]), (&"after".into(), &"active".into()));
+    assert_eq!(
+        (&image["name"], &image["status"]),
+        (&"after".into(), &"active".into())
+    );
 }
 
 #[test]
@@ -356,11 +412,18 @@ fn unsafe_images_are_refused_and_can_be_uploaded_again() {
         let image = admin.create(&json!({"disk_format": format, "container_format": "bare"}));
         let id = image["id"].as_str().unwrap();
         let answer = admin.upload(id, &bytes).expect_status(415);
-        assert!(!answer.text().contains("/etc/passwd") || answer.text().contains("backing"), "{}", answer.text());
+        assert!(
+            !answer.text().contains("/etc/passwd") || answer.text().contains("backing"),
+            "{}",
+            answer.text()
+        );
         nothing_happened(&daemon, &admin, id);
 
         let good = scratch.join("good");
-        qemu_img(&scratch, &["create", "-q", "-f", format, good.to_str().unwrap(), "1M"]);
+        qemu_img(
+            &scratch,
+            &["create", "-q", "-f", format, good.to_str().unwrap(), "1M"],
+        );
         admin.upload(id, &fs::read(&good).unwrap()).expect_status(204);
         assert_eq!(admin.show(id)["virtual_size"], 1 << 20);
         admin.delete(&format!("/v2/images/{id}")).expect_status(204);
@@ -387,7 +450,11 @@ fn an_unsafe_header_is_refused_before_the_rest_is_sent() {
 fn a_format_that_is_not_as_declared_is_refused() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
-    for (format, bytes) in [("qcow2", Payload::bytes(1, 100_000)), ("vmdk", Payload::bytes(1, 100_000)), ("iso", vec![0; 100_000])] {
+    for (format, bytes) in [
+        ("qcow2", Payload::bytes(1, 100_000)),
+        ("vmdk", Payload::bytes(1, 100_000)),
+        ("iso", vec![0; 100_000]),
+    ] {
         let image = admin.create(&json!({"disk_format": format, "container_format": "bare"}));
         let id = image["id"].as_str().unwrap();
         admin.upload(id, &bytes).expect_status(415);
@@ -408,7 +475,19 @@ fn the_virtual_size_is_that_of_the_disk() {
     ] {
         let file = scratch.join("disk");
         let size = virtual_size.to_string();
-        qemu_img(&scratch, &["create", "-q", "-f", format, "-o", options, file.to_str().unwrap(), &size]);
+        qemu_img(
+            &scratch,
+            &[
+                "create",
+                "-q",
+                "-f",
+                format,
+                "-o",
+                options,
+                file.to_str().unwrap(),
+                &size,
+            ],
+        );
         let bytes = fs::read(&file).unwrap();
         let image = admin.create(&json!({"disk_format": format, "container_format": "bare"}));
         let id = image["id"].as_str().unwrap();
@@ -438,9 +517,19 @@ fn ranges_are_cut_out_of_the_image() {
         ("bytes=-99999999999".to_owned(), 0, bytes.len()),
         ("bytes=0-".to_owned(), 0, bytes.len()),
     ] {
-        let answer = admin.request("GET", &path, &[("Range", &range)], Body::None).expect_status(206);
-        assert_eq!(answer.header("Content-Range"), format!("bytes {first}-{}/{}", end - 1, bytes.len()), "{range}");
-        assert_eq!(answer.header("Content-Length"), (end - first).to_string(), "{range}");
+        let answer = admin
+            .request("GET", &path, &[("Range", &range)], Body::None)
+            .expect_status(206);
+        assert_eq!(
+            answer.header("Content-Range"),
+            format!("bytes {first}-{}/{}", end - 1, bytes.len()),
+            "{range}"
+        );
+        assert_eq!(
+            answer.header("Content-Length"),
+            (end - first).to_string(),
+            "{range}"
+        );
         assert!(answer.body == bytes[first..end], "{range}");
     }
     for (range, status) in [

@@ -7,7 +7,9 @@ fn tags_are_added_and_removed_one_by_one() {
     let admin = daemon.admin();
     let id = admin.queued("tagged");
     let tag = |method: &str, tag: &str| {
-        admin.request(method, &format!("/v2/images/{id}/tags/{tag}"), &[], Body::None).status
+        admin
+            .request(method, &format!("/v2/images/{id}/tags/{tag}"), &[], Body::None)
+            .status
     };
     assert_eq!(tag("PUT", "one"), 204);
     assert_eq!(tag("PUT", "one"), 204, "again is the same");

@@ -8,7 +8,10 @@ fn a_new_image_has_glances_defaults() {
     let answer = admin.post("/v2/images", &json!({})).expect_status(201);
     let image = answer.json();
     let id = image["id"].as_str().unwrap();
-    assert_eq!(answer.header("Location"), format!("http://{}/v2/images/{id}", daemon.address()));
+    assert_eq!(
+        answer.header("Location"),
+        format!("http://{}/v2/images/{id}", daemon.address())
+    );
     for (key, value) in [
         ("name", Value::Null),
         ("status", "queued".into()),
@@ -53,7 +56,12 @@ fn what_the_caller_sets_is_kept() {
             assert_eq!(&image[key], value, "{key}");
         }
     }
-    let mut tags: Vec<&str> = image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+    let mut tags: Vec<&str> = image["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag.as_str().unwrap())
+        .collect();
     tags.sort_unstable();
     assert_eq!(tags, ["a", "b"]);
 }
@@ -68,7 +76,10 @@ fn what_the_caller_may_not_set_is_refused() {
         (json!({"checksum": "d41d8cd98f00b204e9800998ecf8427e"}), 403),
         (json!({"self": "/x"}), 403),
         (json!({"direct_url": "file:///etc/passwd"}), 403),
-        (json!({"locations": [{"url": "file:///etc/passwd", "metadata": {}}]}), 403),
+        (
+            json!({"locations": [{"url": "file:///etc/passwd", "metadata": {}}]}),
+            403,
+        ),
         (json!({"deleted": "true"}), 403),
         (json!({"os_glance_secret": "x"}), 403),
         (json!({"id": "not-a-uuid"}), 400),
@@ -94,11 +105,19 @@ fn what_the_caller_may_not_set_is_refused() {
 fn bodies_that_are_no_json_are_refused() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
-    for body in [&b"{"[..], b"nonsense", b"\"text\"", b"\xff\xfe", b"{\"name\":\"a\"} {}"] {
+    for body in [
+        &b"{"[..],
+        b"nonsense",
+        b"\"text\"",
+        b"\xff\xfe",
+        b"{\"name\":\"a\"} {}",
+    ] {
         let body = Body::Sized("application/json", body);
         admin.request("POST", "/v2/images", &[], body).expect_status(400);
     }
-    admin.request("POST", "/v2/images", &[], Body::None).expect_status(400);
+    admin
+        .request("POST", "/v2/images", &[], Body::None)
+        .expect_status(400);
 }
 
 #[test]
@@ -118,7 +137,9 @@ fn an_id_is_used_once_even_after_deletion() {
     let wanted = json!({"id": "0f0e0d0c-0b0a-4908-8706-050403020100"});
     admin.create(&wanted);
     admin.post("/v2/images", &wanted).expect_status(409);
-    admin.delete("/v2/images/0f0e0d0c-0b0a-4908-8706-050403020100").expect_status(204);
+    admin
+        .delete("/v2/images/0f0e0d0c-0b0a-4908-8706-050403020100")
+        .expect_status(204);
     admin.post("/v2/images", &wanted).expect_status(409);
 }
 
@@ -161,7 +182,11 @@ fn a_body_where_none_belongs_is_refused() {
     for method in ["GET", "DELETE"] {
         let body = Body::Json(&Value::Null);
         let answer = admin.request(method, &path, &[], body).expect_status(400);
-        assert!(answer.text().contains("A body is not expected"), "{}", answer.text());
+        assert!(
+            answer.text().contains("A body is not expected"),
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -179,7 +204,9 @@ fn records_survive_a_restart() {
     assert_eq!(admin.show(&id), before);
     assert_eq!(admin.download(&id).body, b"bytes");
     admin.get(&format!("/v2/images/{deleted}")).expect_status(404);
-    admin.post("/v2/images", &json!({"id": deleted})).expect_status(409);
+    admin
+        .post("/v2/images", &json!({"id": deleted}))
+        .expect_status(409);
 }
 
 #[test]
@@ -190,6 +217,10 @@ fn quotas_of_properties_and_tags_hold() {
         .start();
     let admin = daemon.admin();
     admin.create(&json!({"a": "1", "b": "2", "tags": ["x", "y"]}));
-    admin.post("/v2/images", &json!({"a": "1", "b": "2", "c": "3"})).expect_status(413);
-    admin.post("/v2/images", &json!({"tags": ["x", "y", "z"]})).expect_status(413);
+    admin
+        .post("/v2/images", &json!({"a": "1", "b": "2", "c": "3"}))
+        .expect_status(413);
+    admin
+        .post("/v2/images", &json!({"tags": ["x", "y", "z"]}))
+        .expect_status(413);
 }

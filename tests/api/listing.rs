@@ -7,7 +7,10 @@ fn walk(api: &Client, first: &str) -> Vec<String> {
     let mut path = first.to_owned();
     for _ in 0..100 {
         let page = api.get(&path).expect_status(200).json();
-        assert!(page["first"].as_str().unwrap().starts_with("/v2/images"), "{page}");
+        assert!(
+            page["first"].as_str().unwrap().starts_with("/v2/images"),
+            "{page}"
+        );
         assert_eq!(page["schema"], "/v2/schemas/images");
         for image in page["images"].as_array().unwrap() {
             names.push(image["name"].as_str().unwrap().to_owned());
@@ -36,7 +39,10 @@ fn a_walk_through_the_pages_sees_every_image_once() {
     let admin = daemon.admin();
     let names = many(&admin, 23);
     for limit in [1, 7, 23, 100] {
-        assert_eq!(walk(&admin, &format!("/v2/images?limit={limit}&sort=name:asc")), names);
+        assert_eq!(
+            walk(&admin, &format!("/v2/images?limit={limit}&sort=name:asc")),
+            names
+        );
         let mut seen = walk(&admin, &format!("/v2/images?limit={limit}"));
         seen.sort();
         assert_eq!(seen, names);
@@ -132,7 +138,10 @@ fn filters_pick_the_images() {
         admin.create(&image);
     }
     let small = admin.list("name=small")[0].clone();
-    let (checksum, hash) = (small["checksum"].as_str().unwrap(), small["os_hash_value"].as_str().unwrap());
+    let (checksum, hash) = (
+        small["checksum"].as_str().unwrap(),
+        small["os_hash_value"].as_str().unwrap(),
+    );
     let checksum = format!("checksum={checksum}");
     let hash = format!("os_hash_value={hash}");
     for (query, names) in [

@@ -72,7 +72,9 @@ fn the_older_form_is_understood() {
     let path = image(&admin);
     let older = [("Content-Type", "application/openstack-images-v2.0-json-patch")];
     let ask = |operations: Value| admin.request("PATCH", &path, &older, Body::Json(&operations));
-    let changed = ask(json!([{"replace": "/name", "value": "after"}])).expect_status(200).json();
+    let changed = ask(json!([{"replace": "/name", "value": "after"}]))
+        .expect_status(200)
+        .json();
     assert_eq!(changed["name"], "after");
     ask(json!([{"add": "/color", "value": "blue"}])).expect_status(409);
     ask(json!([{"op": "add", "path": "/color", "value": "blue"}])).expect_status(400);
@@ -84,7 +86,10 @@ fn what_is_not_allowed_is_refused_with_its_reason() {
     let admin = daemon.admin();
     let path = image(&admin);
     for (operation, status) in [
-        (json!({"op": "replace", "path": "/status", "value": "active"}), 403),
+        (
+            json!({"op": "replace", "path": "/status", "value": "active"}),
+            403,
+        ),
         (json!({"op": "replace", "path": "/size", "value": 1}), 403),
         (json!({"op": "replace", "path": "/checksum", "value": "x"}), 403),
         (json!({"op": "replace", "path": "/id", "value": "x"}), 403),
@@ -95,7 +100,10 @@ fn what_is_not_allowed_is_refused_with_its_reason() {
         (json!({"op": "replace", "path": "/absent", "value": "x"}), 409),
         (json!({"op": "replace", "path": "/name", "value": 1}), 400),
         (json!({"op": "replace", "path": "/min_disk", "value": -1}), 400),
-        (json!({"op": "replace", "path": "/visibility", "value": "secret"}), 400),
+        (
+            json!({"op": "replace", "path": "/visibility", "value": "secret"}),
+            400,
+        ),
         (json!({"op": "add", "path": "/color", "value": 1}), 400),
         (json!({"op": "move", "path": "/name", "value": "x"}), 400),
         (json!({"op": "replace", "path": "name", "value": "x"}), 400),
@@ -119,7 +127,9 @@ fn other_media_types_are_refused_with_those_accepted() {
     let path = image(&admin);
     for content_type in ["application/json", "application/json-patch+json", "text/plain"] {
         let headers = [("Content-Type", content_type)];
-        let answer = admin.request("PATCH", &path, &headers, Body::Json(&json!([]))).expect_status(415);
+        let answer = admin
+            .request("PATCH", &path, &headers, Body::Json(&json!([])))
+            .expect_status(415);
         assert_eq!(
             answer.header("Accept-Patch"),
             format!("application/openstack-images-v2.0-json-patch, {V21}")
@@ -146,7 +156,10 @@ fn a_change_is_newer_than_what_it_changed() {
     let path = image(&admin);
     let before = admin.get(&path).json();
     let after = admin
-        .patch(&path, &json!([{"op": "replace", "path": "/name", "value": "after"}]))
+        .patch(
+            &path,
+            &json!([{"op": "replace", "path": "/name", "value": "after"}]),
+        )
         .json();
     assert_eq!(after["created_at"], before["created_at"]);
     assert!(after["updated_at"].as_str() >= before["updated_at"].as_str());
@@ -177,7 +190,10 @@ fn many_writers_of_one_image_lose_nothing_silently() {
                 })
             })
             .collect();
-        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        writers
+            .into_iter()
+            .flat_map(|writer| writer.join().unwrap())
+            .collect()
     });
     assert!(!written.is_empty());
     let image = admin.get(&path).json();

@@ -53,7 +53,9 @@ fn a_project_keeps_its_images_to_itself() {
     assert_eq!(rename(&cloud.blue, &id), 404);
     assert_eq!(delete(&cloud.blue, &id), 404);
     assert_eq!(cloud.blue.upload(&id, b"x").status, 404);
-    let tag = cloud.blue.request("PUT", &format!("/v2/images/{id}/tags/x"), &[], Body::None);
+    let tag = cloud
+        .blue
+        .request("PUT", &format!("/v2/images/{id}/tags/x"), &[], Body::None);
     assert_eq!(tag.status, 404);
     assert_eq!(cloud.blue.list("").len(), 0);
     assert_eq!(cloud.red.list_names(""), ["red's"]);
@@ -72,7 +74,13 @@ fn a_reader_looks_and_does_not_touch() {
     assert_eq!(rename(&cloud.red_reader, &id), 403);
     assert_eq!(delete(&cloud.red_reader, &id), 403);
     assert_eq!(cloud.red_reader.upload(&queued, b"x").status, 403);
-    assert_eq!(cloud.red_reader.post("/v2/images", &json!({"name": "new"})).status, 403);
+    assert_eq!(
+        cloud
+            .red_reader
+            .post("/v2/images", &json!({"name": "new"}))
+            .status,
+        403
+    );
     assert_eq!(cloud.red.download(&id).status, 200);
 }
 
@@ -80,7 +88,13 @@ fn a_reader_looks_and_does_not_touch() {
 fn public_images_are_the_administrators_to_make_and_everyones_to_use() {
     let daemon = Daemon::fresh();
     let cloud = cloud(&daemon);
-    assert_eq!(cloud.red.post("/v2/images", &json!({"visibility": "public"})).status, 403);
+    assert_eq!(
+        cloud
+            .red
+            .post("/v2/images", &json!({"visibility": "public"}))
+            .status,
+        403
+    );
     let id = cloud.red.active("red's", b"bytes");
     assert_eq!(set_visibility(&cloud.red, &id, "public"), 403);
     assert_eq!(set_visibility(&cloud.admin, &id, "public"), 200);
@@ -120,17 +134,26 @@ fn private_images_are_seen_by_their_project_and_administrators() {
 fn an_image_does_not_change_hands_by_its_owners_will() {
     let daemon = Daemon::fresh();
     let cloud = cloud(&daemon);
-    let blues = cloud.blue.create(&json!({}))["owner"].as_str().unwrap().to_owned();
+    let blues = cloud.blue.create(&json!({}))["owner"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let id = cloud.red.queued("red's");
     assert_eq!(cloud.red.post("/v2/images", &json!({"owner": blues})).status, 403);
     for op in ["add", "replace"] {
         let operations = json!([{"op": op, "path": "/owner", "value": blues}]);
-        assert_eq!(cloud.red.patch(&format!("/v2/images/{id}"), &operations).status, 403);
+        assert_eq!(
+            cloud.red.patch(&format!("/v2/images/{id}"), &operations).status,
+            403
+        );
     }
     assert_eq!(show(&cloud.red, &id), 200);
     assert_eq!(show(&cloud.blue, &id), 404);
     let operations = json!([{"op": "replace", "path": "/owner", "value": blues}]);
-    cloud.admin.patch(&format!("/v2/images/{id}"), &operations).expect_status(200);
+    cloud
+        .admin
+        .patch(&format!("/v2/images/{id}"), &operations)
+        .expect_status(200);
     assert_eq!(show(&cloud.red, &id), 404);
     assert_eq!(show(&cloud.blue, &id), 200);
 }

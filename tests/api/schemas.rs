@@ -9,9 +9,30 @@ fn the_schema_of_an_image_names_what_clients_look_for() {
     let properties = schema["properties"].as_object().unwrap();
     // What glanceclient takes for attributes, and everything else for a property.
     for key in [
-        "id", "name", "status", "visibility", "protected", "os_hidden", "checksum", "os_hash_algo", "os_hash_value",
-        "owner", "size", "virtual_size", "container_format", "disk_format", "created_at", "updated_at", "tags",
-        "direct_url", "min_ram", "min_disk", "self", "file", "schema", "locations",
+        "id",
+        "name",
+        "status",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "checksum",
+        "os_hash_algo",
+        "os_hash_value",
+        "owner",
+        "size",
+        "virtual_size",
+        "container_format",
+        "disk_format",
+        "created_at",
+        "updated_at",
+        "tags",
+        "direct_url",
+        "min_ram",
+        "min_disk",
+        "self",
+        "file",
+        "schema",
+        "locations",
     ] {
         assert!(properties.contains_key(key), "{key}");
     }

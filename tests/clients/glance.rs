@@ -33,7 +33,9 @@ fn image_create_with_progress_uploads_every_format() {
             file.display()
         );
         let mut script = Command::new("script");
-        script.args(["-q", "-e", "-c", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+        script
+            .args(["-q", "-e", "-c", &line, "/dev/null"])
+            .env("SHELL", "/bin/sh");
         let printed = run(super::bare(&mut script, &daemon)).success();
         assert!(printed.contains("=>] 100%"), "{printed}");
         let printed = printed.replace('\r', "");
@@ -45,7 +47,11 @@ fn image_create_with_progress_uploads_every_format() {
 
         let saved = daemon.scratch().join("saved");
         let id = field(&printed, "id");
-        with_openrc(&daemon, &["glance", "image-download", "--file", saved.to_str().unwrap(), &id]).success();
+        with_openrc(
+            &daemon,
+            &["glance", "image-download", "--file", saved.to_str().unwrap(), &id],
+        )
+        .success();
         assert!(fs::read(&saved).unwrap() == bytes, "{format}");
     }
 }
@@ -59,7 +65,15 @@ fn an_image_is_made_changed_tagged_and_deleted() {
         with_openrc(&daemon, &all)
     };
     let created = glance(&[
-        "image-create", "--name", "first", "--disk-format", "raw", "--container-format", "bare", "--property", "os_distro=debian",
+        "image-create",
+        "--name",
+        "first",
+        "--disk-format",
+        "raw",
+        "--container-format",
+        "bare",
+        "--property",
+        "os_distro=debian",
     ])
     .success();
     let id = field(&created, "id");
@@ -68,13 +82,26 @@ fn an_image_is_made_changed_tagged_and_deleted() {
 
     let file = disk(&daemon.scratch(), "raw");
     glance(&["image-upload", "--file", file.to_str().unwrap(), &id]).success();
-    let updated = glance(&["image-update", "--name", "second", "--remove-property", "os_distro", "--property", "a=b", &id]).success();
+    let updated = glance(&[
+        "image-update",
+        "--name",
+        "second",
+        "--remove-property",
+        "os_distro",
+        "--property",
+        "a=b",
+        &id,
+    ])
+    .success();
     assert_eq!(field(&updated, "name"), "second");
     assert_eq!(field(&updated, "a"), "b");
     assert!(!updated.contains("os_distro"), "{updated}");
 
     glance(&["image-tag-update", &id, "stable"]).success();
-    assert_eq!(field(&glance(&["image-show", &id]).success(), "tags"), "[\"stable\"]");
+    assert_eq!(
+        field(&glance(&["image-show", &id]).success(), "tags"),
+        "[\"stable\"]"
+    );
     glance(&["image-tag-delete", &id, "stable"]).success();
     let listed = glance(&["image-list"]).success();
     assert!(listed.contains(&id) && listed.contains("second"), "{listed}");
@@ -91,14 +118,28 @@ fn errors_are_the_sentences_that_people_see() {
         with_openrc(&daemon, &all).failure()
     };
     let missing = glance(&["image-show", "d0000000-0000-4000-8000-000000000000"]);
-    assert!(missing.contains("HTTP 404 Not Found: No image found with ID d0000000-0000-4000-8000-000000000000"), "{missing}");
+    assert!(
+        missing.contains("HTTP 404 Not Found: No image found with ID d0000000-0000-4000-8000-000000000000"),
+        "{missing}"
+    );
 
     let file = daemon.scratch().join("unsafe.qcow2");
     unsafe_qcow2(&daemon.scratch());
     let refused = glance(&[
-        "image-create", "--name", "x", "--disk-format", "qcow2", "--container-format", "bare", "--file", file.to_str().unwrap(),
+        "image-create",
+        "--name",
+        "x",
+        "--disk-format",
+        "qcow2",
+        "--container-format",
+        "bare",
+        "--file",
+        file.to_str().unwrap(),
     ]);
-    assert!(refused.contains("415") && refused.contains("backing"), "{refused}");
+    assert!(
+        refused.contains("415") && refused.contains("backing"),
+        "{refused}"
+    );
 
     let admin = daemon.admin();
     let id = admin.active("full", b"bytes");

@@ -81,7 +81,15 @@ fn disk(directory: &Path, format: &str) -> PathBuf {
         return raw;
     }
     let file = directory.join(format!("disk.{format}"));
-    let words = ["convert", "-f", "raw", "-O", format, raw.to_str().unwrap(), file.to_str().unwrap()];
+    let words = [
+        "convert",
+        "-f",
+        "raw",
+        "-O",
+        format,
+        raw.to_str().unwrap(),
+        file.to_str().unwrap(),
+    ];
     qemu_img(directory, &words);
     file
 }

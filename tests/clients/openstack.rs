@@ -13,8 +13,23 @@ fn an_image_lives_from_create_to_delete() {
     let created = json(openstack(
         &daemon,
         &[
-            "image", "create", "-f", "json", "--disk-format", "qcow2", "--container-format", "bare", "--file",
-            file.to_str().unwrap(), "--property", "hw_disk_bus=scsi", "--tag", "stable", "--min-ram", "64", "jammy",
+            "image",
+            "create",
+            "-f",
+            "json",
+            "--disk-format",
+            "qcow2",
+            "--container-format",
+            "bare",
+            "--file",
+            file.to_str().unwrap(),
+            "--property",
+            "hw_disk_bus=scsi",
+            "--tag",
+            "stable",
+            "--min-ram",
+            "64",
+            "jammy",
         ],
     ));
     let id = created["id"].as_str().unwrap();
@@ -32,10 +47,35 @@ fn an_image_lives_from_create_to_delete() {
 
     openstack(
         &daemon,
-        &["image", "set", "--name", "noble", "--property", "os_distro=ubuntu", "--tag", "new", "--min-disk", "3", "--public", id],
+        &[
+            "image",
+            "set",
+            "--name",
+            "noble",
+            "--property",
+            "os_distro=ubuntu",
+            "--tag",
+            "new",
+            "--min-disk",
+            "3",
+            "--public",
+            id,
+        ],
     )
     .success();
-    openstack(&daemon, &["image", "unset", "--tag", "stable", "--property", "hw_disk_bus", id]).success();
+    openstack(
+        &daemon,
+        &[
+            "image",
+            "unset",
+            "--tag",
+            "stable",
+            "--property",
+            "hw_disk_bus",
+            id,
+        ],
+    )
+    .success();
     let changed = json(openstack(&daemon, &["image", "show", "-f", "json", id]));
     assert_eq!(changed["name"], "noble");
     assert_eq!(changed["visibility"], "public");
@@ -44,16 +84,29 @@ fn an_image_lives_from_create_to_delete() {
     assert_eq!(changed["properties"]["os_distro"], "ubuntu");
     assert_eq!(changed["properties"]["hw_disk_bus"], Value::Null);
 
-    let listed = json(openstack(&daemon, &["image", "list", "-f", "json", "--property", "os_distro=ubuntu"]));
+    let listed = json(openstack(
+        &daemon,
+        &["image", "list", "-f", "json", "--property", "os_distro=ubuntu"],
+    ));
     assert_eq!(listed.as_array().unwrap().len(), 1);
-    assert_eq!((&listed[0]["ID"], &listed[0]["Status"]), (&id.into(), &"active".into()));
+    assert_eq!(
+        (&listed[0]["ID"], &listed[0]["Status"]),
+        (&id.into(), &"active".into())
+    );
 
     let saved = daemon.scratch().join("saved");
-    openstack(&daemon, &["image", "save", "--file", saved.to_str().unwrap(), "noble"]).success();
+    openstack(
+        &daemon,
+        &["image", "save", "--file", saved.to_str().unwrap(), "noble"],
+    )
+    .success();
     assert_eq!(sha512(&fs::read(&saved).unwrap()), sha512(&bytes));
 
     openstack(&daemon, &["image", "delete", "noble"]).success();
-    assert_eq!(json(openstack(&daemon, &["image", "list", "-f", "json"])), serde_json::json!([]));
+    assert_eq!(
+        json(openstack(&daemon, &["image", "list", "-f", "json"])),
+        serde_json::json!([])
+    );
 }
 
 #[test]
@@ -63,12 +116,24 @@ fn the_second_and_third_printed_lines_work_after_the_first() {
     with_openrc(
         &daemon,
         &[
-            "openstack", "image", "create", "--disk-format", "raw", "--container-format", "bare", "--file",
-            file.to_str().unwrap(), "first",
+            "openstack",
+            "image",
+            "create",
+            "--disk-format",
+            "raw",
+            "--container-format",
+            "bare",
+            "--file",
+            file.to_str().unwrap(),
+            "first",
         ],
     )
     .success();
-    assert!(with_openrc(&daemon, &["glance", "image-list"]).success().contains("first"));
+    assert!(
+        with_openrc(&daemon, &["glance", "image-list"])
+            .success()
+            .contains("first")
+    );
 }
 
 #[test]
@@ -79,11 +144,22 @@ fn errors_are_the_sentences_that_people_see() {
 
     let file = daemon.scratch().join("unsafe.vmdk");
     unsafe_vmdk(&daemon.scratch());
-    let words = ["image", "create", "--disk-format", "vmdk", "--file", file.to_str().unwrap(), "unsafe"];
+    let words = [
+        "image",
+        "create",
+        "--disk-format",
+        "vmdk",
+        "--file",
+        file.to_str().unwrap(),
+        "unsafe",
+    ];
     let refused = openstack(&daemon, &words).failure();
     assert!(refused.contains("415"), "{refused}");
 
-    let id = daemon.admin().create(&serde_json::json!({"name": "kept", "protected": true}))["id"].clone();
+    let id = daemon
+        .admin()
+        .create(&serde_json::json!({"name": "kept", "protected": true}))["id"]
+        .clone();
     let protected = openstack(&daemon, &["image", "delete", id.as_str().unwrap()]).failure();
     assert!(protected.contains("protected"), "{protected}");
 }
@@ -93,9 +169,29 @@ fn users_and_projects_are_looked_up_by_name() {
     let daemon = Daemon::fresh();
     daemon.saccade(&["project", "add", "physics"]).success();
     let projects = json(openstack(&daemon, &["project", "list", "-f", "json"]));
-    let names: Vec<&str> = projects.as_array().unwrap().iter().map(|project| project["Name"].as_str().unwrap()).collect();
-    assert!(names.contains(&"physics") && names.contains(&"admin"), "{names:?}");
-    openstack(&daemon, &["image", "create", "--project", "physics", "--project-domain", "default", "theirs"]).success();
+    let names: Vec<&str> = projects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|project| project["Name"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"physics") && names.contains(&"admin"),
+        "{names:?}"
+    );
+    openstack(
+        &daemon,
+        &[
+            "image",
+            "create",
+            "--project",
+            "physics",
+            "--project-domain",
+            "default",
+            "theirs",
+        ],
+    )
+    .success();
     let owner = json(openstack(&daemon, &["image", "show", "-f", "json", "theirs"]))["owner"].clone();
     let physics = json(openstack(&daemon, &["project", "show", "-f", "json", "physics"]))["id"].clone();
     assert_eq!(owner, physics);

@@ -70,7 +70,9 @@ impl Client {
             Body::None => None,
             Body::Json(_) => Some("application/json"),
             Body::Sized(content_type, _) | Body::Chunked(content_type, _) => Some(*content_type),
-        } && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Content-Type"))
+        } && !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("Content-Type"))
         {
             request = request.header("Content-Type", content_type);
         }
@@ -81,7 +83,9 @@ impl Client {
             Body::None => self.agent.run(request.body(()).unwrap()),
             Body::Json(value) => self.agent.run(request.body(value.to_string()).unwrap()),
             Body::Sized(_, bytes) => self.agent.run(request.body(bytes).unwrap()),
-            Body::Chunked(_, reader) => self.agent.run(request.body(SendBody::from_reader(reader)).unwrap()),
+            Body::Chunked(_, reader) => self
+                .agent
+                .run(request.body(SendBody::from_reader(reader)).unwrap()),
         }?;
         let (parts, mut body) = response.into_parts();
         let mut bytes = Vec::new();
@@ -119,7 +123,12 @@ impl Client {
     /// Operations of JSON patch.
     pub(crate) fn patch(&self, path: &str, operations: &Value) -> Answer {
         let content_type = "application/openstack-images-v2.1-json-patch";
-        self.request("PATCH", path, &[("Content-Type", content_type)], Body::Json(operations))
+        self.request(
+            "PATCH",
+            path,
+            &[("Content-Type", content_type)],
+            Body::Json(operations),
+        )
     }
 
     /// A new image's record.

@@ -28,8 +28,16 @@ pub(crate) struct Setup {
     saccade: String,
     rest: String,
     wrapper: Vec<OsString>,
-    environment: Vec<(&'static str, OsString)>,
     expected: Vec<String>,
+    data_dir: DataDir,
+}
+
+/// Who says where the data directory is.
+#[derive(Clone, Copy, Default)]
+enum DataDir {
+    #[default]
+    OfTheTest,
+    Configured,
 }
 
 impl Setup {
@@ -59,15 +67,18 @@ impl Setup {
         self
     }
 
-    /// An environment variable for the daemon.
-    pub(crate) fn environment(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.environment.push((name, value.into()));
+    /// The configuration names the data directory, which the test may not be able to see.
+    pub(crate) fn on_its_configured_directory(mut self) -> Self {
+        self.data_dir = DataDir::Configured;
         self
     }
 
     /// Starts it on an empty data directory, and waits until it serves.
     pub(crate) fn start(self) -> Daemon {
-        let root = tempfile::Builder::new().prefix("saccade-test-").tempdir().unwrap();
+        let root = tempfile::Builder::new()
+            .prefix("saccade-test-")
+            .tempdir()
+            .unwrap();
         let mut daemon = Daemon {
             address: free_address(),
             setup: self,
@@ -90,6 +101,7 @@ pub(crate) struct Daemon {
 struct Running {
     child: Child,
     log: Log,
+    output: Log,
 }
 
 impl Daemon {
@@ -110,6 +122,7 @@ impl Daemon {
         assert!(self.running.is_none(), "started twice");
         let mut child = self.command().spawn().unwrap();
         let mut log = Log::of(child.stderr.take().unwrap());
+        let output = Log::of(child.stdout.take().unwrap());
         let deadline = Instant::now() + START;
         while !is_serving(&log.lines()) {
             if child.try_wait().unwrap().is_some() {
@@ -118,11 +131,14 @@ impl Daemon {
             if Instant::now() > deadline {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("the daemon does not serve after {START:?}:\n{}", log.finish().join("\n"));
+                panic!(
+                    "the daemon does not serve after {START:?}:\n{}",
+                    log.finish().join("\n")
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.running = Some(Running { child, log });
+        self.running = Some(Running { child, log, output });
         Ok(())
     }
 
@@ -142,16 +158,16 @@ impl Daemon {
             .arg("serve")
             .arg("--config-file")
             .arg(file)
-            .arg("--data-dir")
-            .arg(self.data_dir())
             .arg("--bind")
             .arg(self.address.to_string())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(self.setup.environment.iter().cloned())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let DataDir::OfTheTest = self.setup.data_dir {
+            command.arg("--data-dir").arg(self.data_dir());
+        }
         command
     }
 
@@ -182,11 +198,6 @@ impl Daemon {
         self.setup.expected.push(text.to_owned());
     }
 
-    /// Other lines of `[saccade]` for the next start.
-    pub(crate) fn add_option(&mut self, line: &str) {
-        self.setup = std::mem::take(&mut self.setup).option(line);
-    }
-
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.running.as_ref().expect("the daemon runs").child)
@@ -195,6 +206,11 @@ impl Daemon {
     /// The log until now.
     pub(crate) fn log(&self) -> Vec<String> {
         self.running.as_ref().expect("the daemon runs").log.lines()
+    }
+
+    /// What it printed until now, apart from the log.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.running.as_ref().expect("the daemon runs").output.lines()
     }
 
     /// Whether the process is still there.
@@ -245,7 +261,11 @@ impl Daemon {
             if std::thread::panicking() {
                 eprintln!("log of the daemon:\n{}", lines.join("\n"));
             } else {
-                assert!(unexpected.is_empty(), "unexpected in the log:\n{}", unexpected.join("\n"));
+                assert!(
+                    unexpected.is_empty(),
+                    "unexpected in the log:\n{}",
+                    unexpected.join("\n")
+                );
             }
         }
     }
@@ -257,7 +277,12 @@ impl Daemon {
 
     /// The API, as the administrator of `clouds.yaml`.
     pub(crate) fn admin(&self) -> Client {
-        let cloud = self.cloud();
+        self.admin_of(&self.data_dir())
+    }
+
+    /// The same, for a data directory that is somewhere else.
+    pub(crate) fn admin_of(&self, data_dir: &Path) -> Client {
+        let cloud = cloud(data_dir);
         let word = |name: &str| cloud["auth"][name].as_str().unwrap().to_owned();
         assert_eq!(word("auth_url"), format!("http://{}/v3", self.address));
         self.login(&word("username"), &word("password"), &word("project_name"))
@@ -282,9 +307,7 @@ impl Daemon {
 
     /// The entry of `clouds.yaml`.
     pub(crate) fn cloud(&self) -> Value {
-        let text = fs::read_to_string(self.data_dir().join("clouds.yaml")).unwrap();
-        let clouds: Value = serde_saphyr::from_str(&text).unwrap();
-        clouds["clouds"]["saccade"].clone()
+        cloud(&self.data_dir())
     }
 
     /// `saccade ARGUMENTS --data-dir …` beside it.
@@ -309,6 +332,12 @@ impl Drop for Daemon {
     }
 }
 
+fn cloud(data_dir: &Path) -> Value {
+    let text = fs::read_to_string(data_dir.join("clouds.yaml")).unwrap();
+    let clouds: Value = serde_saphyr::from_str(&text).unwrap();
+    clouds["clouds"]["saccade"].clone()
+}
+
 /// Names in a directory, sorted; none when it is missing.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -322,9 +351,9 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 }
 
 fn is_serving(lines: &[String]) -> bool {
-    lines.iter().any(|line| {
-        serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == "serving")
-    })
+    lines
+        .iter()
+        .any(|line| serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == "serving"))
 }
 
 /// Below the ports that the system gives to outgoing connections, so that none of those takes it between here and

@@ -17,7 +17,12 @@ pub(crate) fn unsafe_qcow2(directory: &Path) -> Vec<u8> {
     let passwd = "/etc/passwd";
     let file: PathBuf = directory.join("unsafe.qcow2");
     let name = file.to_str().unwrap();
-    qemu_img(directory, &["create", "-q", "-f", "qcow2", "-u", "-b", passwd, "-F", "raw", name, "1M"]);
+    qemu_img(
+        directory,
+        &[
+            "create", "-q", "-f", "qcow2", "-u", "-b", passwd, "-F", "raw", name, "1M",
+        ],
+    );
     fs::read(file).unwrap()
 }
 
@@ -25,6 +30,18 @@ pub(crate) fn unsafe_qcow2(directory: &Path) -> Vec<u8> {
 pub(crate) fn unsafe_vmdk(directory: &Path) -> Vec<u8> {
     let file = directory.join("unsafe.vmdk");
     let name = file.to_str().unwrap();
-    qemu_img(directory, &["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", name, "1M"]);
+    qemu_img(
+        directory,
+        &[
+            "create",
+            "-q",
+            "-f",
+            "vmdk",
+            "-o",
+            "subformat=monolithicFlat",
+            name,
+            "1M",
+        ],
+    );
     fs::read(file).unwrap()
 }

@@ -82,7 +82,9 @@ impl Connection {
     /// A head and as much of a body as it announces.
     pub(crate) fn answer(&mut self) -> (Head, Vec<u8>) {
         let head = self.head();
-        let length = head.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+        let length = head
+            .header("Content-Length")
+            .map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
         (head, body)
@@ -92,7 +94,9 @@ impl Connection {
     pub(crate) fn is_silent(&mut self, during: Duration) -> bool {
         self.writer.set_read_timeout(Some(during)).unwrap();
         let result = self.reader.fill_buf().map(<[u8]>::len);
-        self.writer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        self.writer
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         matches!(result, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 

@@ -14,7 +14,10 @@ impl SmallDisk {
     /// Of so many MiB.
     pub(crate) fn of_mib(mib: u32) -> Self {
         Self {
-            mount: tempfile::Builder::new().prefix("saccade-disk-").tempdir().unwrap(),
+            mount: tempfile::Builder::new()
+                .prefix("saccade-disk-")
+                .tempdir()
+                .unwrap(),
             options: format!("size={mib}m,mode=700"),
         }
     }
