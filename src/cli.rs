@@ -1,5 +1,6 @@
 //! The command line: what was asked for, and the exit code that answers.
 
+mod admin;
 mod inspect;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ Examples:
   saccade config check --config-file /etc/glance/glance-api.conf
       What holds, from where, and what would stop the start.
   saccade inspect disk.qcow2
+  saccade user add alice --project demo
+      A user of the local identity; their password is printed.
 
 Environment:
   OS_<GROUP>__<OPTION>  an option of the configuration, such as OS_DEFAULT__DEBUG=true; wins over files
@@ -59,6 +62,10 @@ enum Command {
     /// Reads it as an upload would be read, from a file or a pipe, and opens nothing that it refers to. Exits
     /// with 0 if it is safe, with 3 if not.
     Inspect(inspect::Inspect),
+    /// Users of the local identity. Works on a running daemon, and on its data directory when it does not run.
+    User(admin::User),
+    /// Projects of the local identity.
+    Project(admin::Project),
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +193,8 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams
             Err(exit) => exit,
         },
         Command::Inspect(inspect) => inspect.run(streams),
+        Command::User(user) => user.run(streams),
+        Command::Project(project) => project.run(streams),
     }
 }
 

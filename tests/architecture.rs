@@ -32,6 +32,12 @@ const TABLE: &[(&str, &[&str])] = &[
             "config",
             "identity",
             "image::NodeId",
+            // What configuration says of them, on its way to `transfer`.
+            "digest::Algorithm",
+            "digest::DigestPool",
+            "digest::UnknownAlgorithm",
+            "inspect::FormatMatch",
+            "inspect::Rules",
         ],
     ),
     ("listener", &["config", "lifecycle"]),

@@ -3,7 +3,7 @@
 //! `harness` starts the real daemon as an operator starts it; `api` and `clients` use it as clients do; `faults` and
 //! `crash` break it in every way that is cheap to arrange.
 
-// Helpers outside of `#[test]` functions fail a test, too, by a panic.
+// A test fails by a panic, and so do its helpers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -119,8 +119,8 @@ impl Attribute {
             NameKind::Base | NameKind::Custom => {}
         }
         let parsed = match name {
-            "name" => Self::Name(optional(value, |text| short(text)).map_err(problem)?),
-            "owner" => Self::Owner(optional(value, |text| short(text)).map_err(problem)?),
+            "name" => Self::Name(optional(value, short).map_err(problem)?),
+            "owner" => Self::Owner(optional(value, short).map_err(problem)?),
             "visibility" => Self::Visibility(visibility(&value).map_err(problem)?),
             "protected" => Self::Protected(boolean(&value).map_err(problem)?),
             "os_hidden" => Self::Hidden(boolean(&value).map_err(problem)?),

@@ -40,7 +40,7 @@ pub(crate) struct Fixture {
     pub(crate) catalog: Catalog,
     pub(crate) transfers: Transfers,
     pub(crate) metadata: Arc<Racing>,
-    pub(crate) _dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 impl Fixture {
@@ -89,7 +89,6 @@ impl Fixture {
                 rules: Default::default(),
                 size_cap: 1 << 30,
                 memory: 64 << 20,
-                idle_timeout: Duration::from_secs(5),
                 claim_lease: Duration::from_secs(60),
                 reserve: Reserve {
                     dir: dir.path().into(),
@@ -101,8 +100,13 @@ impl Fixture {
             catalog,
             transfers,
             metadata,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Where the files of the images are.
+    pub(crate) fn datadir(&self) -> std::path::PathBuf {
+        self.dir.path().join("images")
     }
 
     /// Puts the image into the catalogue as it is.

@@ -181,3 +181,72 @@ fn help_and_version_are_answers_and_no_errors() {
     let version = run_with(&["--version"], b"");
     assert_eq!(version.output, format!("saccade {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn users_and_projects_are_kept_in_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    let ask = |arguments: &[&str], input: &[u8]| {
+        let outcome = run_with(&[arguments, &["--data-dir", dir]].concat(), input);
+        assert_eq!(outcome.exit, Exit::Success, "{arguments:?}: {}", outcome.errors);
+        outcome.output
+    };
+    ask(&["project", "add", "demo"], b"");
+    assert!(ask(&["project", "list"], b"").contains("demo"));
+    let added = ask(
+        &["user", "add", "alice", "--project", "demo", "--role", "reader"],
+        b"",
+    );
+    assert!(
+        added.contains("password  ") && added.contains("demo:reader"),
+        "{added}"
+    );
+    ask(&["user", "grant", "alice", "demo", "member"], b"");
+    ask(&["user", "set", "alice", "disabled"], b"");
+    let told = ask(
+        &["user", "password", "alice", "--password-stdin"],
+        b"correct horse battery\n",
+    );
+    assert!(!told.contains("correct horse"), "{told}");
+    assert!(ask(&["user", "list"], b"").contains("alice"));
+    ask(&["user", "remove", "alice"], b"");
+    assert!(!ask(&["user", "list"], b"").contains("alice"));
+    let again = run_with(&["user", "remove", "alice", "--data-dir", dir], b"");
+    assert_eq!(again.exit, Exit::Failure);
+    assert!(again.errors.contains("alice"), "{}", again.errors);
+}
+
+#[test]
+fn an_empty_password_is_no_random_one() {
+    let arguments = [
+        "user",
+        "add",
+        "alice",
+        "--password-stdin",
+        "--data-dir",
+        "/nowhere",
+    ];
+    let outcome = run_with(&arguments, b"\nsecond line");
+    assert_eq!(outcome.exit, Exit::Failure);
+    assert!(
+        outcome.errors.contains("the first line is empty"),
+        "{}",
+        outcome.errors
+    );
+}
+
+#[test]
+fn roles_are_those_that_exist() {
+    let arguments = [
+        "user",
+        "grant",
+        "alice",
+        "demo",
+        "owner",
+        "--data-dir",
+        "/nowhere",
+    ];
+    let outcome = run_with(&arguments, b"");
+    assert_eq!(outcome.exit, Exit::Usage);
+    assert!(outcome.errors.contains("member"), "{}", outcome.errors);
+}

@@ -1,5 +1,7 @@
 //! Bodies of requests: JSON, and none.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
@@ -12,11 +14,14 @@ use http::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 
 /// The longest JSON body, in bytes: all properties that an image may have by default, each as long as Glance's column.
 const MAX_JSON: usize = 10 * 1024 * 1024;
+/// How long a JSON body may take.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// An object or array of JSON. Its `Content-Type` does not matter, as in Glance.
 pub(super) struct JsonBody(pub(super) Value);
@@ -39,7 +44,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_JSON).collect().await {
+    let collected = timeout(MAX_WAIT, Limited::new(body, MAX_JSON).collect()).await;
+    let collected = collected.map_err(|_| {
+        ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request's body did not come in time.",
+        )
+    })?;
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -165,7 +165,7 @@ impl From<UploadError> for ApiError {
             Kind::FormatMissing | Kind::SizeMismatch { .. } | Kind::Interrupted => StatusCode::BAD_REQUEST,
             Kind::TooLarge { .. } | Kind::StoreFull => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Refused(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Kind::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Kind::Stalled => StatusCode::REQUEST_TIMEOUT,
             Kind::StoreDenied | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         log(status, &error);

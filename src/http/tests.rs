@@ -3,6 +3,7 @@
 mod data;
 mod images;
 mod routes;
+mod wire;
 
 use std::sync::Arc;
 

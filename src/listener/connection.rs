@@ -1,6 +1,10 @@
 //! One connection, from its first byte to its last.
 
-use super::{Limits, body::IdleTimeout, stall::StallGuard};
+use super::{
+    Limits,
+    body::{RequestBody, Sender},
+    stall::StallGuard,
+};
 use crate::lifecycle::{Lifecycle, Phase};
 use axum::{Router, body::Body, response::Response};
 use futures_util::FutureExt;
@@ -14,8 +18,8 @@ use std::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-/// What hyper reads at once at most. Frames of an upload are as long as this on a fast connection.
-const READ_BUFFER: usize = 1 << 20;
+/// What hyper reads at once at most, per connection: as long as the chunks that an upload is cut into.
+const READ_BUFFER: usize = 256 << 10;
 
 /// Longer request heads are answered with 431. Keystone tokens of some 16 KiB fit several times.
 const LONGEST_HEAD: usize = 128 << 10;
@@ -79,7 +83,11 @@ async fn answer(
     peer: SocketAddr,
     idle: Duration,
 ) -> Result<Response, Infallible> {
-    let mut request = request.map(|body| Body::new(IdleTimeout::new(body, idle)));
+    let sender = match request.headers().contains_key(header::EXPECT) {
+        true => Sender::Waits,
+        false => Sender::Sends,
+    };
+    let mut request = request.map(|body| Body::new(RequestBody::new(body, idle, sender)));
     request.extensions_mut().insert(peer);
     let handled = AssertUnwindSafe(async move { router.call(request).await })
         .catch_unwind()

@@ -176,7 +176,6 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         },
         size_cap: config.quotas.image_size_cap.bytes(),
         memory: config.server.transfer_memory.bytes(),
-        idle_timeout: config.server.transfer_idle_timeout,
         claim_lease: config.node.claim_lease,
         reserve: Reserve {
             dir: data_dir.path().to_owned(),

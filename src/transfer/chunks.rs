@@ -6,11 +6,12 @@
 //! a client that sends nothing holds none.
 
 use std::{
+    error::Error,
     future::poll_fn,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -93,7 +94,6 @@ impl Drop for Chunk {
 pub(super) struct Chunks<B> {
     body: Pin<Box<B>>,
     pool: ChunkPool,
-    idle_timeout: Duration,
     /// What of the last frame did not fit into the last chunk.
     rest: Bytes,
     /// Whether the body has ended.
@@ -105,11 +105,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(body: B, pool: &ChunkPool, idle_timeout: Duration) -> Self {
+    pub(super) fn new(body: B, pool: &ChunkPool) -> Self {
         Self {
             body: Box::pin(body),
             pool: pool.clone(),
-            idle_timeout,
             rest: Bytes::new(),
             at_end: false,
         }
@@ -118,7 +117,7 @@ where
     /// The next chunk: full, or what there is without waiting; `None` at the end of the body.
     ///
     /// # Errors
-    /// `Interrupted` when the body broke off, `Stalled` when nothing came for the timeout.
+    /// `Interrupted` when the body broke off, `Stalled` when it did because nothing came for too long.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
         if self.rest.is_empty() && !self.wait().await? {
             return Ok(None);
@@ -137,13 +136,7 @@ where
     /// Waits for bytes; whether there are any.
     async fn wait(&mut self) -> Result<bool, UploadError> {
         while self.rest.is_empty() && !self.at_end {
-            let frame = poll_fn(|cx| self.body.as_mut().poll_frame(cx));
-            let stalled = || UploadErrorKind::Stalled {
-                seconds: self.idle_timeout.as_secs(),
-            };
-            let frame = tokio::time::timeout(self.idle_timeout, frame)
-                .await
-                .map_err(|_| stalled())?;
+            let frame = poll_fn(|cx| self.body.as_mut().poll_frame(cx)).await;
             self.accept(frame)?;
         }
         Ok(!self.rest.is_empty())
@@ -170,7 +163,7 @@ where
     ) -> Result<(), UploadError> {
         match frame {
             None => self.at_end = true,
-            Some(Err(error)) => return Err(UploadError::because(UploadErrorKind::Interrupted, error)),
+            Some(Err(error)) => return Err(broken_off(error.into())),
             Some(Ok(frame)) => {
                 // Trailers say nothing of the data.
                 if let Ok(bytes) = frame.into_data() {
@@ -181,4 +174,22 @@ where
         debug_assert!(!self.at_end || !self.rest.has_remaining());
         Ok(())
     }
+}
+
+/// Why a body broke off: its connection says by the kind of its error when the client fell silent.
+fn broken_off(error: Box<dyn Error + Send + Sync>) -> UploadError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    let mut is_silence = false;
+    while let Some(error) = cause {
+        is_silence |= error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        cause = error.source();
+    }
+    let kind = if is_silence {
+        UploadErrorKind::Stalled
+    } else {
+        UploadErrorKind::Interrupted
+    };
+    UploadError::because(kind, error)
 }

@@ -61,11 +61,8 @@ pub enum UploadErrorKind {
     #[error("the upload broke off before its end")]
     Interrupted,
     /// The client sent nothing for too long.
-    #[error("nothing was received for {seconds} s: the upload was broken off")]
-    Stalled {
-        /// How long that was.
-        seconds: u64,
-    },
+    #[error("the client sent nothing for too long: the upload was broken off")]
+    Stalled,
     /// Something does not work. Whether the image became active is to be read from the image.
     #[error("the image's data cannot be stored now")]
     Unavailable,

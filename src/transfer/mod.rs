@@ -80,8 +80,6 @@ pub struct Limits {
     pub size_cap: u64,
     /// For the chunks of all uploads together, in bytes.
     pub memory: u64,
-    /// An upload whose client sends nothing for so long is broken off.
-    pub idle_timeout: Duration,
     /// How long a claim lasts when it is not renewed; uploads renew theirs.
     pub claim_lease: Duration,
     /// Uploads are refused while the file system of this directory has less free space than the reserve, so that

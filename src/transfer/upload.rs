@@ -321,7 +321,7 @@ where
         declared: &declared,
         limits,
     };
-    let chunks = Chunks::new(source.body, &transfers.shared.chunks, limits.idle_timeout);
+    let chunks = Chunks::new(source.body, &transfers.shared.chunks);
     let streaming = fan_out(chunks, parts.digests.start(&algorithms), &mut **writer, expected);
     let received = tokio::select! {
         received = streaming => received?,

@@ -115,7 +115,6 @@ impl Child {
                 rules: Rules::default(),
                 size_cap: u64::MAX,
                 memory: 8 << 20,
-                idle_timeout: Duration::from_secs(30),
                 claim_lease: Duration::from_secs(30),
                 reserve: Reserve {
                     dir: PathBuf::from("/"),

@@ -1,7 +1,7 @@
 //! Errors in Keystone's shape.
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -74,6 +74,9 @@ impl IntoResponse for Fault {
         let title = status.canonical_reason().unwrap_or_default();
         let body = json!({"error": {"code": status.as_u16(), "message": message, "title": title}});
         let mut response = (status, Json(body)).into_response();
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("X-Auth-Token"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

@@ -42,7 +42,8 @@ struct Keystone {
 
 /// `/v3`, all below it, and `/identity`, which points there.
 ///
-/// Request bodies are bounded; how long a client may take to send one is up to the connection.
+/// Has no fallback and no layer beyond its own routes, so that it can be merged into a larger router. Request bodies are
+/// bounded; how long a client may take to send one is up to the connection.
 pub fn router(identity: LocalIdentity, options: KeystoneOptions) -> Router {
     let keystone = Keystone {
         identity,
@@ -74,7 +75,7 @@ pub fn router(identity: LocalIdentity, options: KeystoneOptions) -> Router {
             "/v3/{*rest}",
             axum::routing::any(async || Fault::NotFound("The resource could not be found.")),
         )
-        .layer(map_response_with_state(keystone.clone(), finish))
+        .route_layer(map_response_with_state(keystone.clone(), finish))
         .with_state(keystone)
 }
 
@@ -83,10 +84,8 @@ async fn finish(State(keystone): State<Keystone>, mut response: Response) -> Res
     let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("X-Auth-Token"));
-    if unauthorized {
-        if let Ok(challenge) = HeaderValue::from_str(keystone.identity.challenge()) {
-            headers.insert(WWW_AUTHENTICATE, challenge);
-        }
+    if unauthorized && let Ok(challenge) = HeaderValue::from_str(keystone.identity.challenge()) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response
 }

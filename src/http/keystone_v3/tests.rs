@@ -496,6 +496,22 @@ async fn a_configured_endpoint_wins_over_the_host() {
     );
 }
 
+#[tokio::test]
+async fn leaves_other_routes_alone_when_merged() {
+    let mut cloud = Cloud::new().await;
+    let images = Router::new()
+        .route("/v2/images", get(async || "images"))
+        .fallback(async || (StatusCode::GONE, "mine"));
+    cloud.router = images.merge(cloud.router);
+    for (path, status) in [("/v2/images", 200), ("/v2/none", 410), ("/v1", 410)] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = cloud.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert!(!response.headers().contains_key("vary"), "{path}");
+    }
+    assert_eq!(cloud.get("nonsense", "/v3/none").await.status, 404);
+}
+
 #[test]
 fn any_request_is_answered() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

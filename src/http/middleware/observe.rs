@@ -98,7 +98,7 @@ impl Drop for Record {
         .increment(1);
         metrics::histogram!(
             "saccade_http_request_duration_seconds",
-            "method" => self.method, "route" => self.route.clone(), "status" => status.to_string()
+            "method" => self.method, "route" => self.route.clone()
         )
         .record(seconds);
     }

@@ -3,7 +3,7 @@
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::{
     HeaderMap, Method,
-    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
 
 use crate::http::error::ApiError;
@@ -36,6 +36,8 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, form.content_type());
+        // That of the body which is replaced.
+        headers.remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(body);
     }
     response

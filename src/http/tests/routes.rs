@@ -298,3 +298,33 @@ async fn the_schemas_are_those_of_glance() {
     let images = app.get("/v2/schemas/images").await.json();
     assert_eq!(images["properties"]["images"]["items"], image);
 }
+
+#[test]
+fn metrics_know_templates_of_paths_and_never_the_paths() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let app = App::new();
+            app.get(ID).await;
+            app.get("/v2/secret").await;
+            app.get("/elsewhere/secret").await;
+            app.call("BREW".parse().unwrap(), "/healthcheck").await;
+        });
+    });
+    let page = handle.render();
+    for line in [
+        r#"saccade_http_requests_total{method="GET",route="/v2/images/{image_id}",status="404"} 1"#,
+        r#"saccade_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+        r#"saccade_http_requests_total{method="GET",route="unmatched",status="300"} 1"#,
+        r#"saccade_http_requests_total{method="OTHER",route="/healthcheck",status="200"} 1"#,
+    ] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
+    assert!(page.contains("saccade_http_request_duration_seconds"), "{page}");
+    assert!(!page.contains("secret"), "{page}");
+}

@@ -342,8 +342,8 @@ impl Shared {
                 (random.clone(), Some(random))
             }
         };
-        let hash =
-            PasswordHash::make(&password, self.options.password_cost).map_err(AdminError::unavailable)?;
+        let hash = PasswordHash::make(&password, self.options.password_cost, self.verifier.workspaces())
+            .map_err(AdminError::unavailable)?;
         Ok((hash, told))
     }
 }

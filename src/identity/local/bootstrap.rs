@@ -32,7 +32,8 @@ impl Shared {
             what,
         };
         let password = Secret::random().map_err(|error| OpenError::Passwords(error.to_string()))?;
-        let hash = PasswordHash::make(&password, self.options.password_cost).map_err(OpenError::Passwords)?;
+        let hash = PasswordHash::make(&password, self.options.password_cost, self.verifier.workspaces())
+            .map_err(OpenError::Passwords)?;
         let name = Name::parse(ADMIN).map_err(|error| contents(error.to_string()))?;
         self.change::<(), DatabaseError>(|directory| {
             if let Some(admin) = directory.user_named(ADMIN) {

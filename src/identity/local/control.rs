@@ -178,11 +178,7 @@ pub async fn administer(
     for attempt in 1.. {
         match UnixStream::connect(socket_path(data_dir)).await {
             Ok(stream) => return ask(stream, request).await,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) => {}
+            Err(error) if nobody_listens(&error) => {}
             Err(error) => {
                 let path = socket_path(data_dir);
                 return Err(AdminError::unavailable(format!(
@@ -203,6 +199,12 @@ pub async fn administer(
         }
     }
     Err(AdminError::unavailable("the daemon does not answer"))
+}
+
+/// Whether there is no daemon to ask: no socket, one that an earlier daemon left, or a path too long to have one.
+fn nobody_listens(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, InvalidInput, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | InvalidInput)
 }
 
 async fn ask(mut stream: UnixStream, request: AdminRequest) -> Result<AdminReply, AdminError> {

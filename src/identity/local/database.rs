@@ -144,6 +144,11 @@ impl Database {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// Whether not even reading works: opening again after a failed write has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.db().is_none()
+    }
+
     /// After a failed write (a full disk), opens the database again and hands on what is in it: the write that failed
     /// may or may not be. Does nothing when none has failed. One caller at a time.
     pub(super) fn recover(&self, reload: impl FnOnce(Directory)) -> Result<(), DatabaseError> {
@@ -165,6 +170,12 @@ impl Database {
     #[cfg(test)]
     pub(super) fn pretend_a_write_failed(&self) {
         self.failed.store(true, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn pretend_reopening_failed(&self) {
+        self.pretend_a_write_failed();
+        *self.db.write().unwrap() = None;
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), DatabaseError> {

@@ -269,7 +269,7 @@ impl LocalIdentity {
             Err(epoch) => {
                 let closed = |_| Unidentified::Unavailable("the daemon is stopping".to_owned());
                 let _permit = self.0.lookups.acquire().await.map_err(closed)?;
-                let read = self.blocking(move |shared| shared.database.token(&hash));
+                let read = self.blocking(move |shared| shared.read_token(&hash));
                 let token = read
                     .await
                     .map_err(Unidentified::Unavailable)?
@@ -407,6 +407,13 @@ impl Shared {
     /// After a write that failed, takes the database's word for what happened. The caller holds `writer`.
     fn recover(&self) -> Result<(), DatabaseError> {
         self.database.recover(|directory| self.replace(directory))
+    }
+
+    fn read_token(&self, hash: &TokenHash) -> Result<Option<Token>, DatabaseError> {
+        if self.database.is_closed() {
+            self.recover_if_failed()?;
+        }
+        self.database.token(hash)
     }
 
     fn issue(&self, hash: &TokenHash, token: &Token, now: u64) -> Result<(), DatabaseError> {

@@ -463,3 +463,27 @@ async fn a_reopened_database_has_what_was_acknowledged() {
     assert!(identity.validate(&token).await.is_ok());
     assert!(identity.directory().user_named("ada").is_some());
 }
+
+#[tokio::test]
+async fn reads_open_a_closed_database_again() {
+    let (dir, identity, admin) = fresh();
+    let token = token(&identity, "admin", &admin).await;
+    drop(identity);
+    let (identity, _) = LocalIdentity::open(dir.path(), options()).unwrap();
+    identity.0.database.pretend_reopening_failed();
+    assert!(identity.validate(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_socket_that_a_killed_daemon_left_stands_in_nobodys_way() {
+    let (dir, identity, _) = fresh();
+    drop(control::bind(dir.path()).unwrap());
+    drop(identity);
+    assert!(
+        control::administer(dir.path(), AdminRequest::ProjectList, options())
+            .await
+            .is_ok()
+    );
+    let (_identity, _) = LocalIdentity::open(dir.path(), options()).unwrap();
+    assert!(control::bind(dir.path()).is_ok());
+}

@@ -215,7 +215,9 @@ fn database_options(options: &Options) -> ::rocksdb::Options {
     db.set_max_background_jobs(2);
 
     // A record that the end of the log cuts off was never acknowledged, and is left out. Any other damage refuses to
-    // open: point-in-time recovery, RocksDB's default, would drop every acknowledged change behind it.
+    // open: point-in-time recovery, RocksDB's default, would drop every acknowledged change behind it. (A last record
+    // of full length with wrong bytes refuses, too. File systems that make data durable before the length that covers it, as
+    // ext4 and XFS do, leave no such record behind.)
     db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     db.set_track_and_verify_wals_in_manifest(true);
     db.set_paranoid_checks(true);

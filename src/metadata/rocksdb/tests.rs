@@ -264,19 +264,22 @@ mod groups {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
         kind(&store, creation(1)).await;
-        let faults = [Fault::BeforeWrite, Fault::Recovery, Fault::Recovery];
+        let faults = std::iter::once(Fault::BeforeWrite).chain([Fault::Recovery; 100]);
         store.0.database.faults.lock().unwrap().extend(faults);
         assert_eq!(
             kind(&store, creation(2)).await,
             Some(MetadataErrorKind::OutcomeUnknown)
         );
         let begun = Instant::now();
-        assert_eq!(
-            kind(&store, creation(3)).await,
-            Some(MetadataErrorKind::Unavailable)
-        );
-        assert!(begun.elapsed() < Duration::from_millis(90));
+        for _ in 0..5 {
+            assert_eq!(
+                kind(&store, creation(3)).await,
+                Some(MetadataErrorKind::Unavailable)
+            );
+        }
+        assert!(begun.elapsed() < Duration::from_secs(2));
         assert_eq!(count(&store).await, 1, "reads go on");
+        store.0.database.faults.lock().unwrap().clear();
         while kind(&store, creation(3)).await.is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -509,7 +512,7 @@ async fn a_full_disk_refuses_changes_and_is_survived_without_restart() {
             Some(MetadataErrorKind::OutcomeUnknown) => {}
             Some(other) => panic!("{other}"),
         }
-        assert!(begun.elapsed() < Duration::from_secs(1), "an answer at once");
+        assert!(begun.elapsed() < Duration::from_secs(3), "an answer at once");
         assert_eq!(count(&store).await, acknowledged.len(), "reads go on");
         number += 1;
     }

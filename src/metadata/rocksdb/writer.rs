@@ -9,9 +9,10 @@
 //!                     (its log replayed): the group's number is there, or it is not: the outcome is known
 //! ```
 //!
-//! RocksDB stops taking writes after one failed. It starts again by itself once there is room, but does not say whether
-//! the record that failed will be replayed after a crash: opening it again settles that, and works after every other
-//! error, too.
+//! RocksDB stops taking writes after one failed. When the disk was full it starts again by itself, within five seconds of
+//! there being room, but it does not say whether the record that failed could still be replayed after a crash. Opening it
+//! again settles that at once, and works after every other error, too; what is recovered is written to a new file and
+//! synced, so that even after a failed sync nothing is acknowledged that only the page cache holds.
 
 use std::{
     collections::HashMap,

@@ -81,7 +81,6 @@ impl Rig {
                 rules: Rules::default(),
                 size_cap: 16 << 20,
                 memory: 8 << 20,
-                idle_timeout: Duration::from_secs(30),
                 claim_lease: Duration::from_secs(30),
                 reserve: Reserve {
                     dir: PathBuf::from("/"),

@@ -60,14 +60,21 @@ async fn a_body_that_breaks_off_leaves_the_image_queued_and_no_bytes() {
     is_as_before(&rig, &image).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_sends_nothing_more_is_broken_off() {
+#[tokio::test]
+async fn a_client_that_fell_silent_is_told_so() {
     let rig = Rig::new();
     let image = rig.image().await;
     let (sender, body) = slow_body();
-    sender.send(Ok(Bytes::from_static(b"some bytes"))).await.unwrap();
-    let error = rig.upload_from(&image, body, None).await.unwrap_err();
-    assert_eq!(*error.kind(), UploadErrorKind::Stalled { seconds: 30 });
+    let upload = rig.upload_from(&image, body, None);
+    let silence = async {
+        sender.send(Ok(Bytes::from_static(b"some bytes"))).await.unwrap();
+        sender
+            .send(Err(std::io::ErrorKind::TimedOut.into()))
+            .await
+            .unwrap();
+    };
+    let (uploaded, ()) = tokio::join!(upload, silence);
+    assert_eq!(*uploaded.unwrap_err().kind(), UploadErrorKind::Stalled);
     is_as_before(&rig, &image).await;
 }
 
