@@ -129,17 +129,21 @@ impl World {
     fn verify(&self, api: &Client) -> Vec<String> {
         let mut images = self.images.lock().unwrap();
         let mut with_data = Vec::new();
+        let mut never_made = Vec::new();
         for (id, known) in images.iter_mut() {
             let shown = api.get(&format!("/v2/images/{id}"));
             let open = known.open.take();
             if shown.status == 404 {
-                let never_made = !known.created && open == Some(Change::Create);
+                if !known.created && open == Some(Change::Create) {
+                    never_made.push(id.clone());
+                    continue;
+                }
                 let deleted = known.deleted || open == Some(Change::Delete);
                 assert!(
-                    never_made || deleted,
+                    deleted,
                     "{id} was acknowledged and is lost: {known:?}, open: {open:?}"
                 );
-                known.deleted |= deleted;
+                known.deleted = true;
                 continue;
             }
             let image = shown.expect_status(200).json();
@@ -179,6 +183,9 @@ impl World {
                 );
             }
             known.name = name.to_owned();
+        }
+        for id in never_made {
+            images.remove(&id);
         }
         with_data.sort();
         with_data

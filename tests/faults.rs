@@ -295,7 +295,10 @@ fn a_stop_drains_before_it_closes() {
 
 #[test]
 fn an_upload_cut_off_by_a_stop_is_queued_after_the_restart() {
-    let mut daemon = Setup::default().option("graceful_timeout = 1s").start();
+    let mut daemon = Setup::default()
+        .option("graceful_timeout = 1s")
+        .expect_log("graceful_timeout is over")
+        .start();
     let admin = daemon.admin();
     let id = admin.queued("cut off");
     let bytes = Payload::bytes(1, MIB);
