@@ -131,11 +131,15 @@ impl App {
 
     async fn send(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.respond(request).await.into_parts();
-        Answer {
+        let answer = Answer {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes(),
+        };
+        if let Some(length) = answer.header("content-length") {
+            assert_eq!(length, answer.body.len().to_string(), "{answer:?}");
         }
+        answer
     }
 
     /// As a member of `us`.

@@ -1,18 +1,15 @@
 //! Who is calling, and the request's id.
 
 use axum::{
-    extract::{MatchedPath, Request, State as Shared},
+    extract::{Request, State as Shared},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::header::HeaderValue;
 use tracing::Span;
 
+use super::observe::Route;
 use crate::http::{State, error::ApiError, request_id::RequestId};
-
-/// The template of the path that a handler was found by, on its response: the only form of a path that metrics see.
-#[derive(Debug, Clone)]
-pub(super) struct Route(pub(super) String);
 
 /// Refuses whoever cannot be identified; gives the others to the handler with a [`Caller`](crate::identity::Caller) and
 /// a [`RequestId`] among the request's extensions. Every response has the id.
@@ -21,10 +18,7 @@ pub(in crate::http) async fn context(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| Route(path.as_str().to_owned()));
+    Route::note(request.extensions());
     let mut id = RequestId::random();
     let identified = state.identity.identify(request.headers()).await;
     let mut response = match identified {
@@ -49,9 +43,6 @@ pub(in crate::http) async fn context(
         response
             .headers_mut()
             .insert(super::super::request_id::HEADER, id);
-    }
-    if let Some(route) = route {
-        response.extensions_mut().insert(route);
     }
     response
 }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -13,19 +14,32 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Extensions, Method};
 use http_body::{Frame, SizeHint};
 use tracing::{Instrument, Span, field::Empty, info, info_span};
 
-use super::context::Route;
-
 /// The label of paths that lead nowhere.
 const UNMATCHED: &str = "unmatched";
+/// The status of a request whose client did not wait for the answer: nginx's.
+const CLIENT_GONE: u16 = 499;
 
-/// Watches a request from its head to the last byte of its answer. Neither query nor headers are recorded: they may
-/// hold secrets.
-pub(in crate::http) async fn observe(request: Request, next: Next) -> Response {
-    let started = Instant::now();
+/// Where a handler's path template is left for the record of the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Route(Arc<OnceLock<String>>);
+
+impl Route {
+    /// Takes note of the template that the request was matched by, if it was.
+    pub(super) fn note(extensions: &Extensions) {
+        if let (Some(Self(slot)), Some(path)) = (extensions.get(), extensions.get::<MatchedPath>()) {
+            // Whoever matched first is nearer to the client.
+            let _ = slot.set(path.as_str().to_owned());
+        }
+    }
+}
+
+/// Watches a request from its head to the last byte of its answer, or until the client goes away. Neither query nor
+/// headers are recorded: they may hold secrets.
+pub(in crate::http) async fn observe(mut request: Request, next: Next) -> Response {
     let method = method(request.method());
     let span = info_span!(
         "request",
@@ -35,23 +49,19 @@ pub(in crate::http) async fn observe(request: Request, next: Next) -> Response {
         user = Empty,
         project = Empty,
     );
-    let own_route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let inner_route = response
-        .extensions_mut()
-        .remove::<Route>()
-        .map(|Route(path)| path);
-    let record = Record {
-        span,
-        started,
+    let route = Route::default();
+    request.extensions_mut().insert(route.clone());
+    Route::note(request.extensions());
+    let mut record = Record {
+        span: span.clone(),
+        started: Instant::now(),
         method,
-        route: inner_route.or(own_route).unwrap_or_else(|| UNMATCHED.to_owned()),
-        status: response.status(),
+        route,
+        status: CLIENT_GONE,
         sent: 0,
     };
+    let response = next.run(request).instrument(span).await;
+    record.status = response.status().as_u16();
     response.map(|body| Body::new(Observed { body, record }))
 }
 
@@ -74,18 +84,19 @@ struct Record {
     span: Span,
     started: Instant,
     method: &'static str,
-    route: String,
-    status: StatusCode,
+    route: Route,
+    status: u16,
     sent: u64,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
-        let status = self.status.as_u16();
+        let status = self.status;
+        let route = self.route.0.get().map_or(UNMATCHED, String::as_str).to_owned();
         let _entered = self.span.enter();
         info!(
-            route = self.route,
+            route,
             status,
             sent = self.sent,
             milliseconds = (seconds * 1e6).round() / 1e3,
@@ -93,12 +104,12 @@ impl Drop for Record {
         );
         metrics::counter!(
             "saccade_http_requests_total",
-            "method" => self.method, "route" => self.route.clone(), "status" => status.to_string()
+            "method" => self.method, "route" => route.clone(), "status" => status.to_string()
         )
         .increment(1);
         metrics::histogram!(
             "saccade_http_request_duration_seconds",
-            "method" => self.method, "route" => self.route.clone()
+            "method" => self.method, "route" => route
         )
         .record(seconds);
     }

@@ -36,8 +36,8 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, form.content_type());
-        // That of the body which is replaced.
-        headers.remove(CONTENT_LENGTH);
+        // The router has measured the body that there was before.
+        headers.insert(CONTENT_LENGTH, body.len().into());
         *response.body_mut() = Body::from(body);
     }
     response

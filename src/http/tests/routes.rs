@@ -314,6 +314,18 @@ fn metrics_know_templates_of_paths_and_never_the_paths() {
             app.get("/v2/secret").await;
             app.get("/elsewhere/secret").await;
             app.call("BREW".parse().unwrap(), "/healthcheck").await;
+            // A client that goes away before its upload has ended.
+            let path = app
+                .create(&json!({"disk_format": "raw", "container_format": "bare"}))
+                .await;
+            let mut upload = request(Method::PUT, &format!("{path}/file"), MEMBER);
+            upload
+                .headers_mut()
+                .insert("content-type", "application/octet-stream".parse().unwrap());
+            *upload.body_mut() =
+                Body::from_stream(futures_util::stream::pending::<Result<Bytes, axum::Error>>());
+            let gone = tokio::time::timeout(std::time::Duration::from_millis(50), app.respond(upload)).await;
+            assert!(gone.is_err());
         });
     });
     let page = handle.render();
@@ -321,6 +333,7 @@ fn metrics_know_templates_of_paths_and_never_the_paths() {
         r#"saccade_http_requests_total{method="GET",route="/v2/images/{image_id}",status="404"} 1"#,
         r#"saccade_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
         r#"saccade_http_requests_total{method="GET",route="unmatched",status="300"} 1"#,
+        r#"saccade_http_requests_total{method="PUT",route="/v2/images/{image_id}/file",status="499"} 1"#,
         r#"saccade_http_requests_total{method="OTHER",route="/healthcheck",status="200"} 1"#,
     ] {
         assert!(page.contains(line), "{line}\n{page}");

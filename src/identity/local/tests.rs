@@ -487,3 +487,39 @@ async fn a_socket_that_a_killed_daemon_left_stands_in_nobodys_way() {
     let (_identity, _) = LocalIdentity::open(dir.path(), options()).unwrap();
     assert!(control::bind(dir.path()).is_ok());
 }
+
+#[tokio::test]
+async fn refuses_a_damaged_or_foreign_database_and_changes_nothing() {
+    for (key, value) in [
+        (&b"uuuuuuuuuuuuuuuuu"[..], &b"\x01junk"[..]),
+        (b"ushort", b"\x01"),
+        (b"guuuuuuuuuuuuuuuupppppppppppppppp", b"\x01\xff"),
+        (b"b", b"?"),
+        (b"v", b"\x09"),
+    ] {
+        let (dir, identity, _) = fresh();
+        drop(identity);
+        let path = dir.path().join("identity");
+        rocksdb::DB::open_default(&path).unwrap().put(key, value).unwrap();
+        let error = LocalIdentity::open(dir.path(), options()).unwrap_err();
+        assert!(matches!(error, OpenError::Contents { .. }), "{error}");
+        assert_eq!(
+            rocksdb::DB::open_default(&path)
+                .unwrap()
+                .get(key)
+                .unwrap()
+                .as_deref(),
+            Some(value)
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    rocksdb::DB::open_default(&path)
+        .unwrap()
+        .put("theirs", "x")
+        .unwrap();
+    assert!(matches!(
+        LocalIdentity::open(dir.path(), options()),
+        Err(OpenError::Contents { .. })
+    ));
+}
