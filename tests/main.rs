@@ -1,5 +1,7 @@
-//! The daemon from outside: started as an operator starts it, used as clients use it, and broken in every way that is
-//! cheap to arrange. One binary, so that RocksDB is linked once.
+//! Everything that is tested from outside, in one binary: RocksDB is linked once.
+//!
+//! `harness` starts the real daemon as an operator starts it; `api` and `clients` use it as clients do; `faults` and
+//! `crash` break it in every way that is cheap to arrange.
 
 // A test fails by a panic, and so do its helpers.
 #![allow(
@@ -13,5 +15,7 @@ mod api;
 mod architecture;
 mod boundaries;
 mod clients;
+mod crash;
 mod daemon;
+mod faults;
 mod harness;

@@ -1,6 +1,6 @@
 //! As much of Keystone's v3 API as clients need, and the users behind it.
 
-use crate::harness::{Answer, Body, Client, Daemon, Setup};
+use crate::harness::{Answer, Body, Client, Daemon, Setup, eventually};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -52,6 +52,17 @@ fn the_first_start_writes_credentials_for_its_owner_only() {
     daemon.admin();
     let log = daemon.log().join("\n");
     assert!(!log.contains(&password), "the password is in the log");
+}
+
+#[test]
+fn the_three_lines_to_type_are_printed() {
+    let daemon = Daemon::fresh();
+    let openrc = daemon.data_dir().join("openrc");
+    eventually("they are printed", || {
+        let printed = daemon.printed();
+        let has = |text: &str| printed.iter().any(|line| line.trim().starts_with(text));
+        has(&format!(". {}", openrc.display())) && has("openstack image create ") && has("glance image-list")
+    });
 }
 
 #[test]

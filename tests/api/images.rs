@@ -1,4 +1,4 @@
-use crate::harness::{Body, Daemon, Setup};
+use crate::harness::{Body, Daemon, Setup, eventually};
 use serde_json::{Value, json};
 
 #[test]
@@ -148,7 +148,9 @@ fn a_deleted_image_is_gone_with_its_file() {
     let daemon = Daemon::fresh();
     let admin = daemon.admin();
     let id = admin.active("short-lived", b"bytes");
-    assert_eq!(daemon.stored(), [id.as_str()]);
+    eventually("its file is there and nothing else", || {
+        daemon.stored() == [id.as_str()]
+    });
     let path = format!("/v2/images/{id}");
     admin.delete(&path).expect_status(204);
     admin.get(&path).expect_status(404);
@@ -156,7 +158,7 @@ fn a_deleted_image_is_gone_with_its_file() {
     admin.delete(&path).expect_status(404);
     admin.patch(&path, &json!([])).expect_status(404);
     assert_eq!(admin.list("").len(), 0);
-    crate::harness::eventually("the file is gone", || daemon.stored().is_empty());
+    eventually("the file is gone", || daemon.stored().is_empty());
 }
 
 #[test]

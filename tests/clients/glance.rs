@@ -4,19 +4,19 @@ use super::{client, disk, with_openrc};
 use crate::harness::{Daemon, run, sha512, unsafe_qcow2};
 use std::{fs, process::Command};
 
-/// The rows of the table that `glance` prints.
+/// A value of the table that `glance` prints. Long ones go on in rows without a key.
 fn field(table: &str, name: &str) -> String {
-    table
-        .lines()
-        .filter_map(|line| {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            match cells.as_slice() {
-                ["", key, value, ""] if *key == name => Some((*value).to_owned()),
-                _ => None,
-            }
-        })
-        .next()
-        .unwrap_or_else(|| panic!("no {name} in\n{table}"))
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        match *cells.as_slice() {
+            ["", key, value, ""] => Some((key, value)),
+            _ => None,
+        }
+    });
+    let mut rows = rows.skip_while(|(key, _)| *key != name);
+    let (_, first) = rows.next().unwrap_or_else(|| panic!("no {name} in\n{table}"));
+    let rest = rows.take_while(|(key, _)| key.is_empty()).map(|(_, value)| value);
+    std::iter::once(first).chain(rest).collect()
 }
 
 #[test]

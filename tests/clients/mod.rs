@@ -30,11 +30,12 @@ fn client(name: &str) -> PathBuf {
     path
 }
 
-/// A client in a shell that has read `openrc`, as the first of the three printed lines says.
+/// A client in a shell that has read `openrc`, as the first of the three printed lines says. Without standard input:
+/// `glance` would upload it.
 fn with_openrc(daemon: &Daemon, words: &[&str]) -> Output {
     let mut command = Command::new("sh");
     command
-        .args(["-c", r#". "$0" && exec "$@""#])
+        .args(["-c", r#". "$0" && exec "$@" <&-"#])
         .arg(daemon.data_dir().join("openrc"))
         .arg(client(words[0]))
         .args(&words[1..]);

@@ -80,6 +80,10 @@ impl Client {
             request = request.header(*name, *value);
         }
         let response = match body {
+            // Without this ureq takes a body for chunked where the method may have one.
+            Body::None if ["PUT", "POST", "PATCH"].contains(&method) => {
+                self.agent.run(request.body(&[][..]).unwrap())
+            }
             Body::None => self.agent.run(request.body(()).unwrap()),
             Body::Json(value) => self.agent.run(request.body(value.to_string()).unwrap()),
             Body::Sized(_, bytes) => self.agent.run(request.body(bytes).unwrap()),

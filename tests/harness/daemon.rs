@@ -28,8 +28,16 @@ pub(crate) struct Setup {
     saccade: String,
     rest: String,
     wrapper: Vec<OsString>,
-    environment: Vec<(&'static str, OsString)>,
     expected: Vec<String>,
+    data_dir: DataDir,
+}
+
+/// Who says where the data directory is.
+#[derive(Clone, Copy, Default)]
+enum DataDir {
+    #[default]
+    OfTheTest,
+    Configured,
 }
 
 impl Setup {
@@ -59,9 +67,9 @@ impl Setup {
         self
     }
 
-    /// An environment variable for the daemon.
-    pub(crate) fn environment(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.environment.push((name, value.into()));
+    /// The configuration names the data directory, which the test may not be able to see.
+    pub(crate) fn on_its_configured_directory(mut self) -> Self {
+        self.data_dir = DataDir::Configured;
         self
     }
 
@@ -93,6 +101,7 @@ pub(crate) struct Daemon {
 struct Running {
     child: Child,
     log: Log,
+    output: Log,
 }
 
 impl Daemon {
@@ -113,6 +122,7 @@ impl Daemon {
         assert!(self.running.is_none(), "started twice");
         let mut child = self.command().spawn().unwrap();
         let mut log = Log::of(child.stderr.take().unwrap());
+        let output = Log::of(child.stdout.take().unwrap());
         let deadline = Instant::now() + START;
         while !is_serving(&log.lines()) {
             if child.try_wait().unwrap().is_some() {
@@ -128,7 +138,7 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.running = Some(Running { child, log });
+        self.running = Some(Running { child, log, output });
         Ok(())
     }
 
@@ -148,16 +158,16 @@ impl Daemon {
             .arg("serve")
             .arg("--config-file")
             .arg(file)
-            .arg("--data-dir")
-            .arg(self.data_dir())
             .arg("--bind")
             .arg(self.address.to_string())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(self.setup.environment.iter().cloned())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let DataDir::OfTheTest = self.setup.data_dir {
+            command.arg("--data-dir").arg(self.data_dir());
+        }
         command
     }
 
@@ -188,11 +198,6 @@ impl Daemon {
         self.setup.expected.push(text.to_owned());
     }
 
-    /// Other lines of `[saccade]` for the next start.
-    pub(crate) fn add_option(&mut self, line: &str) {
-        self.setup = std::mem::take(&mut self.setup).option(line);
-    }
-
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.running.as_ref().expect("the daemon runs").child)
@@ -201,6 +206,11 @@ impl Daemon {
     /// The log until now.
     pub(crate) fn log(&self) -> Vec<String> {
         self.running.as_ref().expect("the daemon runs").log.lines()
+    }
+
+    /// What it printed until now, apart from the log.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.running.as_ref().expect("the daemon runs").output.lines()
     }
 
     /// Whether the process is still there.
@@ -267,7 +277,12 @@ impl Daemon {
 
     /// The API, as the administrator of `clouds.yaml`.
     pub(crate) fn admin(&self) -> Client {
-        let cloud = self.cloud();
+        self.admin_of(&self.data_dir())
+    }
+
+    /// The same, for a data directory that is somewhere else.
+    pub(crate) fn admin_of(&self, data_dir: &Path) -> Client {
+        let cloud = cloud(data_dir);
         let word = |name: &str| cloud["auth"][name].as_str().unwrap().to_owned();
         assert_eq!(word("auth_url"), format!("http://{}/v3", self.address));
         self.login(&word("username"), &word("password"), &word("project_name"))
@@ -292,9 +307,7 @@ impl Daemon {
 
     /// The entry of `clouds.yaml`.
     pub(crate) fn cloud(&self) -> Value {
-        let text = fs::read_to_string(self.data_dir().join("clouds.yaml")).unwrap();
-        let clouds: Value = serde_saphyr::from_str(&text).unwrap();
-        clouds["clouds"]["saccade"].clone()
+        cloud(&self.data_dir())
     }
 
     /// `saccade ARGUMENTS --data-dir …` beside it.
@@ -317,6 +330,12 @@ impl Drop for Daemon {
             self.kill();
         }
     }
+}
+
+fn cloud(data_dir: &Path) -> Value {
+    let text = fs::read_to_string(data_dir.join("clouds.yaml")).unwrap();
+    let clouds: Value = serde_saphyr::from_str(&text).unwrap();
+    clouds["clouds"]["saccade"].clone()
 }
 
 /// Names in a directory, sorted; none when it is missing.

@@ -12,10 +12,10 @@ mod small_disk;
 pub(crate) use self::{
     cli::{Output, run, saccade},
     client::{Answer, Body, Client},
-    daemon::{Daemon, Setup},
+    daemon::{Daemon, Setup, names},
     disk_image::{qemu_img, unsafe_qcow2, unsafe_vmdk},
     payload::{Payload, md5, sha512},
-    raw::{Connection, Head},
+    raw::Connection,
     small_disk::SmallDisk,
 };
 

@@ -1,4 +1,4 @@
-//! Bytes to move, and their hashes by another implementation than a slip in ours would share.
+//! Bytes to move, and their hashes.
 
 use sha2::{Digest, Sha512};
 use std::io::{self, Read};
