@@ -1,7 +1,12 @@
 //! The data path over loopback, beside what a single hash costs: one upload and one download of 1 GiB, then many uploads
 //! at once with the memory they take. `cargo bench --bench transfer`; compare figures of one run only.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     fs,
@@ -49,10 +54,20 @@ fn main() {
         }
     });
     let peak = daemon.memory("VmHWM");
-    println!("{MANY} uploads of {} MiB at once: {rate:.0} MB/s together, {seconds:.0} s", SIZE_OF_MANY >> 20);
-    println!("resident: {} MiB before, {} MiB at the peak", before >> 20, peak >> 20);
+    println!(
+        "{MANY} uploads of {} MiB at once: {rate:.0} MB/s together, {seconds:.0} s",
+        SIZE_OF_MANY >> 20
+    );
+    println!(
+        "resident: {} MiB before, {} MiB at the peak",
+        before >> 20,
+        peak >> 20
+    );
     let hashes: Vec<String> = images.iter().map(|image| daemon.checksum(image)).collect();
-    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "not all hashes are alike");
+    assert!(
+        hashes.iter().all(|hash| *hash == hashes[0]),
+        "not all hashes are alike"
+    );
     println!("all {MANY} checksums are {}", hashes[0]);
 }
 
@@ -73,7 +88,9 @@ fn timed(bytes: u64, work: impl FnOnce()) -> (f64, f64) {
 
 /// Bytes that no store could make a hole of.
 fn fill(path: &Path, len: u64) {
-    let block: Vec<u8> = (0..1_u64 << 20).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+    let block: Vec<u8> = (0..1_u64 << 20)
+        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect();
     let mut file = fs::File::create(path).unwrap();
     for _ in 0..len >> 20 {
         file.write_all(&block).unwrap();
@@ -81,7 +98,11 @@ fn fill(path: &Path, len: u64) {
 }
 
 fn openssl(path: &Path) {
-    let done = Command::new("openssl").args(["dgst", "-md5"]).arg(path).stdout(Stdio::null()).status();
+    let done = Command::new("openssl")
+        .args(["dgst", "-md5"])
+        .arg(path)
+        .stdout(Stdio::null())
+        .status();
     assert!(done.unwrap().success());
 }
 
@@ -93,7 +114,11 @@ struct Daemon {
 
 impl Daemon {
     fn start(dir: &Path) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
         let data: PathBuf = dir.join("data");
         let process = Command::new(env!("CARGO_BIN_EXE_saccade"))
             .args(["serve", "--bind", &address, "--data-dir"])
@@ -103,7 +128,11 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut daemon = Self { process, address, token: String::new() };
+        let mut daemon = Self {
+            process,
+            address,
+            token: String::new(),
+        };
         while TcpStream::connect(&daemon.address).is_err() {
             thread::sleep(Duration::from_millis(20));
         }
@@ -115,15 +144,28 @@ impl Daemon {
 
     fn login(&self, data: &Path) -> String {
         let clouds = fs::read_to_string(data.join("clouds.yaml")).unwrap();
-        let password = clouds.lines().find_map(|line| line.trim().strip_prefix("password:")).unwrap();
+        let password = clouds
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("password:"))
+            .unwrap();
         let password = password.trim().trim_matches(['"', '\'']);
         let body = format!(
             r#"{{"auth":{{"identity":{{"methods":["password"],"password":{{"user":{{"name":"admin","domain":{{"id":"default"}},
             "password":"{password}"}}}}}},"scope":{{"project":{{"name":"admin","domain":{{"id":"default"}}}}}}}}}}"#
         );
         let (head, _) = self.request("POST", "/v3/auth/tokens", "application/json", &body);
-        let token = head.iter().find_map(|line| line.to_lowercase().starts_with("x-subject-token:").then_some(line));
-        token.expect("no token").split_once(':').unwrap().1.trim().to_owned()
+        let token = head.iter().find_map(|line| {
+            line.to_lowercase()
+                .starts_with("x-subject-token:")
+                .then_some(line)
+        });
+        token
+            .expect("no token")
+            .split_once(':')
+            .unwrap()
+            .1
+            .trim()
+            .to_owned()
     }
 
     fn send_head(&self, method: &str, path: &str, media_type: &str, len: u64) -> TcpStream {
@@ -164,7 +206,12 @@ impl Daemon {
     }
 
     fn download(&self, image: &str) {
-        let stream = self.send_head("GET", &format!("/v2/images/{image}/file"), "application/octet-stream", 0);
+        let stream = self.send_head(
+            "GET",
+            &format!("/v2/images/{image}/file"),
+            "application/octet-stream",
+            0,
+        );
         let (head, mut rest) = answer(stream);
         assert!(head[0].contains("200"), "{}", head[0]);
         let mut buffer = vec![0; 1 << 20];
