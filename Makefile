@@ -44,6 +44,8 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(TARGET)" --locked
 	{ set +x; } 2>/dev/null
 	failed=
+	# Most tests wait for a daemon: more of them than processors.
+	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
 	SACCADE_CLIENTS="$(VENV)/bin" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
