@@ -41,9 +41,12 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(TARGET)" --locked
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(TARGET)" --locked ||
+		{ echo "is its lock file behind? cargo update --workspace --manifest-path fuzz/Cargo.toml"; exit 1; }
 	{ set +x; } 2>/dev/null
 	failed=
+	# Most tests wait for a daemon: more of them than processors.
+	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
 	SACCADE_CLIENTS="$(VENV)/bin" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"

@@ -174,7 +174,7 @@ impl World {
                 status => panic!("{id} hangs in {status}"),
             }
             let name = image["name"].as_str().unwrap();
-            if name != known.name && known.name != "" {
+            if name != known.name && !known.name.is_empty() {
                 assert_eq!(
                     open,
                     Some(Change::Rename(name.to_owned())),

@@ -93,10 +93,9 @@ fn uploads_stop_before_the_reserve_is_used_up() {
     let setup = Setup::default()
         .option(&format!("identity = local\ndata_dir = {}", disk.path().display()))
         .option("free_space_reserve = 64MiB");
-    let mut daemon = disk.setup(setup).on_its_configured_directory().start();
+    let daemon = disk.setup(setup).on_its_configured_directory().start();
     let seen = disk.seen_from_outside(&daemon);
     let admin = daemon.admin_of(&seen);
-    daemon.expect_log("reserve");
 
     let id = admin.queued("large");
     let ballast = seen.join("ballast");
@@ -117,7 +116,8 @@ fn a_disk_that_is_full_to_the_last_byte_is_survived() {
     let setup = Setup::default()
         .option(&format!("identity = local\ndata_dir = {}", disk.path().display()))
         .option("free_space_reserve = 16MiB")
-        .expect_log("");
+        .expect_log("a write of the metadata store failed")
+        .expect_log("the metadata store is full");
     let daemon = disk.setup(setup).on_its_configured_directory().start();
     let seen = disk.seen_from_outside(&daemon);
     let admin = daemon.admin_of(&seen);
@@ -169,7 +169,9 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_store_that_cannot_be_written_answers_503_and_recovers() {
-    let daemon = Setup::default().expect_log("store").start();
+    let daemon = Setup::default()
+        .expect_log("the store refuses to be written")
+        .start();
     let admin = daemon.admin();
     let kept = admin.active("kept", b"bytes");
     let id = admin.queued("refused");

@@ -13,7 +13,9 @@ fn inspect(data: &[u8], mut seed: u64, declared: &[Declared]) -> (Report, Vec<bo
     let mut rest = data;
     while !rest.is_empty() {
         // Knuth's MMIX generator; its high bits choose the magnitude, so that short chunks are common.
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let limit = 1_u64 << ((seed >> 60) + 1);
         let length = 1 + (seed >> 20) % limit;
         let (chunk, after) = rest.split_at(usize::try_from(length).unwrap_or(1).min(rest.len()));
@@ -34,7 +36,10 @@ fuzz_target!(|input: (u64, u64, &[u8])| {
     assert_eq!(report, inspect(data, other, &declared).0);
     for (refused, declared) in refused.into_iter().zip(&declared) {
         let verdict = report.verdict(declared);
-        assert!(!refused || verdict.is_err(), "refused early, accepted in the end: {declared:?}");
+        assert!(
+            !refused || verdict.is_err(),
+            "refused early, accepted in the end: {declared:?}"
+        );
     }
     assert!(!report.to_string().is_empty());
     assert_eq!(report.to_json()["safe"], report.is_safe());

@@ -546,7 +546,7 @@ fn ranges_are_cut_out_of_the_image() {
 
 #[test]
 fn a_missing_file_is_an_error_and_not_an_empty_image() {
-    let daemon = Setup::default().expect_log("").start();
+    let daemon = Setup::default().expect_log("its data is nowhere").start();
     let admin = daemon.admin();
     let id = admin.active("lost", b"bytes");
     fs::remove_file(daemon.images_dir().join(&id)).unwrap();

@@ -193,11 +193,6 @@ impl Daemon {
         self.address
     }
 
-    /// From now on this may be in the log.
-    pub(crate) fn expect_log(&mut self, text: &str) {
-        self.setup.expected.push(text.to_owned());
-    }
-
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.running.as_ref().expect("the daemon runs").child)
