@@ -154,11 +154,9 @@ impl Daemon {
             "password":"{password}"}}}}}},"scope":{{"project":{{"name":"admin","domain":{{"id":"default"}}}}}}}}}}"#
         );
         let (head, _) = self.request("POST", "/v3/auth/tokens", "application/json", &body);
-        let token = head.iter().find_map(|line| {
-            line.to_lowercase()
-                .starts_with("x-subject-token:")
-                .then_some(line)
-        });
+        let token = head
+            .iter()
+            .find(|line| line.to_lowercase().starts_with("x-subject-token:"));
         token
             .expect("no token")
             .split_once(':')

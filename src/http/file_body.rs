@@ -38,6 +38,7 @@ pub(super) struct FileBody {
 
 impl FileBody {
     pub(super) fn new(region: FileRegion) -> Self {
+        metrics::gauge!("saccade_transfers_open", "direction" => "out").increment(1);
         Self {
             file: region.file,
             offset: region.offset,
@@ -59,6 +60,12 @@ impl FileBody {
     }
 }
 
+impl Drop for FileBody {
+    fn drop(&mut self) {
+        metrics::gauge!("saccade_transfers_open", "direction" => "out").decrement(1);
+    }
+}
+
 impl http_body::Body for FileBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -75,6 +82,7 @@ impl http_body::Body for FileBody {
         match chunk {
             Ok(chunk) => {
                 self.unsent = self.unsent.saturating_sub(chunk.len() as u64);
+                metrics::counter!("saccade_download_bytes_total").increment(chunk.len() as u64);
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Err(error) => {

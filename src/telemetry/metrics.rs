@@ -113,6 +113,12 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         Unit::Count,
         "Transfers under way now, by direction.",
     ),
+    (
+        "saccade_store_errors_total",
+        Kind::Counter,
+        Unit::Count,
+        "Failed calls to stores, by store, operation and kind of failure.",
+    ),
 ];
 
 /// Metrics cannot be collected.

@@ -7,7 +7,7 @@ use http_body::Body;
 use saccade_store_contract::{BlobWriter, ErrorKind};
 use tokio::sync::mpsc;
 
-use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks};
+use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks, meter};
 use crate::{
     digest::{DigestError, DigestStream, Digests},
     inspect::{Declared, Inspector, Report},
@@ -71,6 +71,7 @@ where
     let mut reserve_at = 0;
     while let Some(chunk) = chunks.next().await? {
         size = size.saturating_add(chunk.len() as u64);
+        meter::received(chunk.len());
         expected.check_size(size)?;
         if size >= reserve_at {
             if expected.limits.reserve.is_reached() {

@@ -10,6 +10,7 @@
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `download`: the store's answer to a read
+//! * `meter`: what metrics say of it
 //!
 //! Undoing an upload is the janitor's: it is the same work whether the upload failed or the daemon died.
 //!
@@ -19,6 +20,7 @@ mod chunks;
 mod download;
 mod error;
 mod fan_out;
+mod meter;
 #[cfg(test)]
 mod tests;
 mod upload;

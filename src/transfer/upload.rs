@@ -10,6 +10,7 @@ use super::{
     Transfers, UploadError, UploadErrorKind,
     chunks::Chunks,
     fan_out::{Expected, Received, at_store, fan_out, renewal},
+    meter::Meter,
 };
 use crate::{
     digest::Algorithm,
@@ -45,9 +46,12 @@ struct Running<B> {
     writer: Option<Box<dyn BlobWriter>>,
     held: Option<Held>,
     content: Option<Content>,
+    /// The length of what was received, in bytes.
+    size: u64,
     location: Option<BlobLocation>,
     /// Why it does not succeed: the first thing that went wrong.
     failure: Option<UploadError>,
+    meter: Meter,
 }
 
 impl Transfers {
@@ -130,8 +134,10 @@ impl Transfers {
             writer: Some(writer),
             held: None,
             content: None,
+            size: 0,
             location: None,
             failure: None,
+            meter: Meter::upload(),
         })
     }
 }
@@ -204,6 +210,7 @@ where
         };
         match result {
             Ok(content) => {
+                self.size = content.size;
                 self.content = Some(content);
                 Ok(())
             }
@@ -251,7 +258,8 @@ where
         let janitor = self.transfers.shared.parts.janitor.clone();
         let image = self.image.id;
         if recovery == Recovery::SETTLE {
-            info!(%image, store = self.store, "image data stored");
+            info!(%image, store = self.store, size = self.size, "image data stored");
+            self.meter.stored(self.size);
             // Nobody waits any more when the client has gone.
             let _ = told.send(Ok(()));
             if let Some(held) = self.held {

@@ -145,7 +145,7 @@ impl World {
         match self.deleter {
             Deleter::NotStarted { tries } => {
                 let mut world = self.clone();
-                world.deleter = match self.entry.as_ref().and_then(Entry::live) {
+                world.deleter = match self.entry.as_deref().and_then(Entry::live) {
                     Some(image) => {
                         let machine = if image.locations.is_empty() {
                             Deletion::without_bytes()
@@ -193,7 +193,7 @@ impl World {
         let mut world = self.clone();
         match &self.patcher {
             Patcher::NotStarted { tries } => {
-                world.patcher = match self.entry.as_ref().and_then(Entry::live) {
+                world.patcher = match self.entry.as_deref().and_then(Entry::live) {
                     Some(image) => Patcher::Read {
                         tries: *tries,
                         image: Box::new(image.clone()),
@@ -250,7 +250,7 @@ impl World {
                 for actor in [FIRST, SECOND] {
                     let claims = self
                         .entry
-                        .as_ref()
+                        .as_deref()
                         .and_then(Entry::live)
                         .and_then(|image| image.claim);
                     let is_orphan = !self.ledger.contains_key(&actor) && !self.is_alive(actor);

@@ -56,7 +56,7 @@ fn explore(start: World) -> Explored {
 
 impl World {
     fn summary(&self) -> String {
-        let record = match &self.entry {
+        let record = match self.entry.as_deref() {
             Some(Entry::Live(image)) => image.status.as_str(),
             Some(Entry::Deleted(_)) => "deleted",
             None => "none",

@@ -15,7 +15,7 @@ impl World {
 
     /// Holds in every state.
     pub(super) fn check_always(&self, foreign: bool) {
-        if let Some(Entry::Live(image)) = &self.entry
+        if let Some(Entry::Live(image)) = self.entry.as_deref()
             && image.status == Status::Active
         {
             let Some(Published::By(actor)) = self.store.published else {
@@ -37,7 +37,7 @@ impl World {
             "two uploads succeeded"
         );
         for actor in [FIRST, SECOND] {
-            let image = match self.entry.as_ref().expect("the record is gone") {
+            let image = match self.entry.as_deref().expect("the record is gone") {
                 Entry::Live(image) => image,
                 Entry::Deleted(tombstone) => &tombstone.image,
             };
@@ -51,7 +51,7 @@ impl World {
             );
         }
         if self.patcher == Patcher::Ended(Told::Success) {
-            let name = match self.entry.as_ref().expect("the record is gone") {
+            let name = match self.entry.as_deref().expect("the record is gone") {
                 Entry::Live(image) => &image.name,
                 Entry::Deleted(tombstone) => &tombstone.image.name,
             };
@@ -59,7 +59,7 @@ impl World {
         }
         if self.deleter == Deleter::Ended(Told::Success) {
             assert!(
-                matches!(self.entry, Some(Entry::Deleted(_))),
+                matches!(self.entry.as_deref(), Some(Entry::Deleted(_))),
                 "an acknowledged deletion was undone"
             );
         }
@@ -69,11 +69,11 @@ impl World {
     pub(super) fn check_at_rest(&self) {
         assert!(self.ledger.is_empty(), "the ledger was not emptied");
         assert!(self.store.temporaries.is_empty(), "a temporary was left");
-        let (active, claimed) = match &self.entry {
+        let (active, claimed) = match self.entry.as_deref() {
             Some(Entry::Live(image)) => (image.status == Status::Active, image.claim.is_some()),
             _ => (false, false),
         };
-        if let Some(Entry::Live(image)) = &self.entry {
+        if let Some(Entry::Live(image)) = self.entry.as_deref() {
             assert!(
                 !image.status.is_transient(),
                 "the image hangs in {}",

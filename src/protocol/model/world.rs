@@ -1,6 +1,6 @@
 //! The world of the model: what there is, and the calls that change it, each with everything that can come of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use super::super::{Deletion, Outcome, Recovery, Upload};
 use crate::image::{
@@ -39,7 +39,8 @@ pub(super) struct Budget {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    pub(super) entry: Option<Entry>,
+    /// Shared between worlds, which differ mostly in other things.
+    pub(super) entry: Option<Rc<Entry>>,
     pub(super) store: Store,
     pub(super) ledger: BTreeMap<Actor, LedgerEntry>,
     pub(super) late: Vec<Late>,
@@ -172,7 +173,7 @@ pub(super) fn commit(actor: Actor) -> Change {
 impl World {
     pub(super) fn new(published: Option<Published>, budget: Budget) -> Self {
         Self {
-            entry: Some(Entry::Live(queued())),
+            entry: Some(Rc::new(Entry::Live(queued()))),
             store: Store {
                 temporaries: BTreeMap::new(),
                 published,
@@ -188,9 +189,9 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, change: &Change) -> Outcome {
-        match change.apply(self.entry.as_ref()) {
+        match change.apply(self.entry.as_deref()) {
             Ok(next) => {
-                self.entry = Some(next);
+                self.entry = Some(Rc::new(next));
                 Outcome::Done
             }
             Err(rejection) => Outcome::Refused(rejection),

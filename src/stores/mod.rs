@@ -1,7 +1,10 @@
 //! The configured stores by id. Alone names the crates that implement them.
 
+mod metered;
+
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use self::metered::Metered;
 use saccade_disk::{Disk, RealDisk};
 use saccade_store_contract::Store;
 use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
@@ -56,10 +59,14 @@ impl Stores {
         }
     }
 
-    /// The given stores; `default` takes uploads that do not say where to.
+    /// The given stores, their failures counted; `default` takes uploads that do not say where to.
     pub fn of(stores: impl IntoIterator<Item = (String, Arc<dyn Store>)>, default: &str) -> Self {
+        let metered = |(id, store): (String, Arc<dyn Store>)| {
+            let store: Arc<dyn Store> = Arc::new(Metered::new(id.clone(), store));
+            (id, store)
+        };
         Self {
-            stores: Arc::new(stores.into_iter().collect()),
+            stores: Arc::new(stores.into_iter().map(metered).collect()),
             default: default.into(),
         }
     }
