@@ -53,7 +53,7 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	[ -z "$$failed" ]
 
 test-model: build-packages ## the protocol's model to its full depth, and the other tests that take minutes
-	cargo test --workspace --release --locked -- --ignored
+	cargo test --workspace --release --locked --lib -- --ignored
 
 bench: build-packages ## the benchmarks of benches/
 	cargo bench --workspace --locked
