@@ -52,8 +52,8 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
 	[ -z "$$failed" ]
 
-test-model: build-packages ## the protocol's model to its full depth, and the other tests that take minutes
-	cargo test --workspace --release --locked --lib -- --ignored
+test-model: build-packages ## the model of uploads, deletions and recovery to its full depth: minutes
+	cargo test --release --lib --locked protocol::model -- --ignored --nocapture
 
 bench: build-packages ## the benchmarks of benches/
 	cargo bench --workspace --locked

@@ -19,3 +19,4 @@ mod crash;
 mod daemon;
 mod faults;
 mod harness;
+mod log_sync;

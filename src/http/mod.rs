@@ -40,11 +40,10 @@ use std::sync::Arc;
 use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::any};
 
 pub use self::{
-    healthcheck::Readiness,
     request_id::RequestId,
     settings::{Settings, StoreNames},
 };
-use crate::{catalog::Catalog, identity::Identity, transfer::Transfers};
+use crate::{catalog::Catalog, identity::Identity, lifecycle::Draining, transfer::Transfers};
 
 /// What every handler works with. Clones are handles to the same things.
 #[derive(Clone)]
@@ -57,8 +56,8 @@ pub struct State {
     pub identity: Arc<dyn Identity>,
     /// What the operator has decided.
     pub settings: Arc<Settings>,
-    /// What `/healthcheck` says.
-    pub readiness: Readiness,
+    /// Whether the daemon has been told to stop: `/healthcheck` then says so to load balancers.
+    pub draining: Draining,
 }
 
 /// The whole API. `extra` is served beside it, without identity: its routes come before the version negotiation.

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Readiness, Settings, State, StoreNames, router};
+use super::{Settings, State, StoreNames, router};
 use crate::{
     catalog::{
         Rules,
@@ -23,6 +23,7 @@ use crate::{
     },
     config::StoreNaming,
     identity::{Caller, Identity, Unidentified},
+    lifecycle::{Lifecycle, Phase},
 };
 
 pub(super) fn settings() -> Settings {
@@ -87,7 +88,7 @@ const STRANGER: &str = "them:reader,member";
 struct App {
     fixture: Fixture,
     router: Router,
-    readiness: Readiness,
+    lifecycle: Lifecycle,
 }
 
 /// A whole answer.
@@ -109,19 +110,19 @@ impl App {
             [id, ..] => StoreNaming::Backend { id: id.clone() },
         };
         let fixture = Fixture::new(naming, rules());
-        let readiness = Readiness::default();
+        let lifecycle = Lifecycle::new();
         let state = State {
             catalog: fixture.catalog.clone(),
             transfers: fixture.transfers.clone(),
             identity: Arc::new(Tokens),
             settings: Arc::new(settings),
-            readiness: readiness.clone(),
+            draining: lifecycle.draining(),
         };
         let router = router(state, Router::new());
         Self {
             fixture,
             router,
-            readiness,
+            lifecycle,
         }
     }
 

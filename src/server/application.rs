@@ -11,13 +11,13 @@ use crate::{
     catalog::{self, Catalog},
     config::{self, Config, CountLimit},
     digest::{Algorithm, DigestPool, UnknownAlgorithm},
-    http::{self, Readiness, Settings},
+    http::{self, Settings},
     identity::Identity,
     image::NodeId,
     inspect::{FormatMatch, Rules},
     janitor::Janitor,
     ledger::{Ledger, LedgerError, Opened},
-    lifecycle::{Lifecycle, Phase},
+    lifecycle::Lifecycle,
     metadata::{
         Metadata,
         rocksdb::{OpenError, Options, RocksMetadata},
@@ -128,7 +128,7 @@ impl Application {
             transfers,
             identity,
             settings: Arc::new(Settings::from(config)),
-            readiness: readiness(lifecycle),
+            draining: lifecycle.draining(),
         };
         let stop = CancellationToken::new();
         Ok(Self {
@@ -201,15 +201,4 @@ fn most(limit: CountLimit) -> Option<usize> {
         CountLimit::Unlimited => None,
         CountLimit::AtMost(most) => Some(usize::try_from(most).unwrap_or(usize::MAX)),
     }
-}
-
-/// What `/healthcheck` says follows the daemon's life.
-fn readiness(lifecycle: &Lifecycle) -> Readiness {
-    let readiness = Readiness::default();
-    let (lifecycle, told) = (lifecycle.clone(), readiness.clone());
-    tokio::spawn(async move {
-        lifecycle.reached(Phase::Draining).await;
-        told.drain();
-    });
-    readiness
 }

@@ -259,7 +259,7 @@ async fn the_healthcheck_needs_no_identity_and_says_when_to_stay_away() {
     std::fs::write(&file, "").unwrap();
     assert_eq!(check(Method::GET).await.text(), "DISABLED BY FILE");
     std::fs::remove_file(&file).unwrap();
-    app.readiness.drain();
+    app.lifecycle.advance(Phase::Draining);
     assert_eq!(check(Method::GET).await.status, 503);
 }
 
@@ -271,7 +271,7 @@ async fn routes_from_outside_are_served_beside_the_api() {
         transfers: app.fixture.transfers.clone(),
         identity: Arc::new(Tokens),
         settings: Arc::new(settings()),
-        readiness: Readiness::default(),
+        draining: Lifecycle::new().draining(),
     };
     let extra = Router::new().route("/v3/auth/tokens", axum::routing::post(async || "token"));
     let app = App {

@@ -1,0 +1,97 @@
+//! What must hold in the model: always, and when nothing can happen any more.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::world::{Actor, Deleter, FIRST, Patcher, Published, SECOND, Told, Uploader, World, attempt};
+use crate::image::{Entry, Status};
+
+impl World {
+    pub(super) fn told_success(&self, actor: Actor) -> bool {
+        matches!(
+            self.uploads.get(&actor),
+            Some(Uploader::Back(_, Told::Success) | Uploader::Ended(Told::Success))
+        )
+    }
+
+    /// Holds in every state.
+    pub(super) fn check_always(&self, foreign: bool) {
+        if let Some(Entry::Live(image)) = &self.entry
+            && image.status == Status::Active
+        {
+            let Some(Published::By(actor)) = self.store.published else {
+                panic!("active without bytes")
+            };
+            let content = image.content.as_ref().expect("active without content");
+            assert_eq!(
+                content.attempt,
+                attempt(actor),
+                "active with another attempt's bytes"
+            );
+        }
+        assert!(
+            !foreign || self.store.published == Some(Published::Foreign),
+            "a foreign blob was touched"
+        );
+        assert!(
+            !(self.told_success(FIRST) && self.told_success(SECOND)),
+            "two uploads succeeded"
+        );
+        for actor in [FIRST, SECOND] {
+            let image = match self.entry.as_ref().expect("the record is gone") {
+                Entry::Live(image) => image,
+                Entry::Deleted(tombstone) => &tombstone.image,
+            };
+            let has_it = image
+                .content
+                .as_ref()
+                .is_some_and(|content| content.attempt == attempt(actor));
+            assert!(
+                !self.told_success(actor) || has_it,
+                "an acknowledged upload was lost"
+            );
+        }
+        if self.patcher == Patcher::Ended(Told::Success) {
+            let name = match self.entry.as_ref().expect("the record is gone") {
+                Entry::Live(image) => &image.name,
+                Entry::Deleted(tombstone) => &tombstone.image.name,
+            };
+            assert_eq!(name.as_deref(), Some("renamed"), "an acknowledged PATCH was lost");
+        }
+        if self.deleter == Deleter::Ended(Told::Success) {
+            assert!(
+                matches!(self.entry, Some(Entry::Deleted(_))),
+                "an acknowledged deletion was undone"
+            );
+        }
+    }
+
+    /// Holds when nothing can happen any more of itself.
+    pub(super) fn check_at_rest(&self) {
+        assert!(self.ledger.is_empty(), "the ledger was not emptied");
+        assert!(self.store.temporaries.is_empty(), "a temporary was left");
+        let (active, claimed) = match &self.entry {
+            Some(Entry::Live(image)) => (image.status == Status::Active, image.claim.is_some()),
+            _ => (false, false),
+        };
+        if let Some(Entry::Live(image)) = &self.entry {
+            assert!(
+                !image.status.is_transient(),
+                "the image hangs in {}",
+                image.status
+            );
+        }
+        assert!(!claimed, "a claim was left");
+        assert!(
+            active || !matches!(self.store.published, Some(Published::By(_))),
+            "bytes were left"
+        );
+    }
+
+    pub(super) fn fingerprint(&self) -> (u64, u64) {
+        let mut one = DefaultHasher::new();
+        self.hash(&mut one);
+        let mut other = DefaultHasher::new();
+        (0x05AC_CADE_u32, self).hash(&mut other);
+        (one.finish(), other.finish())
+    }
+}

@@ -1,0 +1,298 @@
+//! The world of the model: what there is, and the calls that change it, each with everything that can come of it.
+
+use std::collections::BTreeMap;
+
+use super::super::{Deletion, Outcome, Recovery, Upload};
+use crate::image::{
+    AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, NodeId,
+    Revision, Timestamp,
+};
+
+pub(super) const IMAGE: ImageId = ImageId::from_bytes([1; 16]);
+pub(super) const NODE: NodeId = NodeId::from_bytes([2; 16]);
+pub(super) const AT: Timestamp = Timestamp::from_micros(1);
+
+/// Which of the actors.
+pub(super) type Actor = u8;
+pub(super) const FIRST: Actor = 0xA;
+pub(super) const SECOND: Actor = 0xB;
+
+/// Every try to delete is an operation of its own in the ledger.
+pub(super) const fn deletion(tries: u8) -> Actor {
+    0xD0 + tries
+}
+
+pub(super) const fn attempt(actor: Actor) -> AttemptId {
+    AttemptId::from_bytes([actor; 16])
+}
+
+/// What may go wrong in a scenario, in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    /// The process dies: every task, every call under way.
+    pub(super) crashes: u8,
+    /// A task is dropped between two steps, or while a call is under way.
+    pub(super) abandonments: u8,
+    /// A call fails, or its outcome is unknown, or it takes effect only later.
+    pub(super) troubles: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) entry: Option<Entry>,
+    pub(super) store: Store,
+    pub(super) ledger: BTreeMap<Actor, LedgerEntry>,
+    pub(super) late: Vec<Late>,
+    pub(super) uploads: BTreeMap<Actor, Uploader>,
+    pub(super) deleter: Deleter,
+    pub(super) patcher: Patcher,
+    pub(super) janitor: Janitor,
+    pub(super) budget: Budget,
+}
+
+/// One store and one blob name in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Store {
+    /// Temporaries, with whether all bytes are in them.
+    pub(super) temporaries: BTreeMap<Actor, Bytes>,
+    pub(super) published: Option<Published>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Bytes {
+    Partial,
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Published {
+    By(Actor),
+    /// By somebody else, before we came.
+    Foreign,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum LedgerEntry {
+    Upload,
+    Deletion { expected: Revision },
+}
+
+/// A call whose caller has stopped waiting for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Late {
+    Change(Box<Change>),
+    Publish(Actor),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Uploader {
+    NotStarted,
+    Forward(Upload),
+    /// The uploader's own recovery, with whether the client has been told that the upload succeeded.
+    Back(Recovery, Told),
+    Ended(Told),
+}
+
+/// What the client knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Told {
+    Success,
+    NotSuccess,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Deleter {
+    NotStarted {
+        tries: u8,
+    },
+    Running {
+        tries: u8,
+        machine: Deletion,
+        expected: Revision,
+    },
+    Ended(Told),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Patcher {
+    NotStarted { tries: u8 },
+    Read { tries: u8, image: Box<Image> },
+    Ended(Told),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Janitor {
+    Idle,
+    Upload(Actor, Recovery),
+    Deletion(Actor, Deletion, Revision),
+}
+
+pub(super) fn queued() -> Image {
+    Image {
+        disk_format: Some("raw".into()),
+        container_format: Some("bare".into()),
+        ..Image::new(IMAGE, AT)
+    }
+}
+
+pub(super) fn change(kind: ChangeKind) -> Change {
+    Change {
+        id: IMAGE,
+        at: AT,
+        kind,
+    }
+}
+
+pub(super) fn claim(actor: Actor) -> Change {
+    change(ChangeKind::Claim(Claim {
+        attempt: attempt(actor),
+        node: NODE,
+        expires_at: AT,
+        phase: ClaimPhase::Open,
+    }))
+}
+
+pub(super) fn commit(actor: Actor) -> Change {
+    let content = Content {
+        attempt: attempt(actor),
+        size: 1,
+        virtual_size: None,
+        checksum: None,
+        hash_algorithm: None,
+        hash_value: None,
+    };
+    let location = Location {
+        store: None,
+        url: String::new(),
+        metadata: BTreeMap::new(),
+    };
+    change(ChangeKind::Commit { content, location })
+}
+
+impl World {
+    pub(super) fn new(published: Option<Published>, budget: Budget) -> Self {
+        Self {
+            entry: Some(Entry::Live(queued())),
+            store: Store {
+                temporaries: BTreeMap::new(),
+                published,
+            },
+            ledger: BTreeMap::new(),
+            late: Vec::new(),
+            uploads: [(FIRST, Uploader::NotStarted), (SECOND, Uploader::NotStarted)].into(),
+            deleter: Deleter::NotStarted { tries: 2 },
+            patcher: Patcher::NotStarted { tries: 2 },
+            janitor: Janitor::Idle,
+            budget,
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: &Change) -> Outcome {
+        match change.apply(self.entry.as_ref()) {
+            Ok(next) => {
+                self.entry = Some(next);
+                Outcome::Done
+            }
+            Err(rejection) => Outcome::Refused(rejection),
+        }
+    }
+
+    pub(super) fn troubled(&self) -> Option<Self> {
+        let troubles = self.budget.troubles.checked_sub(1)?;
+        Some(Self {
+            budget: Budget {
+                troubles,
+                ..self.budget
+            },
+            ..self.clone()
+        })
+    }
+
+    /// A change to the record, and how it ends for its caller.
+    pub(super) fn metadata(&self, change: &Change) -> Calls {
+        let mut calls = Calls::default();
+        let mut world = self.clone();
+        let outcome = world.apply(change);
+        calls.plain.push((world, outcome));
+        if let Some(troubled) = self.troubled() {
+            let mut applied = troubled.clone();
+            applied.apply(change);
+            let mut late = troubled.clone();
+            late.late.push(Late::Change(Box::new(change.clone())));
+            calls.faults.extend([
+                (applied, Outcome::Unknown),
+                (late, Outcome::Unknown),
+                (troubled.clone(), Outcome::Unknown),
+                (troubled, Outcome::Failed),
+            ]);
+        }
+        calls
+    }
+
+    /// A call to store or ledger: done, or in trouble done or not done without the caller knowing.
+    pub(super) fn call(&self, effect: impl Fn(&mut Self) -> Outcome) -> Calls {
+        let mut calls = Calls::default();
+        let mut world = self.clone();
+        let outcome = effect(&mut world);
+        calls.plain.push((world, outcome));
+        if let Some(troubled) = self.troubled() {
+            let mut done = troubled.clone();
+            effect(&mut done);
+            calls
+                .faults
+                .extend([(done, Outcome::Unknown), (troubled, Outcome::Failed)]);
+        }
+        calls
+    }
+
+    pub(super) fn publish(&mut self, actor: Actor) -> Outcome {
+        // A hard link: there must be something to link, and nothing under the name.
+        if self.store.published.is_some() || !self.store.temporaries.contains_key(&actor) {
+            return Outcome::Unknown;
+        }
+        assert_eq!(
+            self.store.temporaries[&actor],
+            Bytes::Whole,
+            "a partial blob was published"
+        );
+        self.store.published = Some(Published::By(actor));
+        Outcome::Done
+    }
+
+    pub(super) fn discard(&mut self, actor: Actor) -> Outcome {
+        if self.store.temporaries.remove(&actor).is_some()
+            && self.store.published == Some(Published::By(actor))
+        {
+            self.store.published = None;
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn delete_blob(&mut self) -> Outcome {
+        self.store.published = None;
+        Outcome::Done
+    }
+}
+
+/// What can come of a call: the world after it, and what its caller is told.
+#[derive(Default)]
+pub(super) struct Calls {
+    pub(super) plain: Vec<(World, Outcome)>,
+    pub(super) faults: Vec<(World, Outcome)>,
+}
+
+impl Calls {
+    pub(super) fn into_worlds(
+        self,
+        plain: &mut Vec<World>,
+        faults: &mut Vec<World>,
+        caller: impl Fn(&mut World, Outcome),
+    ) {
+        let told = |(mut world, outcome): (World, Outcome)| {
+            caller(&mut world, outcome);
+            world
+        };
+        plain.extend(self.plain.into_iter().map(told));
+        faults.extend(self.faults.into_iter().map(told));
+    }
+}
