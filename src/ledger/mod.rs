@@ -18,6 +18,7 @@ mod writer;
 
 use std::{
     collections::HashMap,
+    io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -54,16 +55,24 @@ pub struct LedgerError {
     action: &'static str,
     path: String,
     #[source]
-    source: Arc<std::io::Error>,
+    source: Arc<io::Error>,
 }
 
 impl LedgerError {
-    fn new(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self {
             action,
             path: path.display().to_string(),
             source: Arc::new(source),
         }
+    }
+
+    /// Whether the reason is that there is no room.
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 }
 

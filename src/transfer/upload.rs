@@ -170,22 +170,19 @@ where
     }
 
     async fn write_ledger(&mut self) -> Result<(), (Outcome, UploadError)> {
-        match self
-            .transfers
-            .shared
-            .parts
-            .ledger
-            .begin(Entry::Upload(self.entry.clone()))
-            .await
-        {
+        let ledger = &self.transfers.shared.parts.ledger;
+        match ledger.begin(Entry::Upload(self.entry.clone())).await {
             Ok(held) => {
                 self.held = Some(held);
                 Ok(())
             }
-            Err(error) => Err((
-                Outcome::Unknown,
-                UploadError::because(UploadErrorKind::Unavailable, error),
-            )),
+            Err(error) => {
+                let kind = match error.is_for_want_of_room() {
+                    true => UploadErrorKind::StoreFull,
+                    false => UploadErrorKind::Unavailable,
+                };
+                Err((Outcome::Unknown, UploadError::because(kind, error)))
+            }
         }
     }
 
