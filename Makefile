@@ -53,7 +53,7 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	[ -z "$$failed" ]
 
 test-model: build-packages ## the model of uploads, deletions and recovery to its full depth: minutes
-	cargo test --release --lib --locked protocol::model -- --ignored --nocapture
+	cargo test --lib --locked protocol::model -- --ignored --nocapture
 
 bench: build-packages ## the benchmarks of benches/
 	cargo bench --workspace --locked

@@ -17,7 +17,7 @@ use self::{
     stop::{StopSignals, Stopped},
 };
 use crate::{
-    config::Loaded,
+    config::{DEFAULT_METRICS_BIND, Loaded},
     lifecycle::{Lifecycle, Phase},
     listener::{BindError, Limits, Listener},
     telemetry::{self, LogError, Metrics, MetricsError, State},
@@ -132,16 +132,24 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     let signals = StopSignals::catch().map_err(ServeError::Signals)?;
     let mut listeners = JoinSet::new();
     if let Some((metrics, address)) = metrics {
-        let listener = Listener::bind(address, limits).await?;
-        tracing::info!(address = %actual(&listener, address), "serving metrics");
-        let lifecycle = lifecycle.clone();
-        listeners.spawn(async move {
-            let serving = listener.serve(metrics.clone().router(), &lifecycle);
-            tokio::select! {
-                () = serving => {}
-                () = metrics.upkeep() => {}
+        match Listener::bind(address, limits).await {
+            Ok(listener) => {
+                tracing::info!(address = %actual(&listener, address), "serving metrics");
+                let lifecycle = lifecycle.clone();
+                listeners.spawn(async move {
+                    let serving = listener.serve(metrics.clone().router(), &lifecycle);
+                    tokio::select! {
+                        () = serving => {}
+                        () = metrics.upkeep() => {}
+                    }
+                });
             }
-        });
+            // Nobody has asked for this one: daemons side by side need not each be told of another.
+            Err(error) if address == DEFAULT_METRICS_BIND => {
+                tracing::warn!(%address, "metrics are not served: {error}; metrics_bind names another address");
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let stopping = lifecycle.clone();
     if let Some(control) = callers.take_control(async move { stopping.reached(Phase::Closing).await }) {

@@ -155,6 +155,31 @@ fn it_starts_answers_and_stops_on_sigterm() {
 }
 
 #[test]
+fn a_taken_default_address_of_metrics_does_not_keep_a_second_daemon_from_starting() {
+    // Taken by this test, or by whatever has taken it already.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:9299");
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = serve(dir.path());
+    command
+        .env_remove("OS_SACCADE__METRICS_BIND")
+        .stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let lines = BufReader::new(process.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let log: Vec<String> = lines
+        .take_while(|line| !line.contains(" serving address"))
+        .collect();
+    let is_running = process.try_wait().unwrap().is_none();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(
+        is_running && log.iter().any(|line| line.contains("metrics are not served")),
+        "{log:?}"
+    );
+}
+
+#[test]
 fn metrics_have_a_listener_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(serve(dir.path()));

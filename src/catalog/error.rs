@@ -96,7 +96,12 @@ pub enum CatalogErrorKind {
         "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}"
     )]
     TooManyTags { attempted: usize, maximum: usize },
-    /// Something does not answer, or is full.
+    /// There is no room for another record.
+    #[error(
+        "There is no room left for image records. The operator has to free space on the disk of the metadata."
+    )]
+    Full,
+    /// Something does not answer.
     #[error("The image service is not available now. Try again later.")]
     Unavailable,
     /// It is not known whether the change was made: read the image.
@@ -130,7 +135,8 @@ impl From<CatalogErrorKind> for CatalogError {
 impl From<MetadataError> for CatalogError {
     fn from(error: MetadataError) -> Self {
         let kind = match error.kind {
-            MetadataErrorKind::Full | MetadataErrorKind::Unavailable => CatalogErrorKind::Unavailable,
+            MetadataErrorKind::Full => CatalogErrorKind::Full,
+            MetadataErrorKind::Unavailable => CatalogErrorKind::Unavailable,
             MetadataErrorKind::OutcomeUnknown => CatalogErrorKind::Unknown,
             // Whoever can be rejected looks at that first.
             MetadataErrorKind::Corrupt

@@ -237,11 +237,20 @@ fn administer(request: AdminRequest, config: ConfigArgs, streams: &mut Streams<'
         );
         return Exit::Config;
     };
+    // Anything else would make an identity where no daemon looks for one.
+    let data_dir = &config.node.data_dir;
+    if !data_dir.join("identity").is_dir() {
+        return streams.complain(&format!(
+            "saccade: no daemon has kept users in {} yet: start it once with `saccade serve`, or say by --data-dir where its \
+             data is",
+            data_dir.display()
+        ));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return streams.fail("cannot start the runtime", &error),
     };
-    match runtime.block_on(control::administer(&config.node.data_dir, request, options)) {
+    match runtime.block_on(control::administer(data_dir, request, options)) {
         Ok(reply) => streams.print(&format!("{reply}\n")),
         Err(error) => streams.complain(&format!("saccade: {error}")),
     }

@@ -191,6 +191,11 @@ fn users_and_projects_are_kept_in_the_data_directory() {
         assert_eq!(outcome.exit, Exit::Success, "{arguments:?}: {}", outcome.errors);
         outcome.output
     };
+    let too_early = run_with(&["project", "list", "--data-dir", dir], b"");
+    assert_eq!(too_early.exit, Exit::Failure);
+    assert!(too_early.errors.contains("start it once"), "{}", too_early.errors);
+    // As a daemon's first start makes it.
+    std::fs::create_dir(std::path::Path::new(dir).join("identity")).unwrap();
     ask(&["project", "add", "demo"], b"");
     assert!(ask(&["project", "list"], b"").contains("demo"));
     let added = ask(

@@ -23,6 +23,7 @@ mod value;
 
 pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
+pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, ByteSize, Config, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
     ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Server, Store, StoreDriver, StoreNaming,

@@ -36,17 +36,25 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("trusted_headers_allow_remote", Some("false")),
 ];
 
+/// Where metrics are served when nobody says where.
+pub const DEFAULT_METRICS_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9299);
+
 pub(super) fn server(reader: &mut Reader<'_>, sources: &Sources, given: Given) -> Server {
     let positive = || value::duration_from(Duration::from_millis(1));
     let seconds = Duration::from_secs;
     Server {
         bind: bind(reader, sources),
-        metrics_bind: reader.or(SACCADE, "metrics_bind", Some(loopback(9299)), |text| match text {
-            "none" => Ok(None),
-            text => value::socket_address(text)
-                .map(Some)
-                .map_err(|Rejected(a)| Rejected(format!("none, or {a}"))),
-        }),
+        metrics_bind: reader.or(
+            SACCADE,
+            "metrics_bind",
+            Some(DEFAULT_METRICS_BIND),
+            |text| match text {
+                "none" => Ok(None),
+                text => value::socket_address(text)
+                    .map(Some)
+                    .map_err(|Rejected(a)| Rejected(format!("none, or {a}"))),
+            },
+        ),
         public_endpoint: reader.optional("DEFAULT", "public_endpoint", endpoint).flatten(),
         enable_proxy_headers_parsing: reader.or(
             "oslo_middleware",
@@ -250,8 +258,4 @@ fn at_least(min: u64) -> impl FnOnce(&str) -> Result<ByteSize, Rejected> {
         ))),
         enough => Ok(enough),
     }
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }

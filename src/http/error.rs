@@ -140,6 +140,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::InUse { .. }
             | Kind::HasSnapshots { .. } => StatusCode::CONFLICT,
             Kind::TooManyProperties { .. } | Kind::TooManyTags { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Unknown | Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         };
