@@ -365,7 +365,7 @@ fn an_empty_catalogue_on_a_full_directory_harms_nothing() {
         let (other, world, admin) = (&other, &world, &admin);
         scope.spawn(move || other.run(writer_state));
         let _stop = StopAtEnd(&other.stop);
-        for _ in 0..crashes(6) {
+        for _ in 0..crashes(20) {
             let delay = Duration::from_millis(20 + random(&mut state, 300));
             thread::scope(|scope| {
                 for _ in 0..2 {
