@@ -175,7 +175,8 @@ pub(crate) fn caller(project: &str, roles: &[&str]) -> Caller {
         project_domain_id: Some("default".to_owned()),
         scope: Scope::Project,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        service_roles: Vec::new(),
+        domain_id: None,
+        service: None,
         is_admin_project: false,
     }
 }

@@ -3,8 +3,9 @@
 use super::{ConfigArgs, Exit, Streams, load};
 use crate::{
     config::{self, Config},
-    identity::local::{
-        AdminRequest, Endpoint, LocalOptions, MAX_PASSWORD_BYTES, Role, Scheme, Secret, Switch, control,
+    identity::{
+        Secret,
+        local::{AdminRequest, Endpoint, LocalOptions, MAX_PASSWORD_BYTES, Role, Scheme, Switch, control},
     },
 };
 use clap::{

@@ -22,7 +22,7 @@ use crate::{
         tests::{Fixture, caller},
     },
     config::StoreNaming,
-    identity::{Caller, Identity, Unidentified},
+    identity::{Caller, Identity, RequestHead, Unidentified},
     lifecycle::{Lifecycle, Phase},
 };
 
@@ -65,8 +65,8 @@ struct Tokens;
 
 #[async_trait]
 impl Identity for Tokens {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Unidentified> {
-        let token = headers.get("x-auth-token").ok_or(Unidentified::Missing)?;
+    async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified> {
+        let token = request.headers.get("x-auth-token").ok_or(Unidentified::Missing)?;
         let token = token.to_str().map_err(|_| Unidentified::Invalid)?;
         if token == "down" {
             return Err(Unidentified::Unavailable("no answer".to_owned()));

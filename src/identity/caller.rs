@@ -19,8 +19,10 @@ pub struct Caller {
     pub scope: Scope,
     /// Roles in the scope, in lower case, implied roles included.
     pub roles: Vec<String>,
-    /// Roles of the service that calls on the user's behalf, in lower case; empty without a valid service token.
-    pub service_roles: Vec<String>,
+    /// The domain that the token is scoped to.
+    pub domain_id: Option<String>,
+    /// The service that calls on the user's behalf; `None` without a valid service token.
+    pub service: Option<Service>,
     /// Whether the project is the cloud's administrative one.
     pub is_admin_project: bool,
 }
@@ -30,6 +32,26 @@ impl Caller {
     pub fn has_role(&self, role: &str) -> bool {
         self.roles.iter().any(|own| own == role)
     }
+
+    /// Roles of the service that calls on the user's behalf; empty without one.
+    pub fn service_roles(&self) -> &[String] {
+        self.service.as_ref().map_or(&[], |service| &service.roles)
+    }
+}
+
+/// A service that calls on a user's behalf, and has proved it by a token of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The service user's id.
+    pub user_id: Option<String>,
+    /// The domain of the service user.
+    pub user_domain_id: Option<String>,
+    /// The project of the service's token.
+    pub project_id: Option<String>,
+    /// The domain of that project.
+    pub project_domain_id: Option<String>,
+    /// Roles in that project, in lower case, implied roles included.
+    pub roles: Vec<String>,
 }
 
 /// What a token is valid for. Images belong to projects: every default policy rule asks for project scope.

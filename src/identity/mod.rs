@@ -5,25 +5,42 @@
 
 mod caller;
 mod headers;
+pub mod keystone;
 pub mod local;
+mod secret;
 pub mod trusted_headers;
 
 use async_trait::async_trait;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
-pub use self::caller::{Caller, Scope};
+pub use self::{
+    caller::{Caller, Scope, Service},
+    secret::Secret,
+};
+
+/// What of a request can tell who sends it, and whether their credentials are good for it.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The path without query as the client sent it, still percent-encoded; a version in it is always `v2`.
+    pub path: &'r str,
+    /// All headers.
+    pub headers: &'r HeaderMap,
+}
 
 /// One way of finding out who is calling.
 #[async_trait]
 pub trait Identity: Send + Sync {
-    /// The caller that the request's headers prove.
+    /// The caller that the request proves.
     ///
     /// Reads only the headers that this provider trusts; identity headers that a client could forge mean nothing to a
-    /// provider that did not ask for them. Cancel safe.
+    /// provider that did not ask for them. Asked once, when a request begins: credentials that expire during a long
+    /// upload do not end it. Cancel safe.
     ///
     /// # Errors
     /// [`Unidentified`]: answered with 401 or 503, never with fewer rights silently.
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Unidentified>;
+    async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified>;
 
     /// The value of `WWW-Authenticate` that goes with every 401, without line breaks.
     fn challenge(&self) -> &str;

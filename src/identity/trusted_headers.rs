@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use http::HeaderMap;
 
 use super::headers::single;
-use super::{Caller, Identity, Scope, Unidentified};
+use super::{Caller, Identity, RequestHead, Scope, Service, Unidentified};
 
 /// Everything that is read, so that a second line of any of them is noticed even where the first alone is used.
-const TRUSTED: [&str; 21] = [
+const TRUSTED: [&str; 25] = [
     "x-identity-status",
     "x-user-id",
     "x-user",
@@ -34,6 +34,10 @@ const TRUSTED: [&str; 21] = [
     "x-role",
     "x-service-identity-status",
     "x-service-roles",
+    "x-service-user-id",
+    "x-service-user-domain-id",
+    "x-service-project-id",
+    "x-service-project-domain-id",
     "x-is-admin-project",
     "openstack-system-scope",
 ];
@@ -62,8 +66,8 @@ impl TrustedHeaders {
 
 #[async_trait]
 impl Identity for TrustedHeaders {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Unidentified> {
-        caller(headers)
+    async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified> {
+        caller(request.headers)
     }
 
     fn challenge(&self) -> &str {
@@ -104,8 +108,18 @@ fn caller(headers: &HeaderMap) -> Result<Caller, Unidentified> {
     };
     // auth_token leaves the roles out when a service token was bad; a proxy that says so is taken at its word.
     let service_roles = match single(headers, "x-service-identity-status")? {
-        None | Some("Confirmed") => roles(&text(&["x-service-roles"])?.unwrap_or_default())?,
+        None | Some("Confirmed") => text(&["x-service-roles"])?,
         Some(_) => return Err(Unidentified::Invalid),
+    };
+    let service = match service_roles {
+        None => None,
+        Some(list) => Some(Service {
+            user_id: text(&["x-service-user-id"])?,
+            user_domain_id: text(&["x-service-user-domain-id"])?,
+            project_id: text(&["x-service-project-id"])?,
+            project_domain_id: text(&["x-service-project-domain-id"])?,
+            roles: roles(&list)?,
+        }),
     };
     Ok(Caller {
         user_id: text(&["x-user-id", "x-user"])?.ok_or(Unidentified::Invalid)?,
@@ -116,7 +130,8 @@ fn caller(headers: &HeaderMap) -> Result<Caller, Unidentified> {
         project_domain_id: text(&["x-project-domain-id"])?,
         scope,
         roles: roles(&text(&["x-roles", "x-role"])?.unwrap_or_default())?,
-        service_roles,
+        domain_id: text(&["x-domain-id"])?,
+        service,
         is_admin_project: text(&["x-is-admin-project"])?
             .is_none_or(|value| value.eq_ignore_ascii_case("true")),
     })
@@ -219,7 +234,7 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(caller.roles, ["admin", "member", "reader"]);
-        assert_eq!(caller.service_roles, ["service"]);
+        assert_eq!(caller.service_roles(), ["service"]);
         assert_eq!(caller.scope, Scope::Project);
         assert_eq!(caller.user_id, "u1");
         assert_eq!(caller.project_id.as_deref(), Some("p1"));

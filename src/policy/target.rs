@@ -15,13 +15,21 @@ pub(super) struct Credentials<'a>(pub(super) &'a Caller);
 impl Attributes for Credentials<'_> {
     fn attribute(&self, name: &str) -> Option<Value<'_>> {
         let caller = self.0;
+        let service = caller.service.as_ref();
         Some(match name {
             "user_id" => text(&caller.user_id),
             "user_domain_id" => Value::optional(caller.user_domain_id.as_deref()),
             "project_id" => Value::optional(caller.project_id.as_deref()),
             "project_domain_id" => Value::optional(caller.project_domain_id.as_deref()),
             "roles" => Value::Texts(&caller.roles),
-            "service_roles" => Value::Texts(&caller.service_roles),
+            "service_roles" => Value::Texts(caller.service_roles()),
+            "service_user_id" => Value::optional(service.and_then(|it| it.user_id.as_deref())),
+            "service_user_domain_id" => Value::optional(service.and_then(|it| it.user_domain_id.as_deref())),
+            "service_project_id" => Value::optional(service.and_then(|it| it.project_id.as_deref())),
+            "service_project_domain_id" => {
+                Value::optional(service.and_then(|it| it.project_domain_id.as_deref()))
+            }
+            "domain_id" => Value::optional(caller.domain_id.as_deref()),
             "is_admin_project" => Value::Bool(caller.is_admin_project),
             "system_scope" if caller.scope == Scope::System => text("all"),
             // oslo.policy's own name for it, there only when it is set.

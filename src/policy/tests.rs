@@ -6,7 +6,7 @@ use super::{
     language::{self, Fault},
 };
 use crate::{
-    identity::{Caller, Scope},
+    identity::{Caller, Scope, Service},
     image::{Image, ImageId, Member, MemberStatus, Revision, Status, Timestamp, Viewer, Visibility},
 };
 
@@ -21,7 +21,8 @@ fn caller(roles: &[&str]) -> Caller {
         project_domain_id: Some("default".into()),
         scope: Scope::Project,
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        service_roles: Vec::new(),
+        domain_id: None,
+        service: None,
         is_admin_project: true,
     }
 }
@@ -341,7 +342,10 @@ fn a_token_without_scope_is_denied_even_with_roles() {
 fn the_roles_of_a_service_token_are_not_the_users() {
     let policy = Policy::with_defaults();
     let mut caller = persona("member");
-    caller.service_roles = vec!["service".into()];
+    caller.service = Some(Service {
+        roles: vec!["service".into()],
+        ..Service::default()
+    });
     assert!(policy.authorize(Rule::StoresInfoDetail, &caller).is_err());
 }
 

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::fault::Fault;
-use crate::identity::local::{DomainReference, Proof, Reference, Secret, WantedScope};
+use crate::identity::{
+    Secret,
+    local::{DomainReference, Proof, Reference, WantedScope},
+};
 
 #[derive(Deserialize)]
 struct Body {

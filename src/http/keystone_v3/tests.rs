@@ -6,7 +6,10 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
-use crate::identity::local::{AdminRequest, LocalOptions, PasswordCost, Secret};
+use crate::identity::{
+    Secret,
+    local::{AdminRequest, LocalOptions, PasswordCost},
+};
 
 struct Cloud {
     _dir: TempDir,

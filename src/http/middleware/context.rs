@@ -9,7 +9,10 @@ use http::header::HeaderValue;
 use tracing::Span;
 
 use super::observe::Route;
-use crate::http::{State, error::ApiError, request_id::RequestId};
+use crate::{
+    http::{State, error::ApiError, request_id::RequestId},
+    identity::RequestHead,
+};
 
 /// Refuses whoever cannot be identified; gives the others to the handler with a [`Caller`](crate::identity::Caller) and
 /// a [`RequestId`] among the request's extensions. Every response has the id.
@@ -20,7 +23,12 @@ pub(in crate::http) async fn context(
 ) -> Response {
     Route::note(request.extensions());
     let mut id = RequestId::random();
-    let identified = state.identity.identify(request.headers()).await;
+    let head = RequestHead {
+        method: request.method(),
+        path: request.uri().path(),
+        headers: request.headers(),
+    };
+    let identified = state.identity.identify(head).await;
     let mut response = match identified {
         Err(error) => ApiError::unidentified(&error, state.identity.challenge()).into_response(),
         Ok(caller) => match RequestId::of(request.headers(), state.settings.max_request_id_length) {

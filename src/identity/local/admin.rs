@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::secret::Secret;
 use super::bootstrap::ADMIN;
 use super::database::DatabaseError;
 use super::directory::{Change, Directory};
 use super::model::{BadName, Name, Project, ProjectId, Role, Roles, User, UserId};
-use super::password::{PasswordHash, Secret, check_password};
+use super::password::{PasswordHash, check_password};
 use super::{Shared, chain};
 
 /// One operation.

@@ -1,9 +1,10 @@
 //! The first start: an administrator, whose password is shown once.
 
+use super::super::secret::Secret;
 use super::database::{DatabaseError, OpenError};
 use super::directory::Change;
 use super::model::{Name, Project, ProjectId, Role, Roles, User, UserId};
-use super::password::{PasswordHash, Secret};
+use super::password::PasswordHash;
 use super::{Shared, chain};
 
 /// The first administrator's name, and that of their project.

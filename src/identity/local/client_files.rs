@@ -233,8 +233,8 @@ fn shell_quoted(text: &str) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::password::Secret;
     use super::*;
+    use crate::identity::Secret;
 
     fn bootstrap(password: &str) -> Bootstrap {
         Bootstrap {

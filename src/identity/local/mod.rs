@@ -37,11 +37,11 @@ pub use self::directory::{Directory, DomainReference, Reference, Session};
 pub use self::endpoint::{BadEndpoint, Endpoint, Scheme};
 pub use self::model::{BadName, DOMAIN_ID, DOMAIN_NAME, Name, Project, ProjectId, Role, Roles, User, UserId};
 use self::password::Verifier;
-pub use self::password::{MAX_PASSWORD_BYTES, PasswordCost, PasswordHash, Secret};
+pub use self::password::{MAX_PASSWORD_BYTES, PasswordCost, PasswordHash};
 pub use self::tokens::{Method, Token};
 use self::tokens::{TokenCache, TokenHash};
 use super::headers;
-use super::{Caller, Identity, Scope, Unidentified};
+use super::{Caller, Identity, RequestHead, Scope, Secret, Service, Unidentified};
 
 /// The only region.
 pub const REGION: &str = "RegionOne";
@@ -335,21 +335,22 @@ impl LocalIdentity {
 
 #[async_trait]
 impl Identity for LocalIdentity {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+    async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified> {
+        let headers = request.headers;
         // The user's first: without it, whether the service's is valid is nobody's business.
         let session = self.authenticate(headers).await?;
-        let service_roles = match headers::single(headers, "x-service-token")? {
-            None | Some("") => Roles::default(),
+        let service = match headers::single(headers, "x-service-token")? {
+            None | Some("") => None,
             Some(service) => {
                 // keystonemiddleware's `service_token_roles`, which are required by default.
                 let session = self.validate(service).await?;
                 if !session.roles.contains(Role::Service) {
                     return Err(Unidentified::Invalid);
                 }
-                session.roles
+                Some(as_service(&session))
             }
         };
-        Ok(caller(&session, service_roles))
+        Ok(caller(&session, service))
     }
 
     fn challenge(&self) -> &str {
@@ -357,8 +358,22 @@ impl Identity for LocalIdentity {
     }
 }
 
-fn caller(session: &Session, service_roles: Roles) -> Caller {
-    let names = |roles: Roles| roles.iter().map(|role| role.name().to_owned()).collect();
+fn names(roles: Roles) -> Vec<String> {
+    roles.iter().map(|role| role.name().to_owned()).collect()
+}
+
+fn as_service(session: &Session) -> Service {
+    let project_id = session.project.as_ref().map(|project| project.id.to_string());
+    Service {
+        user_id: Some(session.user.id.to_string()),
+        user_domain_id: Some(DOMAIN_ID.to_owned()),
+        project_domain_id: project_id.as_ref().map(|_| DOMAIN_ID.to_owned()),
+        project_id,
+        roles: names(session.roles),
+    }
+}
+
+fn caller(session: &Session, service: Option<Service>) -> Caller {
     let domain = || Some(DOMAIN_ID.to_owned());
     Caller {
         user_id: session.user.id.to_string(),
@@ -373,7 +388,8 @@ fn caller(session: &Session, service_roles: Roles) -> Caller {
             Scope::Unscoped
         },
         roles: names(session.roles),
-        service_roles: names(service_roles),
+        domain_id: None,
+        service,
         // As keystonemiddleware has it for a Keystone without an admin project.
         is_admin_project: true,
     }

@@ -5,12 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::super::secret::Secret;
 
 /// The longest password that is hashed: Keystone's `max_password_length`.
 pub const MAX_PASSWORD_BYTES: usize = 4096;
@@ -19,41 +17,6 @@ pub const MAX_PASSWORD_BYTES: usize = 4096;
 const CONCURRENT: usize = 2;
 /// Verifications that may wait for those; more are told to come back.
 const WAITING: usize = 64;
-
-/// A password or token in clear. Never shown by `Debug`; wiped when dropped.
-#[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes over a text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// 256 random bits as 43 URL-safe characters.
-    ///
-    /// # Errors
-    /// When the operating system gives no randomness.
-    pub(super) fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes)?;
-        let text = URL_SAFE_NO_PAD.encode(bytes);
-        bytes.zeroize();
-        Ok(Self(text))
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
 
 /// What one password check costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

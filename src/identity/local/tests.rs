@@ -3,6 +3,14 @@ use tempfile::TempDir;
 
 use super::*;
 
+fn head(headers: &HeaderMap) -> RequestHead<'_> {
+    RequestHead {
+        method: &http::Method::GET,
+        path: "/v2/images",
+        headers,
+    }
+}
+
 pub(super) fn options() -> LocalOptions {
     LocalOptions {
         password_cost: PasswordCost {
@@ -68,7 +76,7 @@ fn user_add(name: &str, role: Role, secret: &Secret) -> AdminRequest {
 async fn the_first_start_makes_an_administrator() {
     let (_dir, identity, admin) = fresh();
     let token = token(&identity, "admin", &admin).await;
-    let caller = identity.identify(&with_token(&token)).await.unwrap();
+    let caller = identity.identify(head(&with_token(&token))).await.unwrap();
     assert_eq!(caller.roles, ["admin", "member", "reader"]);
     assert_eq!(caller.scope, Scope::Project);
     assert_eq!(caller.project_name.as_deref(), Some("admin"));
@@ -386,11 +394,14 @@ async fn a_service_token_must_have_the_service_role() {
     let mut headers = with_token(&user);
     headers.insert("x-service-token", HeaderValue::from_str(&service).unwrap());
     assert_eq!(
-        identity.identify(&headers).await.unwrap().service_roles,
+        identity.identify(head(&headers)).await.unwrap().service_roles(),
         ["service"]
     );
     headers.insert("x-service-token", HeaderValue::from_str(&user).unwrap());
-    assert_eq!(identity.identify(&headers).await, Err(Unidentified::Invalid));
+    assert_eq!(
+        identity.identify(head(&headers)).await,
+        Err(Unidentified::Invalid)
+    );
 }
 
 #[tokio::test]

@@ -137,8 +137,8 @@ impl Halves {
 
 #[cfg(test)]
 mod tests {
-    use super::super::password::Secret;
     use super::*;
+    use crate::identity::Secret;
 
     fn token() -> Token {
         Token {

@@ -216,7 +216,8 @@ pub(super) fn admin() -> Caller {
         project_domain_id: None,
         scope: Scope::Project,
         roles: vec!["admin".into(), "member".into(), "reader".into()],
-        service_roles: Vec::new(),
+        domain_id: None,
+        service: None,
         is_admin_project: true,
     }
 }
