@@ -219,8 +219,12 @@ impl ApiError {
                 }
             }
             Unidentified::Unavailable(_) => {
-                tracing::warn!(%error, "a request was refused: its credentials could not be checked");
-                Self::of(StatusCode::SERVICE_UNAVAILABLE)
+                // Whoever identifies says once in the log that it cannot; each request says so in its access line.
+                tracing::debug!(%error, "a request was refused: its credentials could not be checked");
+                let explanation = "Your token cannot be checked now, because the identity service does not answer. \
+                                   Nothing was changed; try again in a moment.";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, explanation)
+                    .header(http::header::RETRY_AFTER, HeaderValue::from_static("1"))
             }
         }
     }
