@@ -1,7 +1,7 @@
 //! Where a memcached listens, as `memcached_servers` writes it.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::{Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -36,8 +36,8 @@ pub(super) enum Family {
 
 impl Family {
     /// Those of `addresses` that may be used.
-    pub(super) fn choose(self, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        let v4_exists = addresses.iter().any(IpAddr::is_ipv4);
+    pub(super) fn choose(self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let v4_exists = addresses.iter().any(SocketAddr::is_ipv4);
         addresses.retain(|address| match self {
             Self::PreferV4 => address.is_ipv4() || !v4_exists,
             Self::V6 => address.is_ipv6(),
@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_name_is_used_at_ipv4_if_it_has_any() {
-        let (v4, v6): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into());
+        let (v4, v6): (SocketAddr, SocketAddr) =
+            (([127, 0, 0, 1], 1).into(), (Ipv6Addr::LOCALHOST, 1).into());
         assert_eq!(Family::PreferV4.choose(vec![v6, v4]), [v4]);
         assert_eq!(Family::PreferV4.choose(vec![v6]), [v6]);
         assert_eq!(Family::V6.choose(vec![v4, v6]), [v6]);

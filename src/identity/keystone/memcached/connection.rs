@@ -1,6 +1,6 @@
 //! One connection to one memcached.
 
-use std::{fmt, io, net::IpAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
@@ -117,8 +117,8 @@ impl Endpoint {
             }
             Address::Tcp { host, port, family } => {
                 let found = lookup_host((host.as_str(), *port)).await.map_err(Fault::Io)?;
-                let addresses = family.choose(found.map(|address| address.ip()).collect());
-                let stream = connect_any(&addresses, *port).await?;
+                let addresses = family.choose(found.collect());
+                let stream = connect_any(&addresses).await?;
                 // A request is one write; nothing is gained by waiting for more.
                 stream.set_nodelay(true).map_err(Fault::Io)?;
                 match &self.tls {
@@ -133,10 +133,10 @@ impl Endpoint {
     }
 }
 
-async fn connect_any(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Fault> {
+async fn connect_any(addresses: &[SocketAddr]) -> Result<TcpStream, Fault> {
     let mut fault = Fault::NoAddress;
     for address in addresses {
-        match TcpStream::connect((*address, port)).await {
+        match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => fault = Fault::Io(error),
         }

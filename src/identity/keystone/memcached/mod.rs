@@ -5,6 +5,15 @@
 //! longer than the `memcache_pool_*` options allow, or takes more memory than the largest value. Whatever goes wrong
 //! is a miss: the token is then validated at Keystone.
 //!
+//! Where it differs from keystonemiddleware, on purpose, and without a difference in what is stored where:
+//! - A connection that a server closed while nobody used it is opened again; there, the server counts as dead.
+//! - A server that was dead is tried by one caller at a time.
+//! - `memcache_pool_*` hold with TLS and SASL as well; there, they are ignored.
+//! - Strategies are `MAC` and `ENCRYPT` however the file spells them; there, `encrypt` encrypts nothing.
+//! - Lives of more than 30 days are 30 days; there, such an entry has expired when it is written.
+//! - TLS without SASL is spoken in the text protocol, for the sake of `mg`; a server that was told to speak
+//!   nothing but binary (`-B binary`) is of no use then.
+//!
 //! Source: keystonemiddleware 13.0.1, python-memcached 1.62, python-binary-memcached 0.33.
 
 mod address;
@@ -68,9 +77,9 @@ pub(super) struct Cached {
 enum Trouble {
     #[error("no memcached can be asked")]
     Server(Failure),
-    #[error("{0}")]
+    #[error(transparent)]
     Protection(#[from] ProtectionError),
-    #[error("{0}")]
+    #[error(transparent)]
     Kind(#[from] UnknownKind),
     #[error("it holds no token")]
     NoToken,

@@ -74,8 +74,14 @@ pub(super) fn answer(meta: bool, command: &Command<'_>, bytes: &[u8]) -> Result<
             Some(_) => Err(Garbage),
         },
         (Some("VA"), Command::Get { key }) if meta => {
-            let (size, flags, remaining) = meta_fields(words, key)?;
-            value(rest, end + 1, size, b"\r\n", flags, remaining)
+            let found = meta_fields(words, key)?;
+            match value(rest, end + 1, found.size, b"\r\n", found.flags, found.remaining)? {
+                Progress::Complete { length, .. } if found.stale => Ok(Progress::Complete {
+                    answer: Answer::Miss,
+                    length,
+                }),
+                progress => Ok(progress),
+            }
         }
         (Some("VALUE"), Command::Get { key }) if !meta => {
             if words.next() != Some(key) {
@@ -92,30 +98,39 @@ pub(super) fn answer(meta: bool, command: &Command<'_>, bytes: &[u8]) -> Result<
     }
 }
 
-/// Size, flags and remaining life of what `mg` found: `<size> k<key> f<flags> t<seconds>`, in any order after the size.
-fn meta_fields<'w>(
-    mut words: impl Iterator<Item = &'w str>,
-    key: &str,
-) -> Result<(u32, u32, Option<Duration>), Garbage> {
+/// What `mg` tells of an entry before its value.
+struct MetaFields {
+    size: u32,
+    flags: u32,
+    remaining: Option<Duration>,
+    stale: bool,
+}
+
+/// `<size> k<key> f<flags> t<seconds>`, in any order after the size.
+fn meta_fields<'w>(mut words: impl Iterator<Item = &'w str>, key: &str) -> Result<MetaFields, Garbage> {
     let size = number(words.next())?;
-    let (mut echo, mut flags, mut remaining) = (None, None, None);
+    let (mut echo, mut flags, mut remaining, mut stale) = (None, None, None, false);
     for word in words {
         let mut characters = word.chars();
-        match characters.next() {
-            Some('k') => echo = Some(characters.as_str()),
-            Some('f') => flags = Some(number(Some(characters.as_str()))?),
-            Some('t') => {
-                remaining = Some(match characters.as_str() {
-                    "-1" => None,
-                    seconds => Some(Duration::from_secs(number(Some(seconds))?.into())),
-                });
+        match (characters.next(), characters.as_str()) {
+            (Some('k'), key) => echo = Some(key),
+            (Some('f'), number) => flags = Some(self::number(Some(number))?),
+            (Some('t'), "-1") => remaining = Some(None),
+            (Some('t'), seconds) => {
+                remaining = Some(Some(Duration::from_secs(number(Some(seconds))?.into())))
             }
-            // W, X, Z: someone marked it as stale, and someone is about to write it anew. Nobody of ours does.
+            // Someone marked it as stale, and someone, perhaps we, is to write it anew.
+            (Some('W' | 'X' | 'Z'), "") => stale = true,
             _ => return Err(Garbage),
         }
     }
     match (echo == Some(key), flags, remaining) {
-        (true, Some(flags), Some(remaining)) => Ok((size, flags, remaining)),
+        (true, Some(flags), Some(remaining)) => Ok(MetaFields {
+            size,
+            flags,
+            remaining,
+            stale,
+        }),
         _ => Err(Garbage),
     }
 }

@@ -147,3 +147,31 @@ async fn servers_without_mg_are_asked_with_get_ever_after() {
         assert_eq!(peer.commands(), ["mg", "get", "get", "get"]);
     }
 }
+
+#[tokio::test]
+async fn hits_misses_errors_and_writes_are_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let peer = Peer::start(Habit::Modern).await;
+    let cache = cache(&[peer.address.clone()]);
+    cache.set("token", BODY, MINUTE).await;
+    cache.set("token", &vec![b' '; MAX_VALUE + 1], MINUTE).await;
+    cache.get("token").await;
+    cache.get("other").await;
+    peer.entries
+        .lock()
+        .unwrap()
+        .insert(key("token"), (1, 9, BODY.into()));
+    cache.get("token").await;
+    let text = handle.render();
+    for line in [
+        r#"saccade_token_cache_requests_total{tier="memcached",result="hit"} 1"#,
+        r#"saccade_token_cache_requests_total{tier="memcached",result="miss"} 1"#,
+        r#"saccade_token_cache_requests_total{tier="memcached",result="error"} 1"#,
+        r#"saccade_token_cache_writes_total{tier="memcached",result="stored"} 1"#,
+        r#"saccade_token_cache_writes_total{tier="memcached",result="too_large"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}

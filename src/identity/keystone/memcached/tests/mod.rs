@@ -19,10 +19,10 @@ fn options(servers: &[String]) -> MemcachedOptions {
     MemcachedOptions {
         servers: servers.to_vec(),
         protection: Protection::None,
-        socket_timeout: Duration::from_millis(150),
+        socket_timeout: Duration::from_secs(5),
         dead_retry: Duration::from_secs(300),
         pool_maxsize: 10,
-        pool_conn_get_timeout: Duration::from_millis(150),
+        pool_conn_get_timeout: Duration::from_secs(5),
         pool_unused_timeout: MINUTE,
         tls: None,
         sasl: None,
@@ -31,6 +31,22 @@ fn options(servers: &[String]) -> MemcachedOptions {
 
 fn cache(servers: &[String]) -> Memcached {
     Memcached::new(&options(servers)).unwrap()
+}
+
+/// For servers that keep one waiting.
+fn hurried_cache(servers: &[String]) -> Memcached {
+    Memcached::new(&MemcachedOptions {
+        socket_timeout: Duration::from_millis(150),
+        ..options(servers)
+    })
+    .unwrap()
+}
+
+/// Time passes for timers only, not for those who wait for a test.
+async fn time_passes(duration: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(duration).await;
+    tokio::time::resume();
 }
 
 fn key(token: &str) -> String {

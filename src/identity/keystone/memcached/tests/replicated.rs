@@ -219,7 +219,11 @@ async fn a_liar_in_binary_is_left_alone() {
         ("half a header", vec![0x81, 0x21]),
     ] {
         let liar = Liar::start(Lie::Says(lie)).await;
-        let cache = Memcached::new(&with_sasl(&[liar.address.clone()], "password")).unwrap();
+        let cache = Memcached::new(&MemcachedOptions {
+            socket_timeout: Duration::from_millis(150),
+            ..with_sasl(&[liar.address.clone()], "password")
+        })
+        .unwrap();
         liar.is_left_alone_after(&cache, 1, what).await;
     }
 }
@@ -274,7 +278,6 @@ async fn tls_servers_are_believed_only_with_a_certificate_of_the_authority() {
                 cafile: Some(authority.path().to_owned()),
                 client: None,
             }),
-            socket_timeout: Duration::from_secs(2),
             ..with_sasl(&[server.to_owned()], "password")
         })
     };
