@@ -119,6 +119,18 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         Unit::Count,
         "Failed calls to stores, by store, operation and kind of failure.",
     ),
+    (
+        "saccade_token_cache_requests_total",
+        Kind::Counter,
+        Unit::Count,
+        "Tokens looked up in a cache, by tier and result.",
+    ),
+    (
+        "saccade_token_cache_writes_total",
+        Kind::Counter,
+        Unit::Count,
+        "Tokens offered to the shared cache, by result.",
+    ),
 ];
 
 /// Metrics cannot be collected.
