@@ -10,6 +10,8 @@ mod error;
 mod glance;
 mod glance_options;
 mod identity;
+#[cfg(test)]
+mod identity_tests;
 mod ini;
 pub mod keystone;
 mod paste;

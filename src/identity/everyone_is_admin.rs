@@ -48,11 +48,13 @@ mod tests {
     #[tokio::test]
     async fn nothing_in_a_request_makes_it_someone_else() {
         let mut headers = HeaderMap::new();
-        let request = |headers| RequestHead {
-            method: &Method::GET,
-            path: "/v2/images",
-            headers,
-        };
+        fn request(headers: &HeaderMap) -> RequestHead<'_> {
+            RequestHead {
+                method: &Method::GET,
+                path: "/v2/images",
+                headers,
+            }
+        }
         let without = EveryoneIsAdmin.identify(request(&headers)).await.unwrap();
         headers.insert("x-roles", HeaderValue::from_static("reader"));
         headers.insert("x-project-id", HeaderValue::from_static("other"));
