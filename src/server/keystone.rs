@@ -144,3 +144,102 @@ fn certificate(certificate: told::ClientCertificate) -> ClientCertificate {
 fn secret(secret: &config::Secret) -> Secret {
     Secret::new(secret.expose().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+    use std::time::Duration;
+
+    fn told(more: &str) -> KeystoneOptions {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("glance-api.conf");
+        let text = format!(
+            "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_url = https://k:5000\nregion_name = r\n\
+             interface = admin\nenforce_token_bind = x509\nhttp_request_max_retries = 7\nkeyfile = /k\ncertfile = /c\n\
+             memcached_servers = m:1\nmemcache_security_strategy = ENCRYPT\nmemcache_secret_key = s3cret-key\n\
+             memcache_sasl_enabled = true\nmemcache_username = mu\nmemcache_password = s3cret-mp\n\
+             memcache_tls_enabled = true\ntoken_cache_time = 60\nservice_type = image\n{more}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let loaded = load(&Sources {
+            files: vec![file],
+            env: vec![("HOME".to_owned(), "/home/op".to_owned())],
+            ..Sources::default()
+        });
+        match loaded.unwrap().config.identity {
+            config::Identity::Keystone(keystone) => options(&keystone),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_password_and_everything_around_it_arrive() {
+        let told = told(
+            "auth_type = password\nusername = glance\nuser_domain_id = d\npassword = s3cret-pw\n\
+             project_name = service\nproject_domain_name = D\n",
+        );
+        let Credentials::Password {
+            user:
+                UserReference::Name {
+                    name,
+                    domain: DomainReference::Id(domain),
+                },
+            password,
+            scope:
+                LoginScope::ProjectName {
+                    name: project,
+                    domain: DomainReference::Name(of),
+                },
+        } = &told.credentials
+        else {
+            panic!("{:?}", told.credentials)
+        };
+        assert_eq!([name, domain, project, of], ["glance", "d", "service", "D"]);
+        assert_eq!(password.expose(), "s3cret-pw");
+        assert_eq!((told.auth_url.as_str(), told.max_retries), ("https://k:5000", 7));
+        assert_eq!(
+            (told.interface, told.region_name.as_deref()),
+            (Interface::Admin, Some("r"))
+        );
+        assert_eq!(told.token_bind, TokenBind::Named("x509".to_owned()));
+        assert_eq!(told.token_cache_time, Some(Duration::from_secs(60)));
+        assert_eq!(told.service_type.as_deref(), Some("image"));
+        assert!(
+            told.tls
+                .client
+                .as_ref()
+                .is_some_and(|client| client.keyfile.is_some())
+        );
+        let memcached = told.memcached.as_ref().unwrap();
+        assert!(matches!(&memcached.protection, Protection::Encrypt(key) if key.expose() == "s3cret-key"));
+        let sasl = memcached.sasl.as_ref().unwrap();
+        assert_eq!(
+            (sasl.username.as_str(), sasl.password.expose()),
+            ("mu", "s3cret-mp")
+        );
+        assert!(memcached.tls.is_some());
+        assert!(!format!("{told:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn an_application_credential_arrives() {
+        let told = told(
+            "auth_type = v3applicationcredential\napplication_credential_name = ac\nuser_id = u\n\
+             application_credential_secret = s3cret-ac\n",
+        );
+        let Credentials::ApplicationCredential {
+            credential:
+                ApplicationCredentialReference::Name {
+                    name,
+                    user: UserReference::Id(user),
+                },
+            secret,
+        } = &told.credentials
+        else {
+            panic!("{:?}", told.credentials)
+        };
+        assert_eq!([name, user], ["ac", "u"]);
+        assert_eq!(secret.expose(), "s3cret-ac");
+    }
+}

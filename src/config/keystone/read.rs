@@ -157,7 +157,8 @@ fn auth_url(reader: &mut Reader<'_>, section: &str) -> Option<String> {
 fn version_is_3(reader: &mut Reader<'_>) {
     reader.optional(SECTION, "auth_version", |text| {
         match text.trim_start_matches(['v', 'V']) {
-            "" | "3" | "3.0" => Ok(()),
+            "" | "3" => Ok(()),
+            minor if minor.starts_with("3.") => Ok(()),
             _ => Err(Rejected::accepts(
                 "v3, the only version of the identity API that there still is",
             )),

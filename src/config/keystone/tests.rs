@@ -311,6 +311,16 @@ fn credentials_come_from_the_section_that_is_named() {
 }
 
 #[test]
+fn the_environment_may_hold_the_password() {
+    let setup = setup(&[("password", "")]).env("OS_KEYSTONE_AUTHTOKEN__PASSWORD", "from-env");
+    let Credentials::Password { password, .. } = keystone(&setup.loaded().config).credentials else {
+        panic!("no password")
+    };
+    assert_eq!(password.expose(), "from-env");
+    assert!(!setup.loaded().report.to_string().contains("from-env"));
+}
+
+#[test]
 fn users_and_domains_are_found_as_keystoneauth_finds_them() {
     let none = ("user_domain_name", "");
     assert_eq!(user(&[]), glance_user(named("Default")));
@@ -420,6 +430,7 @@ fn values_that_cannot_be_are_refused() {
         ("www_authenticate_uri", "http://a\" b"),
         ("auth_version", "v2.0"),
         ("auth_version", "2"),
+        ("auth_version", "v30"),
         ("interface", "internalurl"),
         ("http_connect_timeout", "0"),
         ("http_connect_timeout", "-1"),
@@ -472,7 +483,7 @@ fn values_have_the_meaning_that_keystonemiddleware_gives_them() {
     ] {
         assert_eq!(with(&[("enforce_token_bind", text)]).token_bind, bind);
     }
-    for version in ["v3", "3", "v3.0", "3.0", ""] {
+    for version in ["v3", "3", "v3.0", "3.14", ""] {
         assert_eq!(with(&[("auth_version", version)]), with(&[]), "{version}");
     }
     for url in [

@@ -65,6 +65,17 @@ const OTHERS: [&str; 12] = [
     "oslo_middleware.healthcheck:Healthcheck.factory",
     "oslo_middleware:RequestId.factory",
 ];
+/// Options in a paste file win over the sections of the same purpose, where Saccade reads them. These do not matter, or
+/// say what holds anyway (with this value).
+const STOCK_OPTIONS: [(&str, Option<&str>); 7] = [
+    ("paste.filter_factory", None),
+    ("oslo_config_project", None),
+    ("oslo_config_program", None),
+    ("hmac_keys", None),
+    ("enabled", None),
+    ("backends", Some("disable_by_file")),
+    ("disable_by_file_path", Some("/etc/glance/healthcheck_disable")),
+];
 const IMAGE_API: &str = "glance.api.v2.router:API.factory";
 /// Apps that show no image.
 const OTHER_APPS: [&str; 4] = [
@@ -241,11 +252,25 @@ impl<'a> Walk<'a> {
             }
             return Some(*identifies);
         }
-        if factory.is_some_and(|factory| OTHERS.contains(&factory)) {
+        let lost = |item: &&Item| {
+            let stock = STOCK_OPTIONS.iter().find(|(key, _)| *key == item.key);
+            stock.is_none_or(|(_, value)| value.is_some_and(|value| value != item.value))
+        };
+        let is_known = factory.is_some_and(|factory| OTHERS.contains(&factory));
+        let lost = section.items.iter().find(lost).filter(|_| is_known);
+        if is_known && lost.is_none() {
             return None;
         }
         if self.accepted.contains(name) {
             self.left_out.insert((name.to_owned(), section.line));
+            return None;
+        }
+        if let Some(Item { key, line, .. }) = lost {
+            let message = format!(
+                "{key} of the filter {name} is not read from here: write it in the configuration, or, to start without it, \
+                 set `[saccade] accept_paste_filters = {name}`"
+            );
+            self.problem(ErrorKind::Unsupported, *line, message);
             return None;
         }
         let what = match section.item("paste.filter_factory") {

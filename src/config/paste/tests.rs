@@ -220,6 +220,37 @@ fn options_that_the_filter_would_put_above_the_section_are_refused_without_being
 }
 
 #[test]
+fn options_of_other_filters_are_refused_unless_they_are_let_pass() {
+    for (after, line, filter) in [
+        (
+            "oslo_config_project = glance\n",
+            "allowed_origin = https://evil.example",
+            "cors",
+        ),
+        (
+            "oslo_middleware:HTTPProxyToWSGI.factory\n",
+            "enable_proxy_headers_parsing = true",
+            "http_proxy_to_wsgi",
+        ),
+    ] {
+        let setup = beside(&STOCK.replace(after, &format!("{after}{line}\n")));
+        let error = setup.only_error();
+        assert!(
+            error.to_string().contains(&format!("of the filter {filter}")),
+            "{error}"
+        );
+        let accept = format!("[saccade]\naccept_paste_filters = {filter}\n");
+        assert!(is_keystone(&setup.file("z.conf", &accept)));
+    }
+    let moved = helm().replace("audit ", "").replace(
+        "Healthcheck.factory\n",
+        "Healthcheck.factory\nbackends = disable_by_file\ndisable_by_file_path = /elsewhere\n",
+    );
+    let error = beside(&moved).only_error();
+    assert!(error.to_string().contains("disable_by_file_path"), "{error}");
+}
+
+#[test]
 fn what_paste_would_put_together_otherwise_is_not_guessed_at() {
     let factory = "paste.filter_factory = keystonemiddleware.auth_token:filter_factory\n";
     for (from, to) in [
