@@ -3,6 +3,7 @@
 mod application;
 mod callers;
 mod data_dir;
+mod keystone;
 mod stop;
 
 pub use self::{

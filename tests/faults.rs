@@ -412,7 +412,9 @@ fn what_is_not_honoured_stops_the_start_until_it_is_accepted_by_name() {
 #[test]
 fn keystone_is_not_replaced_by_something_else_without_being_asked() {
     let told = complaints("[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\npassword = hunter2\n");
-    assert!(told.contains("identity"), "{told}");
+    for missing in ["auth_url = ", "auth_type = ", "username = ", "project_name = "] {
+        assert!(told.contains(missing), "{told}");
+    }
     assert!(!told.contains("hunter2"), "{told}");
 }
 

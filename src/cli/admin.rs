@@ -232,11 +232,12 @@ fn administer(request: AdminRequest, config: ConfigArgs, streams: &mut Streams<'
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
     };
-    let Some(options) = options(&config) else {
-        streams.complain(
-            "saccade: users and projects are kept by the proxy in front ([saccade] identity = trusted-headers), not here",
-        );
-        return Exit::Config;
+    let options = match options(&config) {
+        Ok(options) => options,
+        Err(why) => {
+            streams.complain(&format!("saccade: {why}"));
+            return Exit::Config;
+        }
     };
     // Anything else would make an identity where no daemon looks for one.
     let data_dir = &config.node.data_dir;
@@ -257,10 +258,25 @@ fn administer(request: AdminRequest, config: ConfigArgs, streams: &mut Streams<'
     }
 }
 
-/// `None` where users are not ours.
-fn options(config: &Config) -> Option<LocalOptions> {
-    let config::Identity::Local { token_lifetime } = config.identity else {
-        return None;
+/// Where users are not ours, whose they are.
+fn options(config: &Config) -> Result<LocalOptions, String> {
+    let token_lifetime = match &config.identity {
+        config::Identity::Local { token_lifetime } => *token_lifetime,
+        config::Identity::TrustedHeaders { .. } => {
+            let text = "users and projects are kept by the proxy in front ([saccade] identity = trusted-headers), not here";
+            return Err(text.to_owned());
+        }
+        config::Identity::Keystone(keystone) => {
+            return Err(format!(
+                "users and projects are kept by Keystone at {}, not here: use `openstack user create` and `openstack project \
+                 create`",
+                keystone.auth_url
+            ));
+        }
+        config::Identity::NoneEveryoneIsAdmin => {
+            let text = "there are no users: everyone is an administrator ([saccade] identity = none-everyone-is-admin)";
+            return Err(text.to_owned());
+        }
     };
     let endpoint = config
         .server
@@ -268,7 +284,7 @@ fn options(config: &Config) -> Option<LocalOptions> {
         .as_deref()
         .and_then(|public| Endpoint::parse(public).ok())
         .unwrap_or_else(|| Endpoint::of_listener(Scheme::Http, config.server.bind));
-    Some(LocalOptions {
+    Ok(LocalOptions {
         token_lifetime,
         ..LocalOptions::new(endpoint)
     })

@@ -222,6 +222,32 @@ fn users_and_projects_are_kept_in_the_data_directory() {
 }
 
 #[test]
+fn users_that_are_kept_elsewhere_are_said_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("glance-api.conf");
+    let keystone = "[paste_deploy]\nflavor = keystone\n[keystone_authtoken]\nauth_type = password\n\
+                    auth_url = http://controller:5000\nuser_id = u\npassword = s3cret\nproject_id = p\n";
+    for (text, whose) in [
+        (keystone, "Keystone at http://controller:5000"),
+        ("[saccade]\nidentity = trusted-headers\n", "the proxy in front"),
+        (
+            "[saccade]\nidentity = none-everyone-is-admin\n",
+            "everyone is an administrator",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        for command in [&["user", "list"][..], &["project", "add", "demo"]] {
+            let place = ["--config-file", path, "--data-dir", "/nowhere"];
+            let outcome = run_with(&[command, &place].concat(), b"");
+            assert_eq!(outcome.exit, Exit::Config);
+            assert!(outcome.errors.contains(whose), "{}", outcome.errors);
+            assert!(!outcome.errors.contains("s3cret"), "{}", outcome.errors);
+        }
+    }
+}
+
+#[test]
 fn an_empty_password_is_no_random_one() {
     let arguments = [
         "user",

@@ -3,6 +3,8 @@
 use super::{
     error::{ConfigError, ErrorKind, OptionName, Origin, Warning},
     glance_options::{Known, NameIs, RESERVED_BACKENDS},
+    identity::Kind,
+    keystone,
     reader::Reader,
     sources::Setting,
     substitute::Resolved,
@@ -30,7 +32,7 @@ pub(super) enum Accepted {
 }
 
 /// Refuses guarded options that are changed, and collects what else an operator should know.
-pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignored>) {
+pub(super) fn every_option(reader: &mut Reader<'_>, callers: Option<Kind>) -> (Vec<Warning>, Vec<Ignored>) {
     let accepted: BTreeSet<String> = reader
         .optional("saccade", "accept_unsupported", |text| Ok(value::list(text)))
         .into_iter()
@@ -78,7 +80,7 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
     let mut useless: BTreeSet<&str> = accepted.iter().map(String::as_str).collect();
     let mut keystone = None;
     for known in set.into_values().filter(|known| known.option.group != "saccade") {
-        let (because, also, guarded) = match unread(reader, &known.option) {
+        let (because, also, guarded) = match unread(reader, &known, callers) {
             Some(because) => (because, &[][..], false),
             None => match support::support(&known.spec) {
                 Support::Honoured => continue,
@@ -101,7 +103,7 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
         let origin = values
             .last()
             .map_or(Origin::Default, |value| value.origin.clone());
-        if known.spec.group == "keystone_authtoken" {
+        if known.spec.group == keystone::SECTION && callers != Some(Kind::Keystone) {
             keystone.get_or_insert(origin.clone());
         }
         let option = known.option;
@@ -138,7 +140,8 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
             accepted: by,
         });
     }
-    if let Some(origin) = keystone {
+    // Without a choice, the error says enough.
+    if let Some(origin) = keystone.filter(|_| callers.is_some()) {
         let message =
             "[keystone_authtoken] is ignored: [saccade] identity says who the callers are".to_owned();
         warnings.push(Warning {
@@ -161,7 +164,20 @@ pub(super) fn every_option(reader: &mut Reader<'_>) -> (Vec<Warning>, Vec<Ignore
 }
 
 /// Why an option does nothing in this configuration, in Glance no more than here.
-fn unread(reader: &Reader<'_>, option: &OptionName) -> Option<&'static str> {
+fn unread(reader: &Reader<'_>, known: &Known, callers: Option<Kind>) -> Option<&'static str> {
+    let option = &known.option;
+    if known.spec.group == keystone::SECTION {
+        match callers {
+            // Without a choice the start is refused anyway, and more errors would only hide why.
+            None => return Some("who the callers are is not settled"),
+            Some(Kind::Keystone) => {
+                let honoured = support::support(&known.spec) == Support::Honoured;
+                let read = reader.effective.contains_key(option);
+                return (honoured && !read).then_some("the service does not log in with it");
+            }
+            Some(_) => return Some("[saccade] identity says who the callers are, and it is not Keystone"),
+        }
+    }
     if RESERVED_BACKENDS.contains(&option.group.as_str()) {
         return Some(support::STAGING);
     }

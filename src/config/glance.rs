@@ -240,15 +240,20 @@ fn single_store(reader: &mut Reader<'_>) {
     }
 }
 
-/// Paths are looked for as oslo.config does: beside the configuration files, then in `/etc/glance`.
-///
-/// Unlike oslo.policy, a file that is named and missing stops the start: its rules would silently not hold.
-pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Policy {
+/// Where a file is looked for that an option names, as oslo.config does: in the configuration directories, beside
+/// the configuration files, then in `/etc/glance`.
+pub(super) fn places(reader: &Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Vec<PathBuf> {
     let mut places = config_dirs.to_vec();
     places.extend(reader.raw.directories());
     if given == Given::Glance {
         places.push(PathBuf::from("/etc/glance"));
     }
+    places
+}
+
+/// Unlike oslo.policy, a file that is named and missing stops the start: its rules would silently not hold.
+pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Policy {
+    let places = places(reader, config_dirs, given);
     let find = |name: &str| {
         let name = Path::new(name);
         if name.is_absolute() {

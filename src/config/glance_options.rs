@@ -128,9 +128,16 @@ impl Catalogue {
         self.auth_section = Some(section.to_owned());
     }
 
-    /// The option that goes by this name, now or formerly.
+    /// The option that goes by this name, now or formerly. What the section has by itself comes before what this
+    /// configuration makes of it: a store or an `auth_section` named `database` hides no option of `[database]`.
     pub(super) fn find(&self, option: &OptionName) -> Option<Known> {
-        let group = self.group_in_table(&option.group);
+        let of_itself = option.group.as_str();
+        [of_itself, self.group_in_table(of_itself)]
+            .into_iter()
+            .find_map(|group| self.find_in(group, option))
+    }
+
+    fn find_in(&self, group: &str, option: &OptionName) -> Option<Known> {
         if let Some(spec) = self.specs.get(&(group, option.name.as_str())) {
             return Some(Known {
                 spec: *spec,
@@ -138,9 +145,9 @@ impl Catalogue {
                 name_is: NameIs::Present,
             });
         }
-        let (group, name) = self.renamed.get(&(group.to_owned(), option.name.clone()))?;
-        let spec = self.specs.get(&(*group, *name))?;
-        let section = if spec.group == BACKEND {
+        let (renamed, name) = self.renamed.get(&(group.to_owned(), option.name.clone()))?;
+        let spec = self.specs.get(&(*renamed, *name))?;
+        let section = if spec.group == BACKEND || spec.group == group {
             &option.group
         } else {
             spec.group
@@ -161,7 +168,7 @@ impl Catalogue {
             .split(',')
             .filter_map(|alias| alias.split_once('.'))
         {
-            let group = if group == BACKEND {
+            let group = if group == known.spec.group {
                 known.option.group.as_str()
             } else {
                 group
@@ -173,8 +180,8 @@ impl Catalogue {
 
     /// Whether any option of this section is known.
     pub(super) fn has_group(&self, group: &str) -> bool {
-        let group = self.group_in_table(group);
-        self.specs.keys().any(|(known, _)| *known == group)
+        let groups = [group, self.group_in_table(group)];
+        self.specs.keys().any(|(known, _)| groups.contains(known))
     }
 
     fn group_in_table<'a>(&self, group: &'a str) -> &'a str {

@@ -9,7 +9,12 @@ mod check;
 mod error;
 mod glance;
 mod glance_options;
+mod identity;
+#[cfg(test)]
+mod identity_tests;
 mod ini;
+pub mod keystone;
+mod paste;
 mod reader;
 mod report;
 mod saccade;
@@ -26,8 +31,8 @@ pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, ByteSize, Config, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
-    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Server, Store, StoreDriver, StoreNaming,
-    TrustedPeers,
+    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Secret, Server, Store, StoreDriver,
+    StoreNaming, TrustedPeers,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -56,11 +61,14 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
     let (raw, errors) = Raw::read(sources);
     let mut reader = Reader::new(&raw, Catalogue::new(saccade::OPTIONS.iter().copied()), errors);
-    let config = build(&mut reader, sources);
-    let (warnings, ignored) = check::every_option(&mut reader);
-    match config {
-        Some(config) if reader.errors.is_empty() => {
+    let built = build(&mut reader, sources);
+    let callers = built.callers.as_ref().map(|choice| choice.kind);
+    let (warnings, ignored) = check::every_option(&mut reader, callers);
+    match (built.config, built.callers) {
+        (Some(config), Some(callers)) if reader.errors.is_empty() => {
             let report = Report::new(
+                callers.shown(),
+                config.server.bind,
                 reader.effective.values(),
                 &overridden(sources),
                 &ignored,
@@ -76,15 +84,16 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
     }
 }
 
+/// What could be built.
+struct Built {
+    config: Option<Config>,
+    callers: Option<identity::Choice>,
+}
+
 /// Goes on after an error, with a default in the place of what is wrong, so that all errors are found.
-fn build(reader: &mut Reader<'_>, sources: &Sources) -> Option<Config> {
+fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
     let naming = glance::enabled_backends(reader);
-    if let Some(section) = reader
-        .raw
-        .last(&[OptionName::new("keystone_authtoken", "auth_section")])
-    {
-        reader.catalogue.set_auth_section(&sources::group(&section.text));
-    }
+    keystone::find_auth_section(reader);
     let is_known = |option: &OptionName| reader.catalogue.find(option).is_some();
     let given = match reader.raw.configures_glance(is_known) {
         true => Given::Glance,
@@ -95,19 +104,34 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Option<Config> {
         Given::Glance => PathBuf::from("/var/lib/glance/images"),
         Given::OwnAtMost => node.data_dir.join("images"),
     };
-    let server = saccade::server(reader, sources, given);
-    Some(Config {
-        identity: saccade::identity(reader, server.bind, given),
-        log: saccade::log(reader),
-        api: glance::api(reader),
-        quotas: glance::quotas(reader),
-        hashing: glance::hashing(reader)?,
-        formats: glance::formats(reader),
-        store: glance::store(reader, naming, images),
-        policy: glance::policy(reader, &sources.dirs, given),
+    let callers = identity::choose(reader, sources, given);
+    let kind = callers.as_ref().map(|choice| choice.kind);
+    let server = saccade::server(reader, sources, given, kind);
+    // Nobody's identity stands in for one that cannot be had.
+    let identity = identity::identity(reader, kind, server.bind);
+    let parts = (
+        saccade::log(reader),
+        glance::api(reader),
+        glance::quotas(reader),
+        glance::hashing(reader),
+        glance::formats(reader),
+        glance::store(reader, naming, images),
+        glance::policy(reader, &sources.dirs, given),
+    );
+    let (log, api, quotas, hashing, formats, store, policy) = parts;
+    let config = identity.zip(hashing).map(|(identity, hashing)| Config {
         server,
+        log,
+        api,
+        quotas,
+        hashing,
+        formats,
+        store,
+        policy,
+        identity,
         node,
-    })
+    });
+    Built { config, callers }
 }
 
 fn overridden(sources: &Sources) -> Vec<(&'static str, String)> {

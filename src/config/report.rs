@@ -10,6 +10,7 @@ use super::{
 use std::{
     error::Error as _,
     fmt::{self, Write as _},
+    net::SocketAddr,
 };
 
 /// An option in effect, for people: secrets are hidden.
@@ -35,9 +36,11 @@ impl Line {
     }
 }
 
-/// Which options differ from their defaults, where they are set, and which of them have no effect.
+/// Who the callers are, which options differ from their defaults, where they are set, and which of them have no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    callers: String,
+    bind: String,
     changed: Vec<Line>,
     accepted: Vec<(Line, &'static str)>,
     harmless: Vec<(Line, &'static str)>,
@@ -46,6 +49,8 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new<'a>(
+        callers: String,
+        bind: SocketAddr,
         effective: impl Iterator<Item = &'a Effective>,
         overrides: &[(&'static str, String)],
         ignored: &[Ignored],
@@ -71,6 +76,8 @@ impl Report {
                 .collect()
         };
         Self {
+            callers,
+            bind: bind.to_string(),
             changed: from_files.chain(from_flags).collect(),
             accepted: without_effect(Accepted::ByOperator),
             harmless: without_effect(Accepted::ByNature),
@@ -107,6 +114,7 @@ impl fmt::Display for Report {
             reasoned,
         )?;
         section(&mut text, "Worth a look:", &self.warnings, String::clone)?;
+        writeln!(f, "Callers: {}\nListens on: {}\n", self.callers, self.bind)?;
         f.write_str(if text.is_empty() {
             "Every option has its default.\n"
         } else {

@@ -3,8 +3,9 @@
 use super::{
     error::{ConfigError, ErrorKind, Origin},
     glance::{self, Given},
+    identity::Kind,
     reader::Reader,
-    settings::{Identity, Log, LogFormat, LogLevel, Node, Server, TrustedPeers},
+    settings::{Log, LogFormat, LogLevel, Node, Server},
     sources::{Sources, User},
     value::{self, ByteSize, Rejected},
 };
@@ -19,6 +20,7 @@ const SACCADE: &str = "saccade";
 
 /// Every option of `[saccade]`, with its default as it would stand in a file.
 pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
+    ("accept_paste_filters", Some("")),
     ("accept_unsupported", Some("")),
     ("claim_lease", Some("60s")),
     ("data_dir", None),
@@ -39,11 +41,17 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
 /// Where metrics are served when nobody says where.
 pub const DEFAULT_METRICS_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9299);
 
-pub(super) fn server(reader: &mut Reader<'_>, sources: &Sources, given: Given) -> Server {
+/// What listens for these callers.
+pub(super) fn server(
+    reader: &mut Reader<'_>,
+    sources: &Sources,
+    given: Given,
+    callers: Option<Kind>,
+) -> Server {
     let positive = || value::duration_from(Duration::from_millis(1));
     let seconds = Duration::from_secs;
     Server {
-        bind: bind(reader, sources),
+        bind: bind(reader, sources, callers),
         metrics_bind: reader.or(
             SACCADE,
             "metrics_bind",
@@ -119,75 +127,15 @@ pub(super) fn node(reader: &mut Reader<'_>, sources: &Sources) -> Node {
     }
 }
 
-/// With a Glance configuration, who the callers are must be said by name: its own answer, Keystone or nobody,
-/// is not one that Saccade could quietly replace.
-pub(super) fn identity(reader: &mut Reader<'_>, bind: SocketAddr, given: Given) -> Identity {
-    let token_lifetime = reader.or(
-        SACCADE,
-        "token_lifetime",
-        Duration::from_secs(86_400),
-        value::duration_from(Duration::from_secs(60)),
-    );
-    let from = match reader.or(SACCADE, "trusted_headers_allow_remote", false, value::boolean) {
-        true => TrustedPeers::Any,
-        false => TrustedPeers::Loopback,
+/// Where Keystone vouches for every caller, the port may be open, as Glance's was. Otherwise that is a decision, and
+/// has to be written down.
+fn bind(reader: &mut Reader<'_>, sources: &Sources, callers: Option<Kind>) -> SocketAddr {
+    let unsaid = match callers {
+        Some(Kind::Keystone) => Ipv4Addr::UNSPECIFIED,
+        Some(Kind::Local | Kind::TrustedHeaders | Kind::NoneEveryoneIsAdmin) | None => Ipv4Addr::LOCALHOST,
     };
-    let flavor = reader.text("paste_deploy", "flavor");
-    let local = Identity::Local { token_lifetime };
-    match reader.text(SACCADE, "identity") {
-        None if given == Given::OwnAtMost => local,
-        None => {
-            let glance_would = match flavor {
-                Some(found) if found.text.contains("keystone") => {
-                    "[paste_deploy] flavor asks for Keystone, which is not available yet in this version"
-                }
-                _ => {
-                    "[paste_deploy] flavor names no Keystone, so that in Glance every caller is an administrator"
-                }
-            };
-            let message = format!(
-                "must be set, because a Glance configuration is given: {glance_would}. Set `identity = local` (users and \
-                 tokens of Saccade itself) or `identity = trusted-headers` (a proxy in front says who the caller is)"
-            );
-            reader.refuse(ErrorKind::Conflict, SACCADE, "identity", message);
-            local
-        }
-        Some(found) => match found.text.as_str() {
-            "local" => local,
-            "trusted-headers" => {
-                if from == TrustedPeers::Loopback && !bind.ip().is_loopback() {
-                    let message = format!(
-                        "trusted-headers believes whoever connects, and {bind} is open to others. Listen on 127.0.0.1 \
-                         behind the proxy, or, where the network lets none but the proxy in, set \
-                         `trusted_headers_allow_remote = true`"
-                    );
-                    reader.refuse(ErrorKind::Conflict, SACCADE, "identity", message);
-                }
-                Identity::TrustedHeaders { from }
-            }
-            "keystone" => {
-                let message = "keystone is not available yet in this version; set local or trusted-headers";
-                reader.refuse(ErrorKind::Unsupported, SACCADE, "identity", message);
-                local
-            }
-            _ => {
-                reader.wrong(
-                    super::OptionName::new(SACCADE, "identity"),
-                    &found,
-                    "local or trusted-headers",
-                );
-                local
-            }
-        },
-    }
-}
-
-fn bind(reader: &mut Reader<'_>, sources: &Sources) -> SocketAddr {
     let (host, port) = glance::bind(reader);
-    let configured = SocketAddr::new(
-        host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        port.unwrap_or(9292),
-    );
+    let configured = SocketAddr::new(host.unwrap_or(IpAddr::V4(unsaid)), port.unwrap_or(9292));
     let Some(given) = &sources.overrides.bind else {
         return configured;
     };

@@ -1,9 +1,11 @@
 //! The checked configuration: every value has been parsed, and carries its unit in its type.
 
-pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm};
+pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm, Secret};
+
+use super::keystone::Keystone;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-/// All that the daemon is told. Holds no secret.
+/// All that the daemon is told. Its secrets are [`Secret`]s: `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Listening, waiting, stopping.
@@ -218,6 +220,10 @@ pub enum Identity {
         /// Whose headers are believed.
         from: TrustedPeers,
     },
+    /// A real Keystone, asked about every token that is not known yet.
+    Keystone(Box<Keystone>),
+    /// Nobody: each request is an administrator's, as in Glance without a flavor.
+    NoneEveryoneIsAdmin,
 }
 
 /// Whose identity headers are believed.

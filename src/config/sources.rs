@@ -238,6 +238,13 @@ impl Raw {
                 .any(|name| name.group != "saccade" && is_known(name))
     }
 
+    /// The last file that speaks to Glance: the one that oslo.config names a paste file after.
+    pub(super) fn last_of_glance(&self) -> Option<&Path> {
+        let mut of_glance = self.layers.iter().rev();
+        let layer = of_glance.find(|layer| layer.sections.iter().ne(["saccade"]))?;
+        Some(&layer.path)
+    }
+
     /// The directories of the files, the last first: where oslo.config looks for a file named by an option.
     pub(super) fn directories(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -301,7 +308,8 @@ fn conf_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// A file of at most 4 MiB.
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(LARGEST_FILE).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read < LARGEST_FILE) {

@@ -3,13 +3,13 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use tempfile::TempDir;
 
 /// A directory of configuration files, and what is loaded from them.
-struct Setup {
-    dir: TempDir,
-    sources: Sources,
+pub(super) struct Setup {
+    pub(super) dir: TempDir,
+    pub(super) sources: Sources,
 }
 
 impl Setup {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env = vec![("HOME".to_owned(), "/home/op".to_owned())];
         Self {
@@ -21,27 +21,27 @@ impl Setup {
         }
     }
 
-    fn file(mut self, name: &str, text: &str) -> Self {
+    pub(super) fn file(mut self, name: &str, text: &str) -> Self {
         let path = self.dir.path().join(name);
         fs::write(&path, text).unwrap();
         self.sources.files.push(path);
         self
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn env(mut self, name: &str, value: &str) -> Self {
         self.sources.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    fn loaded(&self) -> Loaded {
+    pub(super) fn loaded(&self) -> Loaded {
         load(&self.sources).unwrap_or_else(|errors| panic!("{errors:#?}"))
     }
 
-    fn errors(&self) -> Vec<ConfigError> {
+    pub(super) fn errors(&self) -> Vec<ConfigError> {
         load(&self.sources).map(|loaded| loaded.config).unwrap_err()
     }
 
-    fn only_error(&self) -> ConfigError {
+    pub(super) fn only_error(&self) -> ConfigError {
         let mut errors = self.errors();
         assert_eq!(errors.len(), 1, "{errors:#?}");
         errors.remove(0)
@@ -54,7 +54,7 @@ fn glance(text: &str) -> Setup {
     Setup::new().file("glance-api.conf", &format!("{LOCAL}{text}"))
 }
 
-const INSTALL_GUIDE: &str = "\
+pub(super) const INSTALL_GUIDE: &str = "\
 [DEFAULT]
 log_file = /var/log/glance/api.log
 bind_host = 192.0.2.10
@@ -102,7 +102,8 @@ fn nothing_at_all_gives_a_private_daemon_with_local_identity() {
     );
     assert_eq!(
         Setup::new().loaded().report.to_string(),
-        "Every option has its default.\n"
+        "Callers: users and tokens of Saccade itself (no Glance configuration is given)\n\
+         Listens on: 127.0.0.1:9292\n\nEvery option has its default.\n"
     );
 }
 
@@ -157,12 +158,13 @@ fn exactly_the_honoured_options_are_read() {
         };
         let (raw, errors) = Raw::read(&setup.sources);
         let mut reader = Reader::new(&raw, Catalogue::new(saccade::OPTIONS.iter().copied()), errors);
-        build(&mut reader, &setup.sources).unwrap();
-        check::every_option(&mut reader);
+        let built = build(&mut reader, &setup.sources);
+        check::every_option(&mut reader, built.callers.map(|choice| choice.kind));
         reader.asked
     };
     let mut read = asked(LOCAL);
     read.extend(asked("[DEFAULT]\nenabled_backends = a:file\n"));
+    read.extend(asked(INSTALL_GUIDE));
     let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
     let promised: BTreeSet<_> = catalogue
         .specs()
@@ -173,45 +175,34 @@ fn exactly_the_honoured_options_are_read() {
 }
 
 #[test]
-fn the_configuration_of_the_install_guide_loads_once_identity_is_named() {
+fn the_configuration_of_the_install_guide_loads_as_it_is() {
     let setup = Setup::new().file("glance-api.conf", INSTALL_GUIDE);
-    let error = setup.only_error();
-    assert_eq!(error.option, Some(OptionName::new("saccade", "identity")));
-    assert!(error.to_string().contains("identity = local"), "{error}");
-
-    let loaded = setup.file("saccade.conf", LOCAL).loaded();
+    let loaded = setup.loaded();
+    assert!(matches!(loaded.config.identity, Identity::Keystone(_)));
     assert_eq!(loaded.config.server.bind.to_string(), "192.0.2.10:9292");
     let StoreDriver::File(store) = &loaded.config.store.driver;
     assert_eq!(store.datadir, PathBuf::from("/srv/images/"));
-    let warnings: Vec<String> = loaded.warnings.iter().map(Warning::to_string).collect();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(
-        warnings[0].contains("[keystone_authtoken] is ignored"),
-        "{warnings:?}"
-    );
+    assert_eq!(loaded.warnings, []);
     let report = loaded.report.to_string();
     assert!(
-        report.contains("glance-api.conf:8") || report.contains("glance-api.conf:9"),
+        report.contains("Callers: tokens of Keystone ([paste_deploy] flavor = \"keystone\")"),
         "{report}"
     );
+    assert!(report.contains("[keystone_authtoken] auth_url"), "{report}");
     for secret in ["RABBIT_PASS", "GLANCE_PASS"] {
-        assert!(!report.contains(secret), "{report}");
+        assert!(!format!("{report} {loaded:?}").contains(secret), "{report}");
     }
-}
 
-#[test]
-fn a_file_without_a_flavor_does_not_end_in_local_identity_silently() {
-    let error = Setup::new()
-        .file("glance-api.conf", "# all defaults\n")
-        .only_error();
+    let loaded = setup.file("saccade.conf", LOCAL).loaded();
+    assert!(matches!(loaded.config.identity, Identity::Local { .. }));
+    let warnings: Vec<String> = loaded.warnings.iter().map(Warning::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("instead of Keystone"), "{warnings:?}");
     assert!(
-        error.to_string().contains("every caller is an administrator"),
-        "{error}"
+        warnings[1].contains("[keystone_authtoken] is ignored"),
+        "{warnings:?}"
     );
-    let error = Setup::new()
-        .env("OS_PASTE_DEPLOY__FLAVOR", "keystone")
-        .only_error();
-    assert!(error.to_string().contains("Keystone"), "{error}");
+    assert!(!loaded.report.to_string().contains("GLANCE_PASS"));
 }
 
 #[test]
@@ -221,15 +212,6 @@ fn a_file_of_our_own_section_alone_is_no_glance_configuration() {
         .loaded();
     let StoreDriver::File(store) = &loaded.config.store.driver;
     assert_eq!(store.datadir, PathBuf::from("/data/images"));
-}
-
-#[test]
-fn keystone_identity_is_refused_by_name() {
-    let error = Setup::new()
-        .file("a.conf", "[saccade]\nidentity = keystone\n")
-        .only_error();
-    assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert!(error.to_string().contains("a.conf:2"), "{error}");
 }
 
 #[test]
@@ -417,7 +399,6 @@ fn every_value_that_would_fail_open_is_guarded() {
         ("image_import_opts", "image_import_plugins = ['image_conversion']"),
         ("import_filtering_opts", "disallowed_hosts = [10.0.0.1]"),
         ("glance_store", "filesystem_store_datadirs = /a:1"),
-        ("paste_deploy", "config_file = /etc/glance/custom.ini"),
     ] {
         let error = glance(&format!("[{group}]\n{line}\n")).only_error();
         assert_eq!(error.kind, ErrorKind::Unsupported, "{line}");
@@ -634,8 +615,8 @@ fn credentials_may_stand_in_a_section_of_their_own() {
 proptest::proptest! {
     #[test]
     fn loading_never_panics(text in concat!(
-        "(\\[(DEFAULT|saccade|glance_store)\\]\n",
-        "|(debug|identity|enabled_backends|bind_port|data_dir|stores|public_endpoint) ?[=:] ?[$a-z0-9:,{}.\\\\-]{0,12}\n",
+        "(\\[(DEFAULT|saccade|glance_store|paste_deploy|keystone_authtoken)\\]\n",
+        "|(debug|identity|enabled_backends|bind_port|data_dir|stores|public_endpoint|flavor|auth_url|auth_type|auth_section|memcached_servers) ?[=:] ?[$a-z0-9:,{}.\\\\-]{0,12}\n",
         "|[ -~]{0,10}\n){0,12}",
     )) {
         let _ = load(&Setup::new().file("a.conf", &text).sources);
@@ -658,7 +639,7 @@ fn every_option_of_glance_spelled_out_with_its_default_changes_nothing() {
         }
     }
     let report = glance(&text).loaded().report.to_string();
-    assert_eq!(report.lines().count(), 2, "{report}");
+    assert_eq!(report.lines().count(), 5, "{report}");
     assert!(report.contains("[saccade] identity"), "{report}");
 }
 

@@ -1,6 +1,28 @@
 //! Values: from text to types, with oslo.config's rules for Glance's options and units for our own.
 
 use std::{fmt, net::SocketAddr, time::Duration};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A password or a key in clear. Never shown by `Debug`; wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,6 +236,27 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Rejected> {
     address
         .parse()
         .map_err(|_| Rejected::accepts("an IP address and a port, such as 127.0.0.1:9292 or [::]:9292"))
+}
+
+/// An `http` or `https` URL that may be logged, and stand in a header: nobody's name or password in it, and nothing
+/// after the path.
+pub(super) fn http_url(text: &str) -> Result<String, Rejected> {
+    let rejected = || {
+        Rejected::accepts(
+            "a URL without user, query and fragment, such as http://controller:5000 or https://cloud.example/identity/v3",
+        )
+    };
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_graphic() && !"\"'<>\\^`{|}?#@".contains(c));
+    let uri: http::Uri = text.parse().map_err(|_| rejected())?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let host = uri.host().is_some_and(|host| !host.is_empty());
+    if plain && web && host {
+        Ok(text.to_owned())
+    } else {
+        Err(rejected())
+    }
 }
 
 pub(super) fn hash_algorithm(text: &str) -> Result<HashAlgorithm, Rejected> {

@@ -4,6 +4,7 @@
 //! confirm is [`Unidentified`].
 
 mod caller;
+pub mod everyone_is_admin;
 mod headers;
 pub mod keystone;
 pub mod local;

@@ -4,12 +4,13 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 
-use super::DataDir;
+use super::{DataDir, keystone};
 use crate::{
     config::{self, Config, TrustedPeers},
     http::keystone_v3::{self, KeystoneOptions},
     identity::{
         Identity,
+        everyone_is_admin::EveryoneIsAdmin,
         local::{ClientFile, Endpoint, LocalIdentity, LocalOptions, OpenError, Scheme, control},
         trusted_headers::{Exposed, Listener, Reach, TrustedHeaders, check_bind},
     },
@@ -36,6 +37,12 @@ pub enum CallersError {
     /// Headers that anybody could send would be believed.
     #[error(transparent)]
     Exposed(#[from] Exposed),
+    /// There is no client of Keystone in this build.
+    #[error("tokens of Keystone at {auth_url} cannot be validated by this build")]
+    NoKeystone {
+        /// Where the tokens come from.
+        auth_url: String,
+    },
 }
 
 /// What tells who is calling.
@@ -72,13 +79,32 @@ impl Callers {
                 check_bind(Listener::Tcp(address), reach)?;
                 let identity = TrustedHeaders::new(endpoint.as_str());
                 tracing::info!("identity: headers of an authenticating proxy");
-                Ok(Self {
-                    identity: Arc::new(identity),
-                    extra: Router::new(),
-                    local: None,
-                    try_it: None,
+                Ok(Self::elsewhere(Arc::new(identity)))
+            }
+            config::Identity::Keystone(told) => {
+                let options = keystone::options(told);
+                // let keystone = Keystone::new(options)?;
+                // tokio::spawn({ let keystone = keystone.clone(); async move { keystone.warm_up().await } });
+                // tracing::info!("identity: Keystone at {}", told.auth_url);
+                // Ok(Self::elsewhere(Arc::new(keystone)))
+                Err(CallersError::NoKeystone {
+                    auth_url: options.auth_url,
                 })
             }
+            config::Identity::NoneEveryoneIsAdmin => {
+                tracing::info!("identity: none, everyone is an administrator");
+                Ok(Self::elsewhere(Arc::new(EveryoneIsAdmin)))
+            }
+        }
+    }
+
+    /// Users are not kept here.
+    fn elsewhere(identity: Arc<dyn Identity>) -> Self {
+        Self {
+            identity,
+            extra: Router::new(),
+            local: None,
+            try_it: None,
         }
     }
 

@@ -70,12 +70,7 @@ pub(super) fn support(spec: &OptionSpec) -> Support {
 pub(super) fn is_changed(spec: &OptionSpec, values: &[&str], also: &[&str]) -> bool {
     let given = canonical(spec.kind, values);
     let default = canonical(spec.kind, spec.default.as_slice());
-    let name_is_stock = spec.group == "paste_deploy"
-        && spec.name == "config_file"
-        && values
-            .iter()
-            .all(|path| path.rsplit('/').next() == Some("glance-api-paste.ini"));
-    !(given == default || name_is_stock || also.iter().any(|text| canonical(spec.kind, &[text]) == given))
+    !(given == default || also.iter().any(|text| canonical(spec.kind, &[text]) == given))
 }
 
 /// One spelling for all texts of the same meaning.
@@ -179,16 +174,6 @@ mod tests {
             &spec("oslo_messaging_notifications", "driver"),
             &["noop", "messagingv2"],
             &["noop"]
-        ));
-        assert!(!is_changed(
-            &spec("paste_deploy", "config_file"),
-            &["/usr/share/glance/glance-api-paste.ini"],
-            &[]
-        ));
-        assert!(is_changed(
-            &spec("paste_deploy", "config_file"),
-            &["/etc/glance/ours.ini"],
-            &[]
         ));
     }
 }
