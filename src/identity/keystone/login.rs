@@ -8,7 +8,7 @@ use super::{
     ApplicationCredentialReference, Credentials, DomainReference, KeystoneError, KeystoneOptions, LoginScope,
     UserReference,
     catalog::tokens_url_below,
-    http::Broken,
+    client::Broken,
     trouble::{Trouble, TroubleKind},
 };
 

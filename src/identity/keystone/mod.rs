@@ -26,7 +26,7 @@ mod access_rules;
 mod bind;
 mod breaker;
 mod catalog;
-mod http;
+mod client;
 mod login;
 mod memcached;
 mod options;
@@ -38,6 +38,11 @@ mod tls;
 mod token;
 mod token_cache;
 mod trouble;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::PathBuf,
@@ -53,7 +58,7 @@ use tokio::time::Instant;
 
 use self::{
     access_rules::NotAllowed,
-    http::{Client, Network, Transport},
+    client::{Client, Network, Transport},
     server::{Expired, Failure, Server},
     service_user::ServiceUser,
     shared_cache::SharedCache,

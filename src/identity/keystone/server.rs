@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     breaker::{Breaker, PassKind},
-    http::{Answer, Broken, Call, Client, explanation},
+    client::{Answer, Broken, Call, Client, explanation},
     service_user::{ServiceUser, Session},
     token::{Token, Unusable},
     trouble::{Health, Trouble, TroubleKind},

@@ -16,7 +16,7 @@ use super::{
     Interface, KeystoneError, KeystoneOptions, WallClock,
     breaker::PassKind,
     catalog,
-    http::{Answer, Broken, Call, Client, explanation},
+    client::{Answer, Broken, Call, Client, explanation},
     login::Login,
     single_flight::{Joined, SingleFlight},
     trouble::{Trouble, TroubleKind},
@@ -257,12 +257,22 @@ impl Shared {
             .await
             .map_err(|broken| self.login.unreachable(&broken))?;
         match reply {
-            Reply::Granted { token, body } => self.session(begun, token, body.token),
+            Reply::Granted {
+                token,
+                expires,
+                granted,
+            } => self.session(begun, token, expires, granted),
             Reply::Refused(status, explanation) => Err(self.login.refused(status, &explanation)),
         }
     }
 
-    fn session(&self, begun: Instant, mut token: HeaderValue, granted: Granted) -> Outcome {
+    fn session(
+        &self,
+        begun: Instant,
+        mut token: HeaderValue,
+        expires: Timestamp,
+        granted: Granted,
+    ) -> Outcome {
         let tokens_url = match &granted.catalog {
             Some(catalog) => catalog::tokens_url(catalog, self.interface, self.region_name.as_deref())
                 .map_err(|error| {
@@ -277,10 +287,9 @@ impl Shared {
             None => self.login.url().clone(),
         };
         token.set_sensitive(true);
-        // By the clock of Keystone where it is told: ours may differ. Without an end, it is good for this once.
+        // By the clock of Keystone where it is told: ours may differ.
         let issued = granted.issued_at.and_then(|time| time.parse().ok());
         let issued: Timestamp = issued.unwrap_or_else(self.now);
-        let expires: Timestamp = granted.expires_at.parse().unwrap_or(issued);
         let life = Duration::try_from(expires.duration_since(issued)).unwrap_or_default();
         let renewed_with_left = (life / 10).max(RENEWED_WITH_LEFT).min(life / 2);
         let unused_with_left = UNUSED_WITH_LEFT.min(life / 4);
@@ -297,7 +306,11 @@ impl Shared {
 }
 
 enum Reply {
-    Granted { token: HeaderValue, body: GrantedBody },
+    Granted {
+        token: HeaderValue,
+        expires: Timestamp,
+        granted: Granted,
+    },
     Refused(StatusCode, String),
 }
 
@@ -347,8 +360,17 @@ impl Reply {
             .filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| Broken::Garbage("a login without X-Subject-Token".to_owned()))?;
         // The error of serde may cite the body.
-        let body = serde_json::from_slice(&answer.body)
+        let body: GrantedBody = serde_json::from_slice(&answer.body)
             .map_err(|_| Broken::Garbage("a login that does not read as a token".to_owned()))?;
-        Ok(Self::Granted { token, body })
+        let granted = body.token;
+        let expires = granted
+            .expires_at
+            .parse()
+            .map_err(|_| Broken::Garbage("a login whose expires_at is no time".to_owned()))?;
+        Ok(Self::Granted {
+            token,
+            expires,
+            granted,
+        })
     }
 }
