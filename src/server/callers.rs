@@ -11,6 +11,7 @@ use crate::{
     identity::{
         Identity,
         everyone_is_admin::EveryoneIsAdmin,
+        keystone::{Keystone, KeystoneError},
         local::{ClientFile, Endpoint, LocalIdentity, LocalOptions, OpenError, Scheme, control},
         trusted_headers::{Exposed, Listener, Reach, TrustedHeaders, check_bind},
     },
@@ -37,12 +38,9 @@ pub enum CallersError {
     /// Headers that anybody could send would be believed.
     #[error(transparent)]
     Exposed(#[from] Exposed),
-    /// There is no client of Keystone in this build.
-    #[error("tokens of Keystone at {auth_url} cannot be validated by this build")]
-    NoKeystone {
-        /// Where the tokens come from.
-        auth_url: String,
-    },
+    /// Something that `[keystone_authtoken]` names cannot be used.
+    #[error("[keystone_authtoken] cannot be used")]
+    Keystone(#[from] KeystoneError),
 }
 
 /// What tells who is calling.
@@ -82,14 +80,11 @@ impl Callers {
                 Ok(Self::elsewhere(Arc::new(identity)))
             }
             config::Identity::Keystone(told) => {
-                let options = keystone::options(told);
-                // let keystone = Keystone::new(options)?;
-                // tokio::spawn({ let keystone = keystone.clone(); async move { keystone.warm_up().await } });
-                // tracing::info!("identity: Keystone at {}", told.auth_url);
-                // Ok(Self::elsewhere(Arc::new(keystone)))
-                Err(CallersError::NoKeystone {
-                    auth_url: options.auth_url,
-                })
+                let keystone = Keystone::new(keystone::options(told))?;
+                tracing::info!("identity: Keystone at {}", told.auth_url);
+                // In the background: a Keystone that is down or slow is no reason not to start.
+                tokio::spawn(keystone.warm_up());
+                Ok(Self::elsewhere(Arc::new(keystone)))
             }
             config::Identity::NoneEveryoneIsAdmin => {
                 tracing::info!("identity: none, everyone is an administrator");
