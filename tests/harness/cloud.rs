@@ -138,6 +138,13 @@ impl Cloud<'_> {
         ]
     }
 
+    /// Clients that name no region find the image service at this URL: that of a proxy. For a cloud that is
+    /// [alone](CloudSetup::alone).
+    pub(crate) fn is_found_at(&self, url: &str) {
+        assert_eq!(self.region, "RegionOne");
+        self.keystone.move_images(url);
+    }
+
     /// The Keystone behind it.
     pub(crate) fn keystone(&self) -> &Keystone {
         self.keystone

@@ -86,8 +86,8 @@ def prepare(directory):
     seed()
 
 
-def seed():
-    """Over the API, in this process."""
+def api():
+    """The API as the administrator, in this process: `call(METHOD, PATH, BODY)`."""
     from werkzeug.test import Client
     client = Client(application())
     headers = {}
@@ -98,15 +98,20 @@ def seed():
             raise SystemExit(f'{method} {path}: {answer.status} {answer.get_data(as_text=True)}')
         return answer
 
-    def create(kind, **fields):
-        return call('POST', f'/{kind}s', {kind: fields}).json[kind]['id']
-
     domain = {'id': 'default'}
     answer = call('POST', '/auth/tokens', {'auth': {
         'identity': {'methods': ['password'], 'password': {
             'user': {'name': 'admin', 'domain': domain, 'password': password('admin')}}},
         'scope': {'project': {'name': 'admin', 'domain': domain}}}})
     headers['X-Auth-Token'] = answer.headers['X-Subject-Token']
+    return call
+
+
+def seed():
+    call = api()
+
+    def create(kind, **fields):
+        return call('POST', f'/{kind}s', {kind: fields}).json[kind]['id']
 
     roles = {role['name']: role['id'] for role in call('GET', '/roles').json['roles']}
     projects = {name: create('project', name=name, domain_id='default') for name in PROJECTS}
@@ -127,6 +132,8 @@ def serve(directory, host, port, overrides):
         database.execute(
             "UPDATE endpoint SET url = ? WHERE region_id = 'RegionOne' AND service_id IN "
             "(SELECT id FROM service WHERE type = 'identity')", (f'http://{host}:{port}/v3',))
+    # The first request loads the policy; of several at once, some would find half of it, and be refused.
+    api()('GET', '/projects')
     import waitress
     waitress.serve(application(), host=host, port=int(port), threads=8, ident=None, clear_untrusted_proxy_headers=True)
 
