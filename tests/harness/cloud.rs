@@ -145,9 +145,9 @@ impl Cloud<'_> {
         self.keystone.move_images(url);
     }
 
-    /// The Keystone behind it.
-    pub(crate) fn keystone(&self) -> &Keystone {
-        self.keystone
+    /// The daemon alone: its Keystone may be killed then.
+    pub(crate) fn into_daemon(self) -> Daemon {
+        self.daemon
     }
 }
 

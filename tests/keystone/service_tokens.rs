@@ -89,10 +89,7 @@ fn access_rules_hold_unless_a_service_asks() {
     for (rules, statuses) in [
         (None, [200, 200, 200, 201]),
         (Some(&[("GET", "/v2/images", "image")][..]), [200, 401, 401, 401]),
-        (
-            Some(&[("GET", "/v2/images/{id}", "image")]),
-            [401, 200, 401, 401],
-        ),
+        (Some(&[("GET", "/v2/images/{id}", "image")]), [401, 200, 401, 401]),
         (Some(&[("GET", "/v2/images/*", "image")]), [401, 200, 401, 401]),
         (Some(&[("GET", "/v2/**", "image")]), [200, 200, 200, 401]),
         (Some(&[("POST", "/v2/images", "image")]), [401, 401, 401, 201]),

@@ -185,7 +185,7 @@ fn the_proxy_passes_counts_and_disturbs() {
 }
 
 /// The head and the body of a GET over TLS, or why there is none.
-fn get(
+pub(super) fn get(
     address: SocketAddr,
     authority: &Authority,
     certificate: Option<&Certificate>,
