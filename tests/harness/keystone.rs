@@ -152,15 +152,14 @@ fn template() -> PathBuf {
         let lock = File::create(home.join("keystone.lock")).unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
         if !template.exists() {
-            let begun = home.join(format!("keystone-{key}.begun"));
-            if begun.exists() {
-                fs::remove_dir_all(&begun).unwrap();
-            }
+            // Of this attempt alone: one that was killed may have children that still write.
+            let begun = tempfile::tempdir_in(&home).unwrap();
+            let made = begun.path().join("keystone");
             let mut command = Command::new(&python);
-            command.arg(script()).arg("prepare").arg(&begun);
+            command.arg(script()).arg("prepare").arg(&made);
             clean(&mut command);
             super::run(&mut command).success();
-            fs::rename(begun, &template).unwrap();
+            fs::rename(made, &template).unwrap();
         }
         template
     };
