@@ -10,16 +10,18 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export PATH := /usr/lib/ccache:$(PATH):$(HOME)/.cargo/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
-VENV := $(CURDIR)/.venv
+# Links to virtual environments, which .ci/venv keeps in $SACCADE_VENVS.
+CLIENTS := $(CURDIR)/.venv
+KEYSTONE := $(CURDIR)/.venv-keystone
 # Arguments for the daemon: make serve ARGS="--data-dir ./data"
 ARGS ?=
 # How long to fuzz, each target.
 MINUTES ?= 5
 
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
-TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace
+TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy
 
-.PHONY: help serve build test test-model bench fmt fuzz clients build-packages test-packages
+.PHONY: help serve build test test-model bench fmt fuzz clients keystone build-packages test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -33,7 +35,7 @@ build: build-packages ## build a release: target/release/saccade
 	fi
 	cargo build --release --locked
 
-test: test-packages clients ## format, lints, every test, the real clients included
+test: test-packages clients keystone ## format, lints, every test, with the real clients and Keystone
 	@begun=$$SECONDS
 	log=$$(mktemp)
 	trap 'rm -f "$$log"' EXIT
@@ -47,7 +49,8 @@ test: test-packages clients ## format, lints, every test, the real clients inclu
 	failed=
 	# Most tests wait for a daemon: more of them than processors.
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
-	SACCADE_CLIENTS="$(VENV)/bin" cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
+	export SACCADE_CLIENTS="$(CLIENTS)/bin" SACCADE_KEYSTONE="$(KEYSTONE)/bin"
+	cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
 	[ -z "$$failed" ]
@@ -75,14 +78,11 @@ fuzz: build-packages ## fuzz every parser of outside bytes: make fuzz MINUTES=60
 		cargo +nightly fuzz run "$$target" -- -max_total_time=$$(( $(MINUTES) * 60 ))
 	done
 
-clients: $(VENV)/complete ## the stock OpenStack clients, from pip into .venv
+clients: test-packages ## the stock OpenStack clients, from pip, linked as .venv
+	@.ci/venv "$(CLIENTS)" tests/clients/requirements.txt
 
-$(VENV)/complete: tests/clients/requirements.txt | test-packages
-	@echo "installing the OpenStack clients into $(VENV)"
-	rm -rf "$(VENV)"
-	/usr/bin/python3 -m venv "$(VENV)"
-	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check --requirement $<
-	touch "$@"
+keystone: test-packages ## Keystone for the tests, from pip, linked as .venv-keystone
+	@.ci/venv "$(KEYSTONE)" tests/keystone/requirements.txt
 
 build-packages:
 	@.ci/packages $(BUILD_PACKAGES)

@@ -16,7 +16,7 @@ use std::{
 ///
 /// # Panics
 /// When it is not there: a test that needs it fails then, and is not skipped.
-fn client(name: &str) -> PathBuf {
+pub(crate) fn client(name: &str) -> PathBuf {
     let directory = std::env::var_os("SACCADE_CLIENTS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin"),
         PathBuf::from,
@@ -53,7 +53,7 @@ fn openstack(daemon: &Daemon, words: &[&str]) -> Output {
 }
 
 /// No configuration of whoever runs the tests, and no proxy between here and the daemon.
-fn bare<'c>(command: &'c mut Command, daemon: &Daemon) -> &'c mut Command {
+pub(crate) fn bare<'c>(command: &'c mut Command, daemon: &Daemon) -> &'c mut Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_lowercase();
         if (text.starts_with("os_") && !["os_cloud", "os_client_config_file"].contains(&text.as_str()))
@@ -69,13 +69,13 @@ fn bare<'c>(command: &'c mut Command, daemon: &Daemon) -> &'c mut Command {
 }
 
 /// What a command printed with `-f json`.
-fn json(output: Output) -> serde_json::Value {
+pub(crate) fn json(output: Output) -> serde_json::Value {
     let text = output.success();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// A file of random data, and the same disk in another format.
-fn disk(directory: &Path, format: &str) -> PathBuf {
+pub(crate) fn disk(directory: &Path, format: &str) -> PathBuf {
     let raw = directory.join("disk.raw");
     io::copy(&mut Payload::new(7, 24 << 20), &mut File::create(&raw).unwrap()).unwrap();
     if format == "raw" {

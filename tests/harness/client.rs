@@ -23,7 +23,8 @@ pub(crate) enum Body<'a> {
 }
 
 impl Client {
-    pub(super) fn new(base: &str) -> Self {
+    /// Talks to whatever is at a URL.
+    pub(crate) fn new(base: &str) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

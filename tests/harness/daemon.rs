@@ -27,6 +27,7 @@ const STOP: Duration = Duration::from_secs(20);
 pub(crate) struct Setup {
     saccade: String,
     rest: String,
+    glance_api: Option<String>,
     wrapper: Vec<OsString>,
     expected: Vec<String>,
     data_dir: DataDir,
@@ -52,6 +53,12 @@ impl Setup {
     pub(crate) fn glance(mut self, text: &str) -> Self {
         self.rest.push_str(text);
         self.rest.push('\n');
+        self
+    }
+
+    /// A file `glance-api.conf` before the test's own. `@ROOT@` stands for the directory of this daemon.
+    pub(crate) fn glance_api(mut self, text: &str) -> Self {
+        self.glance_api = Some(text.to_owned());
         self
     }
 
@@ -153,9 +160,13 @@ impl Daemon {
         let mut words = self.setup.wrapper.clone();
         words.push(cli::BINARY.into());
         let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("serve");
+        if let Some(text) = &self.setup.glance_api {
+            let file = self.root.path().join("glance-api.conf");
+            fs::write(&file, text.replace("@ROOT@", self.root.path().to_str().unwrap())).unwrap();
+            command.arg("--config-file").arg(file);
+        }
         command
-            .args(&words[1..])
-            .arg("serve")
             .arg("--config-file")
             .arg(file)
             .arg("--bind")
@@ -353,7 +364,7 @@ fn is_serving(lines: &[String]) -> bool {
 
 /// Below the ports that the system gives to outgoing connections, so that none of those takes it between here and
 /// the daemon's start.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {

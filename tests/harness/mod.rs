@@ -1,20 +1,35 @@
 //! What the tests stand on: the real daemon, started as an operator starts it, and ways to talk to it.
 
+mod accounts;
+mod certificates;
 mod cli;
 mod client;
+mod cloud;
 mod daemon;
 mod disk_image;
+mod haproxy;
+mod keystone;
 mod log;
+mod memcached;
 mod payload;
+mod proxy;
 mod raw;
+mod service;
 mod small_disk;
 
 pub(crate) use self::{
+    accounts::{Account, Login},
+    certificates::{Authority, Certificate},
     cli::{Output, run, saccade},
     client::{Answer, Body, Client},
+    cloud::{Cloud, CloudSetup},
     daemon::{Daemon, Setup, names},
     disk_image::{qemu_img, unsafe_qcow2, unsafe_vmdk},
+    haproxy::{ClientCertificate, HaProxy},
+    keystone::{Keystone, keystone_python},
+    memcached::Memcached,
     payload::{Payload, md5, sha512},
+    proxy::{Fault, Proxy},
     raw::Connection,
     small_disk::SmallDisk,
 };
