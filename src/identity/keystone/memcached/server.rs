@@ -117,7 +117,7 @@ impl Server {
                 }
                 Err(Fault::Closed | Fault::Truncated | Fault::Garbage)
                 | Ok(Answer::Refused(Refusal::Unknown))
-                    if self.speech.fall_back(dialect, &exchanged) =>
+                    if self.speech.fall_back(dialect, command, &exchanged) =>
                 {
                     reuse = Reuse::Forbidden;
                     continue;
@@ -242,12 +242,13 @@ impl Speech {
     ///
     /// Old servers do not know `mg`, early ones that do answer it differently, and proxies close the
     /// connection. A server that has answered it once is simply broken when it does not any more, unless it says so.
-    fn fall_back(&self, dialect: Dialect, outcome: &Result<Answer, Fault>) -> bool {
+    fn fall_back(&self, dialect: Dialect, command: &Command<'_>, outcome: &Result<Answer, Fault>) -> bool {
         let from: &[u8] = match outcome {
             Ok(_) => &[Self::UNTRIED, Self::META],
             Err(_) => &[Self::UNTRIED],
         };
         dialect == Dialect::Meta
+            && matches!(command, Command::Get { .. })
             && (self.dialect() == Dialect::Classic
                 || from.iter().any(|state| {
                     self.0

@@ -11,7 +11,7 @@ use super::{
 #[tokio::test]
 async fn what_was_written_is_read_with_the_life_that_is_left() {
     let peer = Peer::start(Habit::Modern).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     assert_eq!(cache.get("token").await, None);
     cache.set("token", BODY, Duration::from_millis(299_999)).await;
     let expected = Cached {
@@ -36,11 +36,7 @@ async fn an_entry_that_never_expires_has_no_known_life() {
         .unwrap()
         .insert(key("token"), (16, 0, BODY.into()));
     assert_eq!(
-        cache(&[peer.address.clone()])
-            .get("token")
-            .await
-            .unwrap()
-            .remaining,
+        cache(&[&peer.address]).get("token").await.unwrap().remaining,
         None
     );
 }
@@ -48,7 +44,7 @@ async fn an_entry_that_never_expires_has_no_known_life() {
 #[tokio::test]
 async fn lives_are_cut_to_what_memcached_takes_for_a_length_of_time() {
     let peer = Peer::start(Habit::Modern).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     for (ttl, seconds) in [
         (Duration::ZERO, None),
         (Duration::from_millis(999), None),
@@ -71,7 +67,7 @@ async fn lives_are_cut_to_what_memcached_takes_for_a_length_of_time() {
 #[tokio::test]
 async fn a_value_that_memcached_would_not_keep_is_not_sent() {
     let peer = Peer::start(Habit::Modern).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     let body = |length| format!("{{\"token\": \"{}\"}}", "x".repeat(length - 13)).into_bytes();
     cache.set("token", &body(MAX_VALUE), MINUTE).await;
     assert_eq!(cache.get("token").await.unwrap().body.len(), MAX_VALUE);
@@ -86,7 +82,7 @@ async fn signed_and_encrypted_entries_come_back_and_forged_ones_do_not() {
     for protection in [Protection::Mac(secret()), Protection::Encrypt(secret())] {
         let cache = Memcached::new(&MemcachedOptions {
             protection,
-            ..options(&[peer.address.clone()])
+            ..options(&[&peer.address])
         })
         .unwrap();
         peer.entries.lock().unwrap().clear();
@@ -105,7 +101,7 @@ async fn signed_and_encrypted_entries_come_back_and_forged_ones_do_not() {
 #[tokio::test]
 async fn entries_that_are_no_tokens_are_misses() {
     let peer = Peer::start(Habit::Modern).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     for (flags, data) in [
         (0, &b"[]"[..]),
         (1, BODY),
@@ -136,7 +132,7 @@ async fn servers_without_mg_are_asked_with_get_ever_after() {
             .lock()
             .unwrap()
             .insert(key("token"), (0, 9, BODY.into()));
-        let cache = cache(&[peer.address.clone()]);
+        let cache = cache(&[&peer.address]);
         for _ in 0..3 {
             let expected = Cached {
                 body: BODY.into(),
@@ -154,7 +150,7 @@ async fn hits_misses_errors_and_writes_are_counted() {
     let handle = recorder.handle();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let peer = Peer::start(Habit::Modern).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     cache.set("token", BODY, MINUTE).await;
     cache.set("token", &vec![b' '; MAX_VALUE + 1], MINUTE).await;
     cache.get("token").await;

@@ -15,9 +15,9 @@ use super::{Entry, Memcached, MemcachedOptions, Protection, Sasl};
 const BODY: &[u8] = br#"{"token": {"id": 1}}"#;
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn options(servers: &[String]) -> MemcachedOptions {
+fn options(servers: &[&str]) -> MemcachedOptions {
     MemcachedOptions {
-        servers: servers.to_vec(),
+        servers: servers.iter().map(ToString::to_string).collect(),
         protection: Protection::None,
         socket_timeout: Duration::from_secs(5),
         dead_retry: Duration::from_secs(300),
@@ -29,12 +29,12 @@ fn options(servers: &[String]) -> MemcachedOptions {
     }
 }
 
-fn cache(servers: &[String]) -> Memcached {
+fn cache(servers: &[&str]) -> Memcached {
     Memcached::new(&options(servers)).unwrap()
 }
 
 /// For servers that keep one waiting.
-fn hurried_cache(servers: &[String]) -> Memcached {
+fn hurried_cache(servers: &[&str]) -> Memcached {
     Memcached::new(&MemcachedOptions {
         socket_timeout: Duration::from_millis(150),
         ..options(servers)
@@ -54,7 +54,7 @@ fn key(token: &str) -> String {
 }
 
 fn problem(change: impl FnOnce(&mut MemcachedOptions)) -> String {
-    let mut options = options(&["127.0.0.1:1".to_owned()]);
+    let mut options = options(&["127.0.0.1:1"]);
     change(&mut options);
     Memcached::new(&options).err().unwrap().to_string()
 }

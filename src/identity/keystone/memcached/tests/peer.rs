@@ -14,10 +14,13 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+/// Flags, seconds and value by key.
+pub(super) type Entries = Arc<Mutex<HashMap<String, (u32, u32, Vec<u8>)>>>;
+
 /// A small memcached of the text protocol.
 pub(super) struct Peer {
     pub(super) address: String,
-    pub(super) entries: Arc<Mutex<HashMap<String, (u32, u32, Vec<u8>)>>>,
+    pub(super) entries: Entries,
     connections: Arc<AtomicUsize>,
     commands: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -45,7 +48,7 @@ impl Peer {
     pub(super) async fn start_at(address: &str, habit: Habit) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let entries = Arc::new(Mutex::new(HashMap::new()));
+        let entries = Entries::default();
         let connections = Arc::new(AtomicUsize::new(0));
         let commands = Arc::new(Mutex::new(Vec::new()));
         let (all, count, log) = (entries.clone(), connections.clone(), commands.clone());
@@ -66,12 +69,7 @@ impl Peer {
         }
     }
 
-    async fn serve(
-        stream: TcpStream,
-        habit: Habit,
-        entries: Arc<Mutex<HashMap<String, (u32, u32, Vec<u8>)>>>,
-        commands: Arc<Mutex<Vec<String>>>,
-    ) {
+    async fn serve(stream: TcpStream, habit: Habit, entries: Entries, commands: Arc<Mutex<Vec<String>>>) {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         while stream.read_line(&mut line).await.unwrap_or(0) > 0 {

@@ -150,7 +150,7 @@ async fn serve(
     }
 }
 
-fn with_sasl(servers: &[String], password: &str) -> MemcachedOptions {
+fn with_sasl(servers: &[&str], password: &str) -> MemcachedOptions {
     MemcachedOptions {
         sasl: Some(Sasl {
             username: "user".into(),
@@ -171,11 +171,7 @@ fn found() -> Option<Cached> {
 async fn with_sasl_every_server_is_written_and_the_first_that_has_it_is_read() {
     let one = BinaryPeer::start(Login::Needed, None).await;
     let other = BinaryPeer::start(Login::Needed, None).await;
-    let cache = Memcached::new(&with_sasl(
-        &[one.address.clone(), other.address.clone()],
-        "password",
-    ))
-    .unwrap();
+    let cache = Memcached::new(&with_sasl(&[&one.address, &other.address], "password")).unwrap();
     assert_eq!(cache.get("token").await, None);
     cache.set("token", BODY, MINUTE).await;
     assert_eq!(one.entry("token"), Some((16, BODY.to_vec())));
@@ -196,7 +192,7 @@ async fn wrong_credentials_are_a_dead_server() {
         .lock()
         .unwrap()
         .insert(key("token"), (16, BODY.to_vec()));
-    let cache = Memcached::new(&with_sasl(&[peer.address.clone()], "wrong")).unwrap();
+    let cache = Memcached::new(&with_sasl(&[&peer.address], "wrong")).unwrap();
     assert_eq!(cache.get("token").await, None);
     cache.set("token", BODY, MINUTE).await;
     assert_eq!(cache.get("token").await, None);
@@ -205,7 +201,7 @@ async fn wrong_credentials_are_a_dead_server() {
 #[tokio::test]
 async fn a_server_without_sasl_is_used_all_the_same() {
     let peer = BinaryPeer::start(Login::Unknown, None).await;
-    let cache = Memcached::new(&with_sasl(&[peer.address.clone()], "password")).unwrap();
+    let cache = Memcached::new(&with_sasl(&[&peer.address], "password")).unwrap();
     cache.set("token", BODY, MINUTE).await;
     assert_eq!(cache.get("token").await, found());
 }
@@ -221,7 +217,7 @@ async fn a_liar_in_binary_is_left_alone() {
         let liar = Liar::start(Lie::Says(lie)).await;
         let cache = Memcached::new(&MemcachedOptions {
             socket_timeout: Duration::from_millis(150),
-            ..with_sasl(&[liar.address.clone()], "password")
+            ..with_sasl(&[&liar.address], "password")
         })
         .unwrap();
         liar.is_left_alone_after(&cache, 1, what).await;
@@ -278,7 +274,7 @@ async fn tls_servers_are_believed_only_with_a_certificate_of_the_authority() {
                 cafile: Some(authority.path().to_owned()),
                 client: None,
             }),
-            ..with_sasl(&[server.to_owned()], "password")
+            ..with_sasl(&[server], "password")
         })
     };
     let cache = through_tls(&authority, &peer.address).unwrap();

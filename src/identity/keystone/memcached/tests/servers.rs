@@ -20,7 +20,7 @@ use super::{
 #[tokio::test]
 async fn a_server_that_closed_idle_connections_is_not_dead() {
     let peer = Peer::start(Habit::Impatient).await;
-    let cache = cache(&[peer.address.clone()]);
+    let cache = cache(&[&peer.address]);
     cache.set("token", BODY, MINUTE).await;
     for _ in 0..3 {
         assert_eq!(cache.get("token").await.unwrap().body, BODY);
@@ -32,7 +32,7 @@ async fn a_server_that_closed_idle_connections_is_not_dead() {
 async fn a_restarted_server_is_used_again_at_once() {
     let peer = Peer::start(Habit::Modern).await;
     let address = peer.address.clone();
-    let cache = cache(&[address.clone()]);
+    let cache = cache(&[&address]);
     cache.set("token", BODY, MINUTE).await;
     drop(peer);
     let peer = loop {
@@ -49,10 +49,9 @@ async fn a_restarted_server_is_used_again_at_once() {
 #[tokio::test]
 async fn keys_of_a_dead_server_go_to_the_next_and_come_back() {
     let peers = [Peer::start(Habit::Modern).await, Peer::start(Habit::Modern).await];
-    let servers: Vec<_> = peers.iter().map(|peer| peer.address.clone()).collect();
     let cache = Memcached::new(&MemcachedOptions {
         dead_retry: MINUTE,
-        ..options(&servers)
+        ..options(&peers.each_ref().map(|peer| peer.address.as_str()))
     })
     .unwrap();
     let token = |server| {
@@ -131,7 +130,7 @@ async fn a_server_that_lies_is_left_alone() {
         ("it knows nothing", b"ERROR\r\n".to_vec()),
     ] {
         let liar = Liar::start(Lie::Says(lie)).await;
-        let cache = cache(&[liar.address.clone()]);
+        let cache = cache(&[&liar.address]);
         liar.is_left_alone_after(&cache, connections, what).await;
     }
 }
@@ -146,7 +145,7 @@ async fn a_server_that_stops_within_an_answer_is_left_alone() {
         ("silence", Vec::new()),
     ] {
         let liar = Liar::start(Lie::Says(lie)).await;
-        let cache = hurried_cache(&[liar.address.clone()]);
+        let cache = hurried_cache(&[&liar.address]);
         // No answer in time proves nothing about `mg`: it is not asked with `get`.
         liar.is_left_alone_after(&cache, 1, what).await;
     }
@@ -161,7 +160,7 @@ async fn a_server_that_closes_everything_is_left_alone() {
         ("half a value", format!("VALUE {echo} 0 100\r\n{{").into_bytes()),
     ] {
         let liar = Liar::start(Lie::SaysAndCloses(lie)).await;
-        let cache = cache(&[liar.address.clone()]);
+        let cache = cache(&[&liar.address]);
         liar.is_left_alone_after(&cache, 2, what).await;
     }
 }
@@ -171,10 +170,10 @@ async fn slow_and_endless_answers_end_when_their_time_is_up() {
     let echo = key("token");
     let slow = format!("VA 100 k{echo} f0 t1\r\n{}", "x".repeat(100)).into_bytes();
     let liar = Liar::start(Lie::Trickles(slow, 10)).await;
-    liar.is_left_alone_after(&hurried_cache(&[liar.address.clone()]), 1, "a trickle")
+    liar.is_left_alone_after(&hurried_cache(&[&liar.address]), 1, "a trickle")
         .await;
     let liar = Liar::start(Lie::Floods(b"VA 10 k".to_vec())).await;
-    liar.is_left_alone_after(&cache(&[liar.address.clone()]), 2, "a flood")
+    liar.is_left_alone_after(&cache(&[&liar.address]), 2, "a flood")
         .await;
 }
 
@@ -184,7 +183,7 @@ async fn a_server_that_cannot_now_is_not_dead() {
         b"SERVER_ERROR out of memory storing object\r\n".to_vec(),
     ))
     .await;
-    let cache = cache(&[liar.address.clone()]);
+    let cache = cache(&[&liar.address]);
     for _ in 0..2 {
         cache.set("token", BODY, MINUTE).await;
         assert_eq!(cache.get("token").await, None);
@@ -203,7 +202,7 @@ async fn a_dropped_request_leaves_no_answer_to_the_next() {
     let liar = Liar::start(Lie::Trickles(answer, 1)).await;
     let cache = Memcached::new(&MemcachedOptions {
         pool_maxsize: 1,
-        ..options(&[liar.address.clone()])
+        ..options(&[&liar.address])
     })
     .unwrap();
     for pause in [0, 5, 20, 40] {
@@ -227,7 +226,7 @@ async fn no_more_connections_than_allowed_and_no_longer_wait_for_one() {
         Memcached::new(&MemcachedOptions {
             pool_maxsize: 2,
             pool_conn_get_timeout: Duration::from_millis(wait),
-            ..options(&[liar.address.clone()])
+            ..options(&[&liar.address])
         })
         .unwrap()
     };
@@ -245,7 +244,7 @@ async fn connections_that_nobody_used_are_closed() {
     let peer = Peer::start(Habit::Modern).await;
     let cache = Memcached::new(&MemcachedOptions {
         pool_unused_timeout: MINUTE,
-        ..options(&[peer.address.clone()])
+        ..options(&[&peer.address])
     })
     .unwrap();
     cache.get("token").await;
@@ -263,7 +262,7 @@ async fn a_crowd_at_a_hung_server_does_not_wait_in_turn() {
         socket_timeout: Duration::from_millis(150),
         pool_maxsize: 2,
         pool_conn_get_timeout: Duration::from_secs(10),
-        ..options(&[liar.address.clone()])
+        ..options(&[&liar.address])
     })
     .unwrap();
     let started = Instant::now();
