@@ -56,6 +56,16 @@ pub(super) enum Broken {
 }
 
 impl Broken {
+    /// Whether it would happen to every call; otherwise Keystone answered, and what it makes of this one call may be
+    /// this call's fault.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Timeout => true,
+            Self::Server(status) => *status != StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Garbage(_) | Self::TooLarge => false,
+        }
+    }
+
     /// How often the same call may be made again after this, given `http_request_max_retries`.
     fn retries(&self, max_retries: u32) -> u32 {
         match self {

@@ -8,8 +8,9 @@
 //! One exchange takes at most `http_connect_timeout`, and a request waits twice that for everything together: its turn
 //! (64 validations run at once), the service's login, tries and pauses. A connection that fails is tried
 //! `http_request_max_retries` times more after ¼, ½, 1 … seconds (less up to a half); a timeout, a 5xx and an answer
-//! that makes no sense once more. After that nobody asks for a second, and then one request at a time, once each, until
-//! Keystone answers: requests with tokens that are not remembered get their 503 at once meanwhile.
+//! that makes no sense once more. If it is out of reach even so (no connection, a timeout, 502 to 504), nobody asks for a
+//! second, and then one request at a time, once each, until Keystone answers: requests with tokens that are not
+//! remembered get their 503 at once meanwhile.
 //!
 //! # Where keystonemiddleware differs
 //! - Behind Glance's stock pipeline it answers 401 when Keystone cannot be asked; here it is 503, which clients rightly
@@ -19,8 +20,8 @@
 //! - A refused login is not repeated for 5 seconds, then 10, … up to 60; there, with each request.
 //! - `auth_url` and the catalog's endpoint are taken to serve `/v3` below them; version documents are not read.
 //! - A token with application-credential access rules is also refused where that fails with an error 500 there, and a
-//!   rule's characters mean themselves; see [`access_rules`]. `service_type = identity` has no exception here.
-//! - TLS: see [`tls`].
+//!   rule's characters mean themselves; see `access_rules.rs`. `service_type = identity` has no exception here.
+//! - A server certificate that is its own authority is not taken; see `tls.rs`.
 
 mod access_rules;
 mod bind;

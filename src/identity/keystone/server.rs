@@ -38,7 +38,7 @@ pub(super) enum Failure {
 /// A token that Keystone has confirmed, and its words.
 #[derive(Debug)]
 pub(super) struct Confirmed {
-    pub(super) token: Token,
+    pub(super) token: Arc<Token>,
     pub(super) body: Bytes,
 }
 
@@ -199,8 +199,13 @@ impl Server {
         };
         let verdict = self.client.call(&call, patience, deadline, Verdict::read).await;
         verdict.map_err(|broken| {
+            let kind = if broken.is_outage() {
+                TroubleKind::Unreachable
+            } else {
+                TroubleKind::Faulty
+            };
             let trouble = format_args!("Keystone at {} cannot be used: {broken}", session.tokens_url);
-            Trouble::new(TroubleKind::Unreachable, trouble).into()
+            Trouble::new(kind, trouble).into()
         })
     }
 }
@@ -210,7 +215,7 @@ impl Verdict {
         match answer.status {
             StatusCode::OK => match Token::parse(&answer.body) {
                 Ok(token) => Ok(Self::Confirmed(Confirmed {
-                    token,
+                    token: Arc::new(token),
                     body: answer.body,
                 })),
                 Err(Unusable::NotJson) => Err(Broken::Garbage("it is not JSON".to_owned())),
@@ -225,15 +230,18 @@ impl Verdict {
 }
 
 fn denied(session: &Session, status: StatusCode, explanation: &str) -> Trouble {
-    let hint = if status == StatusCode::FORBIDDEN {
-        "its user needs the role service or admin in its project".to_owned()
+    let (kind, hint) = if status == StatusCode::FORBIDDEN {
+        let hint = "its user needs the role service or admin in its project";
+        (TroubleKind::Denied, hint.to_owned())
     } else if status.is_redirection() {
-        "redirects are not followed; the catalog must hold the URL of Keystone itself".to_owned()
+        let hint = "redirects are not followed; the catalog must hold the URL of Keystone itself";
+        (TroubleKind::Denied, hint.to_owned())
     } else {
-        format!("is {} the URL of Keystone?", session.tokens_url)
+        let hint = format!("is {} the URL of Keystone?", session.tokens_url);
+        (TroubleKind::Faulty, hint)
     };
     Trouble::new(
-        TroubleKind::Denied,
+        kind,
         format_args!(
             "Keystone does not let this service ({}) validate tokens, with {status} ({explanation}): {hint}",
             session.user

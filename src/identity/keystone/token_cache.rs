@@ -110,7 +110,7 @@ struct Shared {
 
 /// A token with the time that it may be believed for, short of its life.
 struct Found {
-    token: Token,
+    token: Arc<Token>,
     believed: Duration,
 }
 
@@ -198,14 +198,14 @@ impl Shared {
             Some(Memory {
                 others: Some(others), ..
             }) => {
-                self.from_either(others, fingerprint, token, expired, deadline)
+                self.ask_both(others, fingerprint, token, expired, deadline)
                     .await?
             }
-            _ => self.from_keystone(fingerprint, token, expired, deadline).await?,
+            _ => self.ask_keystone(fingerprint, token, expired, deadline).await?,
         };
         let alive = self.life_left(&found.token).unwrap_or(found.believed);
         let believed = found.believed.min(alive);
-        let token = Arc::new(found.token);
+        let token = found.token;
         if let Some(memory) = &self.memory
             && !believed.is_zero()
         {
@@ -219,7 +219,7 @@ impl Shared {
     }
 
     /// Memcached first. When it is slow, both, and whoever knows first is believed.
-    async fn from_either(
+    async fn ask_both(
         &self,
         others: &Arc<dyn SharedCache>,
         fingerprint: Fingerprint,
@@ -227,9 +227,9 @@ impl Shared {
         expired: Expired,
         deadline: Instant,
     ) -> Result<Found, Failure> {
-        let mut cached = pin!(self.from_memcached(others, token));
+        let mut cached = pin!(self.ask_memcached(others, token));
         let early = tokio::time::timeout(HEDGE, &mut cached).await;
-        let mut asked = pin!(self.from_keystone(fingerprint, token, expired, deadline));
+        let mut asked = pin!(self.ask_keystone(fingerprint, token, expired, deadline));
         match early {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => return asked.await,
@@ -250,7 +250,7 @@ impl Shared {
         }
     }
 
-    async fn from_memcached(&self, others: &Arc<dyn SharedCache>, token: &str) -> Option<Found> {
+    async fn ask_memcached(&self, others: &Arc<dyn SharedCache>, token: &str) -> Option<Found> {
         let cache_time = self.memory.as_ref()?.cache_time;
         let Cached { body, remaining } = others.get(token).await?;
         let token = Token::parse(&body)
@@ -265,12 +265,12 @@ impl Shared {
             return None;
         }
         Some(Found {
-            token,
+            token: Arc::new(token),
             believed: cache_time.min(remaining.unwrap_or(UNDATED)),
         })
     }
 
-    async fn from_keystone(
+    async fn ask_keystone(
         &self,
         fingerprint: Fingerprint,
         token: &str,

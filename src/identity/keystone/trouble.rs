@@ -18,6 +18,8 @@ pub(super) struct Trouble {
 pub(super) enum TroubleKind {
     /// Wait, or repair Keystone or the way to it.
     Unreachable,
+    /// Look into Keystone, if it goes on: it answers, but not this.
+    Faulty,
     /// Correct the credentials or `auth_url`.
     LoginRefused,
     /// Correct the catalog, `interface` or `region_name`.
@@ -39,7 +41,7 @@ impl Trouble {
     /// For the client, who may be anybody.
     pub(super) fn public(&self) -> &'static str {
         match self.kind {
-            TroubleKind::Unreachable => "Keystone does not answer; try again later",
+            TroubleKind::Unreachable | TroubleKind::Faulty => "Keystone does not answer; try again later",
             TroubleKind::LoginRefused | TroubleKind::NoEndpoint | TroubleKind::Denied => {
                 "this service cannot use Keystone; its operator finds the reason in its log"
             }
@@ -54,34 +56,50 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// So many faults in a row are Keystone's, not of a single token that somebody keeps sending.
+const FAULTS_TOLD: u32 = 3;
+
 /// Whether tokens can be validated, logged when it changes and not with each request.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<Option<TroubleKind>>);
+pub(super) struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    told: Option<TroubleKind>,
+    faults: u32,
+}
 
 impl Health {
     /// After an exchange that Keystone answered as it should.
     pub(super) fn works(&self) {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if before.is_some() {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut *state).told.is_some() {
             tracing::info!("Keystone validates tokens again");
         }
     }
 
     /// After one that failed.
     pub(super) fn fails(&self, trouble: &Trouble) {
-        let before = if trouble.kind == TroubleKind::Busy {
-            Some(TroubleKind::Busy)
-        } else {
+        let kind = trouble.kind;
+        let news = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            state.replace(trouble.kind)
+            let lasting = match kind {
+                TroubleKind::Busy => false,
+                TroubleKind::Faulty => {
+                    state.faults = state.faults.saturating_add(1);
+                    state.faults >= FAULTS_TOLD
+                }
+                _ => true,
+            };
+            lasting && state.told.replace(kind) != Some(kind)
         };
-        if before == Some(trouble.kind) {
-            tracing::debug!(kind = ?trouble.kind, "tokens cannot be validated: {trouble}");
-        } else {
+        if news {
             tracing::warn!(
-                kind = ?trouble.kind,
+                ?kind,
                 "tokens cannot be validated, requests are answered with 503: {trouble}"
             );
+        } else {
+            tracing::debug!(?kind, "a token cannot be validated: {trouble}");
         }
     }
 }

@@ -243,3 +243,31 @@ async fn a_slow_memcached_still_helps_when_keystone_does_not() {
         assert_eq!(begun.elapsed(), 3 * SECOND);
     }
 }
+
+#[tokio::test]
+async fn a_remembered_token_costs_microseconds() {
+    let fake = FakeKeystone::new();
+    let name = "g".repeat(200);
+    fake.knows(&name, token("ada", &["member", "reader"], 3600));
+    let keystone = keystone(&fake, options());
+    assert!(identify(&keystone, &name).await.is_ok());
+    let headers = super::headers(&[("x-auth-token", &name)]);
+    let request = super::RequestHead {
+        method: &http::Method::GET,
+        path: "/v2/images",
+        headers: &headers,
+    };
+    let rounds = 500;
+    let mut best = Duration::MAX;
+    for _ in 0..40 {
+        let begun = std::time::Instant::now();
+        for _ in 0..rounds {
+            super::Identity::identify(&keystone, request).await.unwrap();
+        }
+        best = best.min(begun.elapsed() / rounds);
+    }
+    println!("a hit takes {best:?}");
+    assert_eq!(fake.validations(), 1);
+    // Many times what it takes: this is a debug build.
+    assert!(best < Duration::from_micros(100), "{best:?}");
+}

@@ -84,6 +84,30 @@ async fn short_failures_are_not_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_breaks_keystone_locks_nobody_else_out() {
+    let log = Log::default();
+    let _guard = log.start();
+    let (fake, keystone) = ready().await;
+    for (number, fault) in [Fault::Status(500), Fault::Body("<html>"), Fault::Status(400)]
+        .into_iter()
+        .enumerate()
+    {
+        fake.fails([fault.clone(), fault]);
+        assert!(is_unavailable(&identify(&keystone, "poison").await));
+        fake.state().faults.clear();
+        let other = format!("other-{number}");
+        fake.knows(&other, token("ada", &[], 3600));
+        assert!(identify(&keystone, &other).await.is_ok());
+    }
+    assert_eq!(log.warnings(), [""; 0]);
+    fake.state().always = Some(Fault::Status(500));
+    for _ in 0..5 {
+        assert!(is_unavailable(&identify(&keystone, "poison").await));
+    }
+    assert_eq!(log.warnings().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn lasting_failures_are_unavailable_and_never_invalid() {
     for (fault, tries) in [
         (Fault::Status(500), 2),
