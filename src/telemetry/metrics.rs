@@ -131,6 +131,24 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         Unit::Count,
         "Tokens offered to the shared cache, by result.",
     ),
+    (
+        "saccade_token_validations_total",
+        Kind::Counter,
+        Unit::Count,
+        "Tokens that Keystone was asked about, by result.",
+    ),
+    (
+        "saccade_token_validation_duration_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        "How long Keystone took to tell about a token, tries and waiting included.",
+    ),
+    (
+        "saccade_keystone_logins_total",
+        Kind::Counter,
+        Unit::Count,
+        "Logins of the service itself at Keystone, by result.",
+    ),
 ];
 
 /// Metrics cannot be collected.

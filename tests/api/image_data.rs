@@ -438,7 +438,7 @@ fn an_unsafe_header_is_refused_before_the_rest_is_sent() {
     let image = admin.create(&json!({"disk_format": "qcow2", "container_format": "bare"}));
     let id = image["id"].as_str().unwrap();
     let mut connection = Connection::open(daemon.address());
-    connection.send(&put(&admin, id, "Content-Length: 50000000000"));
+    connection.send(&put(&admin, id, "Content-Length: 1000000000"));
     connection.send_what_is_taken(&unsafe_qcow2(&daemon.scratch()));
     connection.send_what_is_taken(&vec![0; 2 << 20]);
     assert_eq!(connection.head().status, 415);
