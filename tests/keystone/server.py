@@ -132,10 +132,11 @@ def serve(directory, host, port, overrides):
         database.execute(
             "UPDATE endpoint SET url = ? WHERE region_id = 'RegionOne' AND service_id IN "
             "(SELECT id FROM service WHERE type = 'identity')", (f'http://{host}:{port}/v3',))
-    # The first request loads the policy; of several at once, some would find half of it, and be refused.
+    # The first request is slow.
     api()('GET', '/projects')
     import waitress
-    waitress.serve(application(), host=host, port=int(port), threads=8, ident=None, clear_untrusted_proxy_headers=True)
+    # One request at a time: SQLite refuses the second of two that write, and Keystone makes it an error 500.
+    waitress.serve(application(), host=host, port=int(port), threads=1, ident=None, clear_untrusted_proxy_headers=True)
 
 
 if __name__ == '__main__':
