@@ -141,7 +141,7 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "saccade_token_validation_duration_seconds",
         Kind::Histogram,
         Unit::Seconds,
-        "How long Keystone took to tell about a token, tries and waiting included.",
+        "Seconds until Keystone told about a token, tries and waiting included.",
     ),
     (
         "saccade_keystone_logins_total",

@@ -37,8 +37,9 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The same when Keystone did not answer.
 const REST_UNREACHABLE: Duration = Duration::from_secs(1);
 
-/// A token younger than this is not replaced when Keystone rejects it: the next would fare no better.
-const YOUNGEST_REPLACED: Duration = Duration::from_secs(5);
+/// Keystone's rejections make for no more than one login in this time: when it rejects a new token as well, the next
+/// would fare no better.
+const BETWEEN_REPLACEMENTS: Duration = Duration::from_secs(5);
 
 /// A login that Keystone has granted.
 #[derive(Debug)]
@@ -50,7 +51,6 @@ pub(super) struct Session {
     /// `name (id)` of the user, and of the project if there is one.
     pub(super) user: String,
     pub(super) project: Option<String>,
-    begun: Instant,
     renewed_from: Instant,
     unused_from: Instant,
 }
@@ -76,6 +76,8 @@ struct Shared {
 struct State {
     session: Option<Arc<Session>>,
     rest: Option<Rest>,
+    /// When a token was last given up because Keystone had rejected it.
+    replaced: Option<Instant>,
 }
 
 /// Nobody logs in for a while.
@@ -145,9 +147,13 @@ impl ServiceUser {
             let mut state = self.shared.state();
             let current = state.session.as_ref();
             if current.is_some_and(|current| Arc::ptr_eq(current, rejected)) {
-                if rejected.begun.elapsed() < YOUNGEST_REPLACED {
+                if state
+                    .replaced
+                    .is_some_and(|at| at.elapsed() < BETWEEN_REPLACEMENTS)
+                {
                     return Err(rejected.useless());
                 }
+                state.replaced = Some(Instant::now());
                 state.session = None;
             }
         }
@@ -298,7 +304,6 @@ impl Shared {
             tokens_url,
             user: granted.user.to_string(),
             project: granted.project.map(|project| project.to_string()),
-            begun,
             renewed_from: begun + (life - renewed_with_left),
             unused_from: begun + (life - unused_with_left),
         }))
