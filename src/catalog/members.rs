@@ -27,7 +27,7 @@ impl Catalog {
     /// `NotFound`, `NotShared`, `Denied`; `Unavailable`, `Broken`.
     pub async fn list_members(&self, caller: &Caller, id: &str) -> Result<Vec<Membership>, CatalogError> {
         let image = self.read(id).await?;
-        self.members_of(caller, &image, id)?;
+        self.require_shared(caller, &image, id)?;
         let policy = &self.shared.policy;
         let permission = policy.authorize_list_members(caller, &image);
         permission.map_err(|denied| self.denied(denied, id))?;
@@ -80,7 +80,7 @@ impl Catalog {
         let maximum = self.rules().max_members;
         let image = self
             .commit(id, |current| {
-                self.members_of(caller, current, id)?;
+                self.require_shared(caller, current, id)?;
                 let permission = self.shared.policy.authorize_add_member(caller, current);
                 permission.map_err(|denied| self.denied(denied, id))?;
                 Ok(Some(change(current, &project, MemberChange::Add { maximum })))
@@ -131,7 +131,7 @@ impl Catalog {
     }
 
     /// Whether the image is there for the caller, and is one that has members.
-    fn members_of(&self, caller: &Caller, image: &Image, id: &str) -> Result<(), CatalogError> {
+    fn require_shared(&self, caller: &Caller, image: &Image, id: &str) -> Result<(), CatalogError> {
         let shown = self.shared.policy.authorize_show(caller, image);
         shown.map_err(|denied| self.denied(denied, id))?;
         match image.visibility {
@@ -148,7 +148,7 @@ impl Catalog {
         id: &str,
         project: &str,
     ) -> Result<&'i Member, CatalogError> {
-        self.members_of(caller, image, id)?;
+        self.require_shared(caller, image, id)?;
         let policy = &self.shared.policy;
         let permission = policy.authorize_show_member(caller, image);
         permission.map_err(|denied| self.denied(denied, id))?;

@@ -166,7 +166,8 @@ fn an_image_is_shared_answered_and_taken_back() {
         "accepted",
     );
     row(&glance(&["member-list", "--image-id", &id]).success(), "accepted");
-    row(&glance(&["member-get", &id, "physics"]).success(), "accepted");
+    let shown = glance(&["member-get", &id, "physics"]).success();
+    assert_eq!(field(&shown, "status"), "accepted");
     let twice = glance(&["member-create", &id, "physics"]).failure();
     assert!(
         twice.contains("409") && twice.contains("already shared"),
