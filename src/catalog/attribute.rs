@@ -224,7 +224,8 @@ fn storable(text: String) -> Result<String, String> {
     }
 }
 
-fn short(text: String) -> Result<String, String> {
+/// Text that Glance's columns hold.
+pub(super) fn short(text: String) -> Result<String, String> {
     if text.chars().count() > MAX_TEXT {
         return Err(format!("it is longer than {MAX_TEXT} characters"));
     }

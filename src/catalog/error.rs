@@ -96,6 +96,33 @@ pub enum CatalogErrorKind {
         "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}"
     )]
     TooManyTags { attempted: usize, maximum: usize },
+    /// Only shared images have members.
+    #[error("Image {id} has no members: only images whose visibility is 'shared' have.")]
+    NotShared { id: String },
+    /// The project is no member, or none that the caller may know of.
+    #[error("{member} not found in the member list of the image {id}.")]
+    MemberNotFound { id: String, member: String },
+    /// The project is a member already.
+    #[error("Image {id} is already shared with this member.")]
+    MemberExists { id: String },
+    /// No project has such an id.
+    #[error("Invalid member: {problem}.")]
+    InvalidMember { problem: String },
+    /// The status is none that a member can have.
+    #[error("Incorrect request: Status must be \"pending\", \"accepted\" or \"rejected\".")]
+    InvalidMemberStatus,
+    /// More members than an image may have.
+    #[error(
+        "The limit has been exceeded on the number of allowed image members for image {id}. Attempted: {attempted}, Maximum: {maximum}"
+    )]
+    TooManyMembers {
+        id: String,
+        attempted: usize,
+        maximum: usize,
+    },
+    /// The image is neither active nor deactivated.
+    #[error("Not allowed to {action} image in status '{status}'")]
+    Activation { action: &'static str, status: Status },
     /// There is no room for another record.
     #[error(
         "There is no room left for image records. The operator has to free space on the disk of the metadata."
@@ -163,6 +190,13 @@ pub(super) fn of_rejection(rejection: Rejection, id: &str) -> CatalogErrorKind {
         Rejection::Exists => CatalogErrorKind::Exists { id },
         Rejection::Status { from, to } => CatalogErrorKind::Transition { from, to },
         Rejection::Protected => CatalogErrorKind::Protected { id },
+        Rejection::NotShared => CatalogErrorKind::NotShared { id },
+        Rejection::MemberExists => CatalogErrorKind::MemberExists { id },
+        Rejection::TooManyMembers { attempted, maximum } => CatalogErrorKind::TooManyMembers {
+            id,
+            attempted,
+            maximum,
+        },
         _ => CatalogErrorKind::Contended,
     }
 }

@@ -1,19 +1,23 @@
-//! What may be done to image records: create, show, list, update, tag, delete. Asks policy and quotas.
+//! What may be done to image records: create, show, list, update, tag, share, deactivate, delete. Asks policy and
+//! quotas.
 //!
 //! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
-//! * `create`, `update`, `delete`, `list`, `tags`: one operation each
+//! * `create`, `update`, `delete`, `list`, `tags`, `members`, `activation`: one operation each, or two that undo each
+//!   other
 //! * [`CatalogError`]: why not, in the client's terms
 //!
 //! A change is computed from the record as it was read and committed at that revision. When somebody else was faster,
 //! the whole operation is done again, policy included: what is committed was permitted for the record it was
 //! committed to.
 
+mod activation;
 mod attribute;
 mod create;
 mod delete;
 mod error;
 mod list;
+mod members;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,6 +30,7 @@ pub use self::{
     create::NewImage,
     error::{CatalogError, CatalogErrorKind},
     list::{ImageList, ListRequest},
+    members::Membership,
     update::{IfPresent, Operation},
 };
 pub use crate::metadata::{
@@ -36,7 +41,7 @@ use crate::{
     image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, Policy, Upload},
+    policy::{Authorized, Denied, Download, Policy, Rule, Upload},
 };
 
 /// The images, and what may be done to them. Clones are handles to the same one.
@@ -68,6 +73,8 @@ pub struct Rules {
     pub max_properties: Option<usize>,
     /// The most tags of an image (`image_tag_quota`); `None` is no limit.
     pub max_tags: Option<usize>,
+    /// The most members of an image (`image_member_quota`); `None` is no limit.
+    pub max_members: Option<usize>,
     /// Images on a page when the client does not say (`limit_param_default`).
     pub page_default: usize,
     /// The most images on a page (`api_limit_max`).
@@ -139,6 +146,15 @@ impl Catalog {
         permission.map_err(|denied| self.denied(denied, &image.id.to_string()))
     }
 
+    /// Whether the caller may know of the stores what administrators and services may (`stores_info_detail`).
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn authorize_store_details(&self, caller: &Caller) -> Result<(), CatalogError> {
+        let permission = self.shared.policy.authorize(Rule::StoresInfoDetail, caller);
+        permission.map_err(|denied| self.denied(denied, ""))
+    }
+
     /// The record under `id`, whoever asks.
     async fn read(&self, id: &str) -> Result<Image, CatalogError> {
         // The id that nobody can have is the id of no image.
@@ -149,26 +165,38 @@ impl Catalog {
         }
     }
 
-    /// Changes an image to what `edit` makes of it; `None` leaves it as it is. `edit` asks policy; it is called again
-    /// with the newer record when somebody else was faster.
+    /// Changes an image to what `edit` makes of it; `None` leaves it as it is. Otherwise as [`Self::commit`].
     async fn change(
         &self,
         id: &str,
         edit: impl Fn(&Image) -> Result<Option<Image>, CatalogError> + Send + Sync,
     ) -> Result<Image, CatalogError> {
+        self.commit(id, |current| {
+            let wanted = edit(current)?;
+            Ok(wanted.map(|image| ChangeKind::Update {
+                expected: current.revision,
+                image: Box::new(image),
+            }))
+        })
+        .await
+    }
+
+    /// Commits the change, at the revision it is computed from, that `decide` makes of an image; `None` leaves it as it
+    /// is. `decide` asks policy; it is called again with the newer record when somebody else was faster.
+    async fn commit(
+        &self,
+        id: &str,
+        decide: impl Fn(&Image) -> Result<Option<ChangeKind>, CatalogError> + Send + Sync,
+    ) -> Result<Image, CatalogError> {
         for _ in 0..MAX_TRIES {
             let current = self.read(id).await?;
-            let Some(wanted) = edit(&current)? else {
+            let Some(kind) = decide(&current)? else {
                 return Ok(current);
             };
-            let expected = current.revision;
             let change = Change {
                 id: current.id,
                 at: Timestamp::now(),
-                kind: ChangeKind::Update {
-                    expected,
-                    image: Box::new(wanted),
-                },
+                kind,
             };
             match self.shared.metadata.commit(change).await {
                 Ok(Entry::Live(image)) => return Ok(image),

@@ -1,5 +1,7 @@
 //! The catalogue on the memory store and the real janitor; the fixture is the HTTP tests' too.
 
+mod sharing;
+
 use std::{
     num::NonZeroUsize,
     sync::{
@@ -136,7 +138,11 @@ pub(crate) struct Racing {
 #[async_trait]
 impl Metadata for Racing {
     async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
-        if let ChangeKind::Update { expected, .. } = change.kind {
+        if let ChangeKind::Update { expected, .. }
+        | ChangeKind::Member { expected, .. }
+        | ChangeKind::Deactivate { expected }
+        | ChangeKind::Reactivate { expected } = change.kind
+        {
             let lose = self
                 .lost
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -195,6 +201,7 @@ fn rules() -> Rules {
         container_formats: vec!["bare".to_owned()],
         max_properties: Some(2),
         max_tags: Some(2),
+        max_members: Some(2),
         page_default: 25,
         page_max: 3,
     }

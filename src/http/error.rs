@@ -118,10 +118,14 @@ impl From<CatalogErrorKind> for ApiError {
     fn from(kind: CatalogErrorKind) -> Self {
         use CatalogErrorKind as Kind;
         let status = match &kind {
-            Kind::NotFound { .. } | Kind::TagNotFound { .. } => StatusCode::NOT_FOUND,
-            Kind::Invalid { .. } | Kind::UnknownMarker { .. } | Kind::Transition { .. } => {
-                StatusCode::BAD_REQUEST
+            Kind::NotFound { .. } | Kind::TagNotFound { .. } | Kind::MemberNotFound { .. } => {
+                StatusCode::NOT_FOUND
             }
+            Kind::Invalid { .. }
+            | Kind::InvalidMember { .. }
+            | Kind::InvalidMemberStatus
+            | Kind::UnknownMarker { .. }
+            | Kind::Transition { .. } => StatusCode::BAD_REQUEST,
             Kind::Denied { .. }
             | Kind::ForeignOwner { .. }
             | Kind::OwnerChange
@@ -132,15 +136,20 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::Locations
             | Kind::MarkerInvisible { .. }
             | Kind::Deactivated
+            | Kind::NotShared { .. }
+            | Kind::Activation { .. }
             | Kind::Protected { .. } => StatusCode::FORBIDDEN,
             Kind::Exists { .. }
+            | Kind::MemberExists { .. }
             | Kind::PropertyPresent { .. }
             | Kind::PropertyMissing { .. }
             | Kind::Contended
             | Kind::InUse { .. }
             | Kind::HasSnapshots { .. } => StatusCode::CONFLICT,
-            Kind::TooManyProperties { .. } | Kind::TooManyTags { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooManyProperties { .. }
+            | Kind::TooManyTags { .. }
+            | Kind::TooManyMembers { .. }
+            | Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Unknown | Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -82,9 +82,10 @@ fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 
 /// The store that the client wants has to be there. Where stores have no names the header means nothing.
 fn check_store(headers: &HeaderMap, settings: &Settings) -> Result<(), ApiError> {
-    let (StoreNames::Shown(ids), Some(wanted)) = (&settings.stores, headers.get(&STORE)) else {
+    let (StoreNames::Shown(_), Some(wanted)) = (&settings.stores, headers.get(&STORE)) else {
         return Ok(());
     };
+    let ids = settings.stores.shown();
     if ids.iter().any(|id| id.as_bytes() == wanted.as_bytes()) {
         Ok(())
     } else {
@@ -158,11 +159,12 @@ async fn download(
 
 /// Stores that the client prefers have to be there; which one is taken is not for it to say while there is one.
 fn check_preferred(preferred: &[&str], settings: &Settings) -> Result<(), ApiError> {
-    let StoreNames::Shown(ids) = &settings.stores else {
+    if settings.stores == StoreNames::Hidden {
         return Err(ApiError::bad_request(
             "Store selection for download is not available when multiple backends are not enabled.",
         ));
-    };
+    }
+    let ids = settings.stores.shown();
     match preferred.iter().find(|store| !ids.iter().any(|id| id == *store)) {
         Some(store) => Err(ApiError::bad_request(format!(
             "Store '{store}' is not configured."

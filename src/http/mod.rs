@@ -17,9 +17,12 @@ mod body;
 mod error;
 mod file_body;
 mod healthcheck;
+mod image_actions;
 mod image_data;
+mod image_members;
 mod image_tags;
 mod images;
+mod info;
 pub mod keystone_v3;
 mod middleware;
 mod negotiate;
@@ -41,7 +44,7 @@ use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing:
 
 pub use self::{
     request_id::RequestId,
-    settings::{Settings, StoreNames},
+    settings::{Settings, StoreInfo, StoreNames},
 };
 use crate::{catalog::Catalog, identity::Identity, lifecycle::Draining, transfer::Transfers};
 
@@ -83,6 +86,9 @@ fn api(state: State) -> Router {
         .merge(images::routes())
         .merge(image_data::routes())
         .merge(image_tags::routes())
+        .merge(image_members::routes())
+        .merge(image_actions::routes())
+        .merge(info::routes())
         .merge(schemas::routes())
         .fallback(resource::unknown)
         .layer(from_fn_with_state(state.clone(), middleware::context))

@@ -1,16 +1,22 @@
-//! JSON schemas of images (Glance 33, `api/v2/images.py`, `get_base_properties`). Clients read from them which
+//! JSON schemas of images and members (Glance 33, `api/v2/images.py`, `get_base_properties`, and
+//! `api/v2/image_members.py`). Clients read from them which
 //! attributes are no properties, and which formats there are.
 
 use axum::{Json, Router, extract::State as Shared, routing::get};
 use serde_json::{Map, Value, json};
 
 use super::{Settings, State, body::NoBody, resource::resource};
-use crate::image::Status;
+use crate::image::{MemberStatus, Status};
+
+const IMAGE_ID: &str =
+    "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$";
 
 pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/v2/schemas/image", resource("GET", get(image)))
         .route("/v2/schemas/images", resource("GET", get(images)))
+        .route("/v2/schemas/member", resource("GET", get(member)))
+        .route("/v2/schemas/members", resource("GET", get(members)))
 }
 
 async fn image(Shared(state): Shared<State>, _: NoBody) -> Json<Value> {
@@ -34,6 +40,43 @@ async fn images(Shared(state): Shared<State>, _: NoBody) -> Json<Value> {
     }))
 }
 
+async fn member(_: NoBody) -> Json<Value> {
+    Json(member_schema())
+}
+
+async fn members(_: NoBody) -> Json<Value> {
+    Json(json!({
+        "name": "members",
+        "properties": {
+            "members": { "type": "array", "items": member_schema() },
+            "schema": { "type": "string" },
+        },
+        "links": [{ "rel": "describedby", "href": "{schema}" }],
+    }))
+}
+
+fn member_schema() -> Value {
+    json!({
+        "name": "member",
+        "properties": {
+            "member_id": plain("An identifier for the image member (tenantId)"),
+            "image_id": {
+                "type": "string",
+                "description": "An identifier for the image",
+                "pattern": IMAGE_ID,
+            },
+            "created_at": plain("Date and time of image member creation"),
+            "updated_at": plain("Date and time of last modification of image member"),
+            "status": {
+                "type": "string",
+                "description": "The status of this image member",
+                "enum": MemberStatus::ALL.map(MemberStatus::as_str),
+            },
+            "schema": { "readOnly": true, "type": "string" },
+        },
+    })
+}
+
 fn image_schema(settings: &Settings) -> Value {
     json!({
         "name": "image",
@@ -55,7 +98,7 @@ fn properties(settings: &Settings) -> Map<String, Value> {
             json!({
                 "type": "string",
                 "description": "An identifier for the image",
-                "pattern": "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$",
+                "pattern": IMAGE_ID,
             }),
         ),
         ("name", text("Descriptive name for the image", 255)),

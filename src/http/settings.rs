@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::config::{Config, ImportMethod, StoreNaming};
+use serde_json::{Value, json};
+
+use crate::config::{Config, ImportMethod, Store, StoreDriver, StoreNaming};
+
+/// The import methods that can be carried out; of these the operator's are offered. There are none in this version.
+const AVAILABLE_METHODS: &[ImportMethod] = &[];
 
 /// What the operator has decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub struct Settings {
     pub max_request_id_length: usize,
     /// `/healthcheck` answers 503 while this file exists.
     pub disable_file: Option<PathBuf>,
-    /// The import methods, by their names in the API.
+    /// The import methods that clients may use, by their names in the API.
     pub import_methods: Vec<&'static str>,
     /// How the API speaks of stores.
     pub stores: StoreNames,
@@ -36,17 +41,57 @@ pub struct Settings {
 pub enum StoreNames {
     /// Not at all.
     Hidden,
-    /// By these ids (`enabled_backends`).
-    Shown(Vec<String>),
+    /// By their ids (`enabled_backends`), in the order of the configuration.
+    Shown(Vec<StoreInfo>),
+}
+
+/// What clients may know of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Its id.
+    pub id: String,
+    /// What the operator says of it.
+    pub description: Option<String>,
+    /// Whether data goes there when the client names no store.
+    pub is_default: bool,
+    /// The driver, by Glance's name.
+    pub driver: &'static str,
+    /// Its place among others.
+    pub weight: i64,
+    /// What administrators may know of it, too: an object.
+    pub properties: Value,
 }
 
 impl StoreNames {
     /// The ids that clients know.
-    pub fn shown(&self) -> &[String] {
+    pub fn shown(&self) -> Vec<&str> {
         match self {
-            Self::Hidden => &[],
-            Self::Shown(ids) => ids,
+            Self::Hidden => Vec::new(),
+            Self::Shown(stores) => stores.iter().map(|store| store.id.as_str()).collect(),
         }
+    }
+}
+
+impl From<&Store> for StoreNames {
+    fn from(store: &Store) -> Self {
+        let StoreNaming::Backend { id } = &store.naming else {
+            return Self::Hidden;
+        };
+        let (driver, properties) = match &store.driver {
+            StoreDriver::File(file) => (
+                "file",
+                json!({ "data_dir": file.datadir, "thin_provisioning": file.thin_provisioning }),
+            ),
+        };
+        Self::Shown(vec![StoreInfo {
+            id: id.clone(),
+            description: store.description.clone(),
+            // The configuration is refused where `default_backend` is another.
+            is_default: true,
+            driver,
+            weight: store.weight,
+            properties,
+        }])
     }
 }
 
@@ -58,11 +103,11 @@ impl From<&Config> for Settings {
             believe_proxy: config.server.enable_proxy_headers_parsing,
             max_request_id_length: config.server.max_request_id_length,
             disable_file: config.server.healthcheck_disable_file.clone(),
-            import_methods: config.api.import_methods.iter().copied().map(name).collect(),
-            stores: match &config.store.naming {
-                StoreNaming::Single => StoreNames::Hidden,
-                StoreNaming::Backend { id } => StoreNames::Shown(vec![id.clone()]),
-            },
+            import_methods: (config.api.import_methods.iter())
+                .filter(|method| AVAILABLE_METHODS.contains(method))
+                .map(|method| name(*method))
+                .collect(),
+            stores: StoreNames::from(&config.store),
             show_direct_url: config.api.show_image_direct_url,
             show_locations: config.api.show_multiple_locations,
             disk_formats: config.formats.disk_formats.clone(),

@@ -2,6 +2,8 @@
 
 mod data;
 mod images;
+mod info;
+mod members;
 mod routes;
 mod wire;
 
@@ -15,7 +17,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Settings, State, StoreNames, router};
+use super::{Settings, State, StoreInfo, StoreNames, router};
 use crate::{
     catalog::{
         Rules,
@@ -48,6 +50,18 @@ pub(super) fn settings() -> Settings {
     }
 }
 
+/// One store of this id, the default.
+pub(super) fn store(id: &str) -> StoreNames {
+    StoreNames::Shown(vec![StoreInfo {
+        id: id.to_owned(),
+        description: Some("quick".to_owned()),
+        is_default: true,
+        driver: "file",
+        weight: 7,
+        properties: serde_json::json!({ "data_dir": "/fast", "thin_provisioning": false }),
+    }])
+}
+
 pub(super) fn rules() -> Rules {
     let settings = settings();
     Rules {
@@ -55,6 +69,7 @@ pub(super) fn rules() -> Rules {
         container_formats: settings.container_formats,
         max_properties: Some(4),
         max_tags: Some(3),
+        max_members: Some(3),
         page_default: 25,
         page_max: 1000,
     }
@@ -105,9 +120,9 @@ impl App {
     }
 
     fn with(settings: Settings) -> Self {
-        let naming = match settings.stores.shown() {
+        let naming = match settings.stores.shown().as_slice() {
             [] => StoreNaming::Single,
-            [id, ..] => StoreNaming::Backend { id: id.clone() },
+            [id, ..] => StoreNaming::Backend { id: (*id).to_owned() },
         };
         let fixture = Fixture::new(naming, rules());
         let lifecycle = Lifecycle::new();

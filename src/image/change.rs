@@ -8,13 +8,16 @@
 //! | commit | held by the attempt, open | content and location, `active`, claim gone |
 //! | fence | held by the attempt | the attempt can never commit |
 //! | release | held by the attempt, fenced | `queued`, claim gone |
-//! | update | the expected revision | what users may change; status, content, locations and claim stay |
+//! | update | the expected revision | what users may change; status, content, locations, members and claim stay |
+//! | member | the expected revision, and what [`MemberChange`] says | one member; not the image's `updated_at`, as in Glance |
+//! | deactivate | the expected revision, `active` | `deactivated`; nothing else |
+//! | reactivate | the expected revision, `deactivated` | `active`; nothing else |
 //! | touch | the expected revision | nothing but a new revision: whatever was computed from the old one is void |
 //! | delete | the expected revision, not protected, a status that may become `deleted` | the tombstone |
 
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, Revision, Status, Timestamp,
-    Tombstone,
+    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, MemberChange, Revision, Status,
+    Timestamp, Tombstone,
 };
 
 /// One change to one image.
@@ -51,6 +54,17 @@ pub enum ChangeKind {
     Update {
         expected: Revision,
         image: Box<Image>,
+    },
+    Member {
+        expected: Revision,
+        project: String,
+        change: MemberChange,
+    },
+    Deactivate {
+        expected: Revision,
+    },
+    Reactivate {
+        expected: Revision,
     },
     Touch {
         expected: Revision,
@@ -101,6 +115,23 @@ pub enum Rejection {
     /// It is protected from deletion.
     #[error("the image is protected and cannot be deleted")]
     Protected,
+    /// Only shared images have members.
+    #[error("the image is not shared: it has no members")]
+    NotShared,
+    /// The project is a member already.
+    #[error("the project is a member of the image already")]
+    MemberExists,
+    /// The project is no member.
+    #[error("the project is not a member of the image")]
+    NoMember,
+    /// The image would have more members than it may.
+    #[error("the image would have {attempted} members, and may have {maximum}")]
+    TooManyMembers {
+        /// Those it would have.
+        attempted: usize,
+        /// Those it may have.
+        maximum: usize,
+    },
 }
 
 impl Change {
@@ -180,6 +211,28 @@ impl Change {
                 at_revision(image, *expected)?;
                 next = user_fields(next, wanted);
             }
+            ChangeKind::Member {
+                expected,
+                project,
+                change,
+            } => {
+                at_revision(image, *expected)?;
+                next.members = change.apply(image, project, self.at)?;
+                next.revision = next.revision.next();
+                return Ok(next);
+            }
+            ChangeKind::Deactivate { expected } => {
+                at_revision(image, *expected)?;
+                become_status(&mut next, Status::Deactivated)?;
+            }
+            ChangeKind::Reactivate { expected } => {
+                at_revision(image, *expected)?;
+                // Other statuses may become active, too, but not in this way: there would be no data.
+                if image.status != Status::Deactivated {
+                    return Err(refused(image.status, Status::Active));
+                }
+                become_status(&mut next, Status::Active)?;
+            }
             ChangeKind::Touch { expected } => {
                 at_revision(image, *expected)?;
                 next.revision = next.revision.next();
@@ -212,13 +265,14 @@ impl Change {
 
 fn become_status(image: &mut Image, to: Status) -> Result<(), Rejection> {
     if !image.status.may_become(to) {
-        return Err(Rejection::Status {
-            from: image.status,
-            to,
-        });
+        return Err(refused(image.status, to));
     }
     image.status = to;
     Ok(())
+}
+
+fn refused(from: Status, to: Status) -> Rejection {
+    Rejection::Status { from, to }
 }
 
 fn at_revision(image: &Image, expected: Revision) -> Result<(), Rejection> {
@@ -264,7 +318,6 @@ fn user_fields(current: Image, wanted: &Image) -> Image {
         min_ram: wanted.min_ram,
         tags: wanted.tags.clone(),
         properties: wanted.properties.clone(),
-        members: wanted.members.clone(),
         ..current
     }
 }

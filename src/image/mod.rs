@@ -4,11 +4,13 @@
 //! * [`Status`]: the status machine, one table
 //! * [`Change`]: one atomic change to one image, a pure value with its preconditions; applying it gives the
 //!   next [`Entry`] or a [`Rejection`]. Every metadata store applies the same function.
+//! * [`Member`]: a project that an image is shared with; [`MemberChange`]: what may be done to one
 //! * [`Viewer`], [`Visibility`]: who sees which image, by id and in lists
 
 pub mod change;
 mod ids;
 mod record;
+mod sharing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,8 @@ mod visibility;
 pub use self::{
     change::{Change, ChangeKind, Rejection},
     ids::{AttemptId, ImageId, InvalidImageId, NodeId, StoreId},
-    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Member, MemberStatus, Revision, Tombstone},
+    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Revision, Tombstone},
+    sharing::{Member, MemberChange, MemberStatus},
     status::Status,
     time::Timestamp,
     visibility::{Listing, Viewer, Visibility, VisibilityFilter},

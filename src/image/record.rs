@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, ImageId, NodeId, Status, StoreId, Timestamp, Visibility};
+use super::{AttemptId, ImageId, Member, NodeId, Status, StoreId, Timestamp, Visibility};
 
 /// Everything the catalogue knows of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,28 +110,6 @@ pub struct Location {
     pub url: String,
     /// Free key-value pairs kept with the location.
     pub metadata: BTreeMap<String, String>,
-}
-
-/// A project that an image is shared with.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Member {
-    /// What the project made of the offer.
-    pub status: MemberStatus,
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// When its status last changed.
-    pub updated_at: Timestamp,
-}
-
-/// What a project made of being offered an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum MemberStatus {
-    /// Nothing yet.
-    Pending,
-    /// It is in the project's lists.
-    Accepted,
-    /// It can be used by id, and is in no list.
-    Rejected,
 }
 
 /// The right, and the duty, of one attempt to bring an image out of a transient status.

@@ -230,6 +230,189 @@ fn times_are_printed_in_whole_seconds() {
     );
 }
 
+fn shared_with(members: &[&str]) -> Entry {
+    members.iter().fold(Entry::Live(image()), |entry, project| {
+        apply(
+            &entry,
+            member_change(&entry, project, MemberChange::Add { maximum: None }),
+        )
+        .unwrap()
+    })
+}
+
+fn member_change(entry: &Entry, project: &str, change: MemberChange) -> ChangeKind {
+    ChangeKind::Member {
+        expected: entry.live().unwrap().revision,
+        project: project.into(),
+        change,
+    }
+}
+
+#[test]
+fn a_member_is_added_pending_answers_and_is_removed() {
+    let added = shared_with(&["them"]);
+    let member = added.live().unwrap().members["them"].clone();
+    assert_eq!(member.status, MemberStatus::Pending);
+    assert_eq!(member.created_at, Timestamp::from_micros(9));
+    let answer = MemberChange::SetStatus(MemberStatus::Rejected);
+    let answered = apply(&added, member_change(&added, "them", answer)).unwrap();
+    assert_eq!(
+        answered.live().unwrap().members["them"].status,
+        MemberStatus::Rejected
+    );
+    let removed = apply(&answered, member_change(&answered, "them", MemberChange::Remove)).unwrap();
+    assert!(removed.live().unwrap().members.is_empty());
+}
+
+#[test]
+fn a_member_change_is_a_revision_and_leaves_the_images_own_time() {
+    let before = image();
+    let after = shared_with(&["them"]);
+    let after = after.live().unwrap();
+    assert_eq!(after.updated_at, before.updated_at);
+    assert_eq!(after.revision, before.revision.next());
+    let late = ChangeKind::Member {
+        expected: before.revision,
+        project: "others".into(),
+        change: MemberChange::Add { maximum: None },
+    };
+    assert_eq!(apply(&Entry::Live(after.clone()), late), Err(Rejection::Revision));
+}
+
+#[test]
+fn a_member_is_added_once_and_only_while_there_is_room() {
+    let one = shared_with(&["them"]);
+    let add = |project, maximum| {
+        let change = MemberChange::Add { maximum };
+        apply(&one, member_change(&one, project, change))
+    };
+    assert_eq!(add("them", None), Err(Rejection::MemberExists));
+    let full = Rejection::TooManyMembers {
+        attempted: 2,
+        maximum: 1,
+    };
+    assert_eq!(add("others", Some(1)), Err(full));
+    assert!(add("others", Some(2)).is_ok());
+}
+
+#[test]
+fn who_is_no_member_neither_answers_nor_is_removed() {
+    let entry = shared_with(&["them"]);
+    for change in [
+        MemberChange::SetStatus(MemberStatus::Accepted),
+        MemberChange::Remove,
+    ] {
+        assert_eq!(
+            apply(&entry, member_change(&entry, "others", change)),
+            Err(Rejection::NoMember)
+        );
+    }
+}
+
+#[test]
+fn members_of_an_image_that_is_not_shared_are_left_alone() {
+    for visibility in [Visibility::Private, Visibility::Public, Visibility::Community] {
+        let entry = shared_with(&["them"]);
+        let entry = Entry::Live(Image {
+            visibility,
+            ..entry.live().unwrap().clone()
+        });
+        for change in [
+            MemberChange::Add { maximum: None },
+            MemberChange::SetStatus(MemberStatus::Accepted),
+            MemberChange::Remove,
+        ] {
+            assert_eq!(
+                apply(&entry, member_change(&entry, "them", change)),
+                Err(Rejection::NotShared)
+            );
+        }
+    }
+}
+
+#[test]
+fn an_update_leaves_the_members() {
+    let entry = shared_with(&["them"]);
+    let now = entry.live().unwrap();
+    let update = ChangeKind::Update {
+        expected: now.revision,
+        image: Box::new(image()),
+    };
+    let updated = apply(&entry, update).unwrap();
+    assert_eq!(updated.live().unwrap().members, now.members);
+}
+
+#[test]
+fn a_member_is_known_to_itself_the_owner_and_administrators() {
+    let image = Image {
+        owner: Some("us".into()),
+        ..image()
+    };
+    let project = |name: &str| Viewer::Project(name.into());
+    assert!(project("us").sees_member(&image, "them"));
+    assert!(project("them").sees_member(&image, "them"));
+    assert!(Viewer::Admin(None).sees_member(&image, "them"));
+    assert!(!project("others").sees_member(&image, "them"));
+    let ownerless = Image { owner: None, ..image };
+    assert!(!project("us").sees_member(&ownerless, "them"));
+}
+
+#[test]
+fn deactivation_and_reactivation_change_the_status_and_nothing_else() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    let now = active.live().unwrap();
+    let deactivate = ChangeKind::Deactivate {
+        expected: now.revision,
+    };
+    let deactivated = apply(&active, deactivate).unwrap();
+    let was = deactivated.live().unwrap();
+    let expected = Image {
+        status: Status::Deactivated,
+        revision: now.revision.next(),
+        ..now.clone()
+    };
+    assert_eq!(*was, expected);
+    let reactivate = ChangeKind::Reactivate {
+        expected: was.revision,
+    };
+    let again = apply(&deactivated, reactivate).unwrap();
+    assert_eq!(again.live().unwrap().status, Status::Active);
+}
+
+#[test]
+fn only_active_images_are_deactivated_and_only_deactivated_ones_reactivated() {
+    for from in Status::ALL {
+        let entry = Entry::Live(Image {
+            status: from,
+            ..image()
+        });
+        let expected = Revision::FIRST;
+        let refused = |to| Err(Rejection::Status { from, to });
+        let deactivated = apply(&entry, ChangeKind::Deactivate { expected });
+        if from == Status::Active {
+            assert!(deactivated.is_ok());
+        } else {
+            assert_eq!(deactivated, refused(Status::Deactivated));
+        }
+        let reactivated = apply(&entry, ChangeKind::Reactivate { expected });
+        if from == Status::Deactivated {
+            assert!(reactivated.is_ok());
+        } else {
+            assert_eq!(reactivated, refused(Status::Active));
+        }
+    }
+}
+
+#[test]
+fn a_deactivation_computed_from_an_older_revision_is_refused() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    let expected = Revision::FIRST;
+    assert_eq!(
+        apply(&active, ChangeKind::Deactivate { expected }),
+        Err(Rejection::Revision)
+    );
+}
+
 mod visibility {
     use super::*;
 

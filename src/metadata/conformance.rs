@@ -68,6 +68,9 @@ conformance! {
         a_protected_image_is_not_deleted
         claims_are_those_of_transient_images_whatever_the_node
         an_unknown_id_has_no_entry
+        members_come_answer_and_go_one_by_one
+        of_many_members_at_once_no_more_are_added_than_there_may_be
+        only_active_images_are_deactivated_and_only_those_reactivated
     }
     lists {
         the_default_list_has_own_public_and_accepted_images
@@ -88,5 +91,7 @@ conformance! {
         a_marker_deleted_from_a_list_by_status_loses_no_image
         a_marker_that_was_never_an_image_is_unknown
         a_change_moves_an_image_in_every_list
+        a_member_change_moves_an_image_in_the_lists_of_that_project_alone
+        a_deactivated_image_moves_in_lists_by_status_and_nowhere_else
     }
 }

@@ -191,6 +191,7 @@ fn rules(config: &Config) -> catalog::Rules {
         container_formats: config.formats.container_formats.clone(),
         max_properties: most(config.quotas.image_property_quota),
         max_tags: most(config.quotas.image_tag_quota),
+        max_members: most(config.quotas.image_member_quota),
         page_default: page(config.api.limit_param_default),
         page_max: page(config.api.api_limit_max),
     }

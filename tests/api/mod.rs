@@ -3,9 +3,12 @@
 mod connections;
 mod healthcheck;
 mod identity;
+mod image_actions;
 mod image_data;
+mod image_members;
 mod image_tags;
 mod images;
+mod info;
 mod listing;
 mod patch;
 mod policy;

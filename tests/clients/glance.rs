@@ -146,3 +146,60 @@ fn errors_are_the_sentences_that_people_see() {
     let conflict = glance(&["image-upload", "--file", file.to_str().unwrap(), &id]);
     assert!(conflict.contains("409"), "{conflict}");
 }
+
+#[test]
+fn an_image_is_shared_answered_and_taken_back() {
+    let daemon = Daemon::fresh();
+    let glance = |words: &[&str]| {
+        let mut all = vec!["glance"];
+        all.extend(words);
+        with_openrc(&daemon, &all)
+    };
+    let id = daemon.admin().active("shared", b"bytes");
+    let row = |table: &str, status: &str| {
+        let line = table.lines().find(|line| line.contains("physics")).unwrap();
+        assert!(line.contains(&id) && line.contains(status), "{table}");
+    };
+    row(&glance(&["member-create", &id, "physics"]).success(), "pending");
+    row(
+        &glance(&["member-update", &id, "physics", "accepted"]).success(),
+        "accepted",
+    );
+    row(&glance(&["member-list", "--image-id", &id]).success(), "accepted");
+    let shown = glance(&["member-get", &id, "physics"]).success();
+    assert_eq!(field(&shown, "status"), "accepted");
+    let twice = glance(&["member-create", &id, "physics"]).failure();
+    assert!(
+        twice.contains("409") && twice.contains("already shared"),
+        "{twice}"
+    );
+    glance(&["member-delete", &id, "physics"]).success();
+    let missing = glance(&["member-get", &id, "physics"]).failure();
+    assert!(missing.contains("404"), "{missing}");
+}
+
+#[test]
+fn an_image_is_deactivated_and_reactivated() {
+    let daemon = Daemon::fresh();
+    let admin = daemon.admin();
+    let id = admin.active("used", b"bytes");
+    for (command, status) in [
+        ("image-deactivate", "deactivated"),
+        ("image-reactivate", "active"),
+    ] {
+        with_openrc(&daemon, &["glance", command, &id]).success();
+        assert_eq!(admin.status(&id), status);
+    }
+}
+
+#[test]
+fn what_the_service_offers_is_shown() {
+    let daemon = Daemon::fresh();
+    let info = with_openrc(&daemon, &["glance", "import-info"]).success();
+    assert!(info.contains("Import methods available."), "{info}");
+    let stores = with_openrc(&daemon, &["glance", "stores-info"]).failure();
+    assert!(
+        stores.contains("Multi Backend support is not enabled"),
+        "{stores}"
+    );
+}

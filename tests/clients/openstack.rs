@@ -204,3 +204,67 @@ fn a_wrong_password_is_told_as_such() {
     let refused = openstack(&daemon, &["--os-password", "wrong", "image", "list"]).failure();
     assert!(refused.contains("401"), "{refused}");
 }
+
+/// `openstack` as a user of another project than the administrator's.
+fn as_user(daemon: &Daemon, name: &str, project: &str, words: &[&str]) -> crate::harness::Output {
+    let printed = daemon
+        .saccade(&["user", "add", name, "--project", project, "--role", "member"])
+        .success();
+    let password = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("password"))
+        .unwrap()
+        .trim();
+    let login = [
+        "--os-username",
+        name,
+        "--os-password",
+        password,
+        "--os-project-name",
+        project,
+    ];
+    openstack(daemon, &[&login[..], words].concat())
+}
+
+#[test]
+fn an_image_is_shared_accepted_and_taken_back() {
+    let daemon = Daemon::fresh();
+    daemon.saccade(&["project", "add", "physics"]).success();
+    let id = daemon.admin().active("shared", b"bytes");
+    let added = json(openstack(
+        &daemon,
+        &["image", "add", "project", "-f", "json", "shared", "physics"],
+    ));
+    assert_eq!(
+        (&added["image_id"], &added["status"]),
+        (&id.as_str().into(), &"pending".into())
+    );
+    as_user(&daemon, "ada", "physics", &["image", "set", "--accept", &id]).success();
+    let members = json(openstack(
+        &daemon,
+        &["image", "member", "list", "-f", "json", "shared"],
+    ));
+    assert_eq!(members[0]["Member ID"], added["member_id"]);
+    assert_eq!(members[0]["Status"], "accepted");
+    let listed = json(as_user(
+        &daemon,
+        "bob",
+        "physics",
+        &["image", "list", "-f", "json", "--shared"],
+    ));
+    assert_eq!(listed[0]["ID"], id);
+    openstack(&daemon, &["image", "remove", "project", "shared", "physics"]).success();
+    let members = openstack(&daemon, &["image", "member", "list", "-f", "json", "shared"]);
+    assert_eq!(json(members), serde_json::json!([]));
+}
+
+#[test]
+fn an_image_is_deactivated_and_activated() {
+    let daemon = Daemon::fresh();
+    let admin = daemon.admin();
+    let id = admin.active("used", b"bytes");
+    openstack(&daemon, &["image", "set", "--deactivate", "used"]).success();
+    assert_eq!(admin.status(&id), "deactivated");
+    openstack(&daemon, &["image", "set", "--activate", "used"]).success();
+    assert_eq!(admin.status(&id), "active");
+}

@@ -86,11 +86,12 @@ fn visibility(
 
 fn member_status(value: Option<&str>) -> Result<Option<MemberStatus>, ApiError> {
     match value {
-        None | Some("accepted") => Ok(Some(MemberStatus::Accepted)),
-        Some("pending") => Ok(Some(MemberStatus::Pending)),
-        Some("rejected") => Ok(Some(MemberStatus::Rejected)),
+        None => Ok(Some(MemberStatus::Accepted)),
         Some("all") => Ok(None),
-        Some(value) => Err(ApiError::bad_request(format!("Invalid status: {value}"))),
+        Some(value) => match MemberStatus::parse(value) {
+            Some(status) => Ok(Some(status)),
+            None => Err(ApiError::bad_request(format!("Invalid status: {value}"))),
+        },
     }
 }
 

@@ -245,7 +245,7 @@ async fn data_that_is_not_what_the_image_says_is_415_with_the_reason() {
 #[tokio::test]
 async fn stores_are_named_only_where_the_operator_named_them() {
     let named = App::with(Settings {
-        stores: StoreNames::Shown(vec!["fast".to_owned()]),
+        stores: store("fast"),
         ..settings()
     });
     let created = named.json(Method::POST, "/v2/images", MEMBER, &json!({})).await;

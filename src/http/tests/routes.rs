@@ -43,7 +43,7 @@ async fn the_versions_depend_on_the_stores() {
         ]
     );
     let several = Settings {
-        stores: StoreNames::Shown(vec!["fast".to_owned()]),
+        stores: store("fast"),
         ..settings()
     };
     assert_eq!(versions(App::with(several)).await.len(), 16);
@@ -123,8 +123,21 @@ async fn a_method_that_a_resource_does_not_have_is_405_with_those_it_has() {
     let app = App::new();
     let file = format!("{ID}/file");
     let tag = format!("{ID}/tags/x");
+    let members = format!("{ID}/members");
+    let member = format!("{members}/them");
+    let deactivate = format!("{ID}/actions/deactivate");
+    let reactivate = format!("{ID}/actions/reactivate");
     for (path, allow) in [
         ("/v2/images", "GET, POST"),
+        (members.as_str(), "GET, POST"),
+        (member.as_str(), "GET, PUT, DELETE"),
+        (deactivate.as_str(), "POST"),
+        (reactivate.as_str(), "POST"),
+        ("/v2/info/import", "GET"),
+        ("/v2/info/stores", "GET"),
+        ("/v2/info/stores/detail", "GET"),
+        ("/v2/schemas/member", "GET"),
+        ("/v2/schemas/members", "GET"),
         (ID, "GET, PATCH, DELETE"),
         (file.as_str(), "GET, PUT"),
         (tag.as_str(), "PUT, DELETE"),
@@ -148,12 +161,15 @@ async fn paths_that_lead_nowhere_are_404() {
     let app = App::new();
     let slash = format!("{ID}/");
     let members = format!("{ID}/members");
+    let nested = format!("{ID}/members/a/b");
     let encoded = format!("{ID}/tags/a%2Fb");
     for path in [
         "/v2/nope",
         "/v2/images/",
         slash.as_str(),
         members.as_str(),
+        nested.as_str(),
+        "/v2/info",
         "/v2/images/not-a-uuid",
         ID,
     ] {
@@ -169,7 +185,17 @@ async fn a_body_where_none_belongs_is_400() {
     let app = App::new();
     let file = format!("{ID}/file");
     let tag = format!("{ID}/tags/x");
+    let members = format!("{ID}/members");
+    let member = format!("{members}/them");
+    let deactivate = format!("{ID}/actions/deactivate");
     for (method, path) in [
+        (Method::GET, members.as_str()),
+        (Method::GET, member.as_str()),
+        (Method::DELETE, member.as_str()),
+        (Method::POST, deactivate.as_str()),
+        (Method::GET, "/v2/info/import"),
+        (Method::GET, "/v2/info/stores"),
+        (Method::GET, "/v2/schemas/member"),
         (Method::GET, ID),
         (Method::DELETE, ID),
         (Method::GET, file.as_str()),

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::{Subject, fixtures::*};
-use crate::image::{ChangeKind, Entry, Image, Rejection, Revision, Status};
+use crate::image::{ChangeKind, Entry, Image, MemberChange, MemberStatus, Rejection, Revision, Status};
 
 pub(super) async fn a_committed_change_is_there_at_once_through_every_handle(subject: &Subject) {
     let (one, other) = ((subject.handle)(), (subject.handle)());
@@ -321,4 +321,111 @@ pub(super) async fn an_unknown_id_has_no_entry(subject: &Subject) {
         Rejection::NotFound
     );
     assert_eq!(subject.store.entry(id(1)).await.unwrap(), None);
+}
+
+pub(super) async fn members_come_answer_and_go_one_by_one(subject: &Subject) {
+    let store = &*subject.store;
+    fill(store, [image(1)]).await;
+    let before = live(store, 1).await;
+    let add = MemberChange::Add { maximum: None };
+    for (revision, project) in (1..).zip(["you", "them"]) {
+        store
+            .commit(member_change(1, revision, project, add))
+            .await
+            .unwrap();
+    }
+    let answer = MemberChange::SetStatus(MemberStatus::Accepted);
+    store.commit(member_change(1, 3, "them", answer)).await.unwrap();
+    store
+        .commit(member_change(1, 4, "you", MemberChange::Remove))
+        .await
+        .unwrap();
+    let after = live(store, 1).await;
+    let members: Vec<_> = after
+        .members
+        .iter()
+        .map(|(project, member)| (project.as_str(), member.status))
+        .collect();
+    assert_eq!(members, [("them", MemberStatus::Accepted)]);
+    assert_eq!(after.updated_at, before.updated_at);
+    for (project, change, expected) in [
+        ("them", add, Rejection::MemberExists),
+        ("you", answer, Rejection::NoMember),
+        ("you", MemberChange::Remove, Rejection::NoMember),
+    ] {
+        assert_eq!(
+            rejection(store.commit(member_change(1, 5, project, change)).await),
+            expected
+        );
+    }
+    assert_eq!(live(store, 1).await, after);
+}
+
+pub(super) async fn of_many_members_at_once_no_more_are_added_than_there_may_be(subject: &Subject) {
+    fill(&*subject.store, [image(1)]).await;
+    let additions = (0..20).map(|number| {
+        let handle = (subject.handle)();
+        tokio::spawn(async move {
+            let add = MemberChange::Add { maximum: Some(5) };
+            loop {
+                let revision = live(&*handle, 1).await.revision.number();
+                let added = handle
+                    .commit(member_change(1, revision, &format!("p{number}"), add))
+                    .await;
+                match added {
+                    Ok(_) => return true,
+                    refused => match rejection(refused) {
+                        Rejection::Revision => {}
+                        Rejection::TooManyMembers {
+                            attempted: 6,
+                            maximum: 5,
+                        } => return false,
+                        other => panic!("{other}"),
+                    },
+                }
+            }
+        })
+    });
+    let added = join_all(additions)
+        .await
+        .into_iter()
+        .filter(|added| *added.as_ref().unwrap());
+    assert_eq!(added.count(), 5);
+    assert_eq!(live(&*subject.store, 1).await.members.len(), 5);
+}
+
+pub(super) async fn only_active_images_are_deactivated_and_only_those_reactivated(subject: &Subject) {
+    let store = &*subject.store;
+    let active = Image {
+        status: Status::Active,
+        content: Some(content(1, 5)),
+        ..image(1)
+    };
+    fill(store, [active, image(2)]).await;
+    let deactivate = |number, revision| {
+        let expected = Revision::from_number(revision);
+        change(number, ChangeKind::Deactivate { expected })
+    };
+    let reactivate = |number, revision| {
+        let expected = Revision::from_number(revision);
+        change(number, ChangeKind::Reactivate { expected })
+    };
+    store.commit(deactivate(1, 1)).await.unwrap();
+    assert_eq!(live(store, 1).await.status, Status::Deactivated);
+    for (refused, from, to) in [
+        (deactivate(1, 2), Status::Deactivated, Status::Deactivated),
+        (deactivate(2, 1), Status::Queued, Status::Deactivated),
+        (reactivate(2, 1), Status::Queued, Status::Active),
+    ] {
+        assert_eq!(
+            rejection(store.commit(refused).await),
+            Rejection::Status { from, to }
+        );
+    }
+    store.commit(reactivate(1, 2)).await.unwrap();
+    let image = live(store, 1).await;
+    assert_eq!(
+        (image.status, image.content),
+        (Status::Active, Some(content(1, 5)))
+    );
 }

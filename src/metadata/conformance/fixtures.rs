@@ -3,7 +3,8 @@
 use super::super::{Filter, Metadata, MetadataError, MetadataErrorKind, Order, Query};
 use crate::image::{
     AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Entry, Image, ImageId, Listing, Location,
-    Member, MemberStatus, NodeId, Rejection, Revision, Timestamp, Viewer, Visibility, VisibilityFilter,
+    Member, MemberChange, MemberStatus, NodeId, Rejection, Revision, Timestamp, Viewer, Visibility,
+    VisibilityFilter,
 };
 
 pub(super) fn id(number: u8) -> ImageId {
@@ -103,6 +104,15 @@ pub(super) fn update(image: Image, revision: u64) -> Change {
             image: Box::new(image),
         },
     }
+}
+
+pub(super) fn member_change(number: u8, revision: u64, project: &str, change: MemberChange) -> Change {
+    let kind = ChangeKind::Member {
+        expected: Revision::from_number(revision),
+        project: project.into(),
+        change,
+    };
+    self::change(number, kind)
 }
 
 pub(super) async fn fill(store: &dyn Metadata, images: impl IntoIterator<Item = Image>) {

@@ -8,7 +8,9 @@ use super::{
     Subject,
     fixtures::*,
 };
-use crate::image::{ChangeKind, Image, Listing, MemberStatus, Status, Viewer, Visibility, VisibilityFilter};
+use crate::image::{
+    ChangeKind, Image, Listing, MemberChange, MemberStatus, Status, Viewer, Visibility, VisibilityFilter,
+};
 
 const NONE: [u8; 0] = [];
 
@@ -473,7 +475,11 @@ pub(super) async fn a_marker_that_was_never_an_image_is_unknown(subject: &Subjec
 
 pub(super) async fn a_change_moves_an_image_in_every_list(subject: &Subject) {
     let store = &*subject.store;
-    fill(store, [image(1), image(2)]).await;
+    let offered = Image {
+        members: [("me".to_owned(), member(MemberStatus::Accepted))].into(),
+        ..image(1)
+    };
+    fill(store, [offered, image(2)]).await;
     let given = Image {
         owner: Some("them".into()),
         visibility: Visibility::Public,
@@ -484,9 +490,8 @@ pub(super) async fn a_change_moves_an_image_in_every_list(subject: &Subject) {
         visibility: Visibility::Private,
         ..given.clone()
     };
-    let offered = Image {
+    let shared = Image {
         visibility: Visibility::Shared,
-        members: [("me".to_owned(), member(MemberStatus::Accepted))].into(),
         ..given.clone()
     };
     let by_name = Query {
@@ -495,7 +500,7 @@ pub(super) async fn a_change_moves_an_image_in_every_list(subject: &Subject) {
     };
     assert_eq!(numbers(store, by_name.clone()).await, [2, 1]);
     for (revision, (next, expected)) in
-        (1..).zip([(given, vec![1, 2]), (private, vec![2]), (offered, vec![1, 2])])
+        (1..).zip([(given, vec![1, 2]), (private, vec![2]), (shared, vec![1, 2])])
     {
         store.commit(update(next, revision)).await.unwrap();
         assert_eq!(numbers(store, by_name.clone()).await, expected);
@@ -507,4 +512,78 @@ pub(super) async fn a_change_moves_an_image_in_every_list(subject: &Subject) {
     store.commit(deletion(1, 4)).await.unwrap();
     assert_eq!(numbers(store, by_name).await, [2]);
     assert_eq!(numbers(store, all()).await, [2]);
+}
+
+pub(super) async fn a_member_change_moves_an_image_in_the_lists_of_that_project_alone(subject: &Subject) {
+    let store = &*subject.store;
+    fill(
+        store,
+        [theirs(1, Visibility::Shared), theirs(2, Visibility::Shared)],
+    )
+    .await;
+    let offered_to = |project: &str, status| Query {
+        listing: Listing {
+            viewer: Viewer::Project(project.into()),
+            visibility: Some(VisibilityFilter::Only(Visibility::Shared)),
+            member_status: status,
+        },
+        ..all()
+    };
+    let steps = [
+        (MemberChange::Add { maximum: None }, Some(MemberStatus::Pending)),
+        (
+            MemberChange::SetStatus(MemberStatus::Accepted),
+            Some(MemberStatus::Accepted),
+        ),
+        (
+            MemberChange::SetStatus(MemberStatus::Rejected),
+            Some(MemberStatus::Rejected),
+        ),
+        (MemberChange::Remove, None),
+    ];
+    for (revision, (change, status)) in (1..).zip(steps) {
+        store
+            .commit(member_change(1, revision, "me", change))
+            .await
+            .unwrap();
+        for wanted in MemberStatus::ALL {
+            let expected: &[u8] = if status == Some(wanted) { &[1] } else { &NONE };
+            assert_eq!(
+                numbers(store, offered_to("me", Some(wanted))).await,
+                expected,
+                "{change:?} {wanted:?}"
+            );
+        }
+        let any: &[u8] = if status.is_some() { &[1] } else { &NONE };
+        assert_eq!(numbers(store, offered_to("me", None)).await, any, "{change:?}");
+        assert_eq!(numbers(store, offered_to("you", None)).await, NONE);
+        assert_eq!(numbers(store, offered_to("them", None)).await, [2, 1]);
+    }
+}
+
+pub(super) async fn a_deactivated_image_moves_in_lists_by_status_and_nowhere_else(subject: &Subject) {
+    let store = &*subject.store;
+    let active = |number| Image {
+        status: Status::Active,
+        ..image(number)
+    };
+    fill(store, [active(1), active(2), image(3)]).await;
+    let by_status = || sorted(SortKey::Status, Direction::Ascending);
+    assert_eq!(numbers(store, by_status()).await, [1, 2, 3]);
+    let expected = live(store, 1).await.revision;
+    store
+        .commit(change(1, ChangeKind::Deactivate { expected }))
+        .await
+        .unwrap();
+    assert_eq!(numbers(store, by_status()).await, [2, 1, 3]);
+    assert_eq!(
+        numbers(store, sorted(SortKey::Name, Direction::Ascending)).await,
+        [1, 2, 3]
+    );
+    let expected = live(store, 1).await.revision;
+    store
+        .commit(change(1, ChangeKind::Reactivate { expected }))
+        .await
+        .unwrap();
+    assert_eq!(numbers(store, by_status()).await, [1, 2, 3]);
 }

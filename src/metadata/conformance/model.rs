@@ -17,8 +17,8 @@ use super::{
     fixtures::*,
 };
 use crate::image::{
-    Change, ChangeKind, Image, ImageId, Listing, MemberStatus, Revision, Status, Viewer, Visibility,
-    VisibilityFilter,
+    Change, ChangeKind, Image, ImageId, Listing, MemberChange, MemberStatus, Revision, Status, Viewer,
+    Visibility, VisibilityFilter,
 };
 
 const IDS: u8 = 8;
@@ -44,6 +44,9 @@ enum What {
     Create(Box<Image>),
     Update(Box<Image>),
     Plain(ChangeKind),
+    Member(String, MemberChange),
+    Deactivate,
+    Reactivate,
     Touch,
     Delete,
 }
@@ -58,6 +61,14 @@ fn member_status() -> impl Strategy<Value = MemberStatus> {
         MemberStatus::Accepted,
         MemberStatus::Rejected,
     ])
+}
+
+fn member_changes() -> impl Strategy<Value = MemberChange> {
+    prop_oneof![
+        2 => option::of(0..3_usize).prop_map(|maximum| MemberChange::Add { maximum }),
+        2 => member_status().prop_map(MemberChange::SetStatus),
+        1 => Just(MemberChange::Remove),
+    ]
 }
 
 fn images() -> impl Strategy<Value = Image> {
@@ -135,6 +146,9 @@ fn what() -> impl Strategy<Value = What> {
         4 => images().prop_map(|image| What::Create(Box::new(image))),
         3 => images().prop_map(|image| What::Update(Box::new(image))),
         4 => plain,
+        4 => (project(), member_changes()).prop_map(|(project, change)| What::Member(project, change)),
+        1 => Just(What::Deactivate),
+        1 => Just(What::Reactivate),
         1 => Just(What::Touch),
         2 => Just(What::Delete),
     ]
@@ -213,6 +227,13 @@ async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: Wha
         What::Create(image) => ChangeKind::Create(image),
         What::Update(image) => ChangeKind::Update { expected, image },
         What::Plain(kind) => kind,
+        What::Member(project, change) => ChangeKind::Member {
+            expected,
+            project,
+            change,
+        },
+        What::Deactivate => ChangeKind::Deactivate { expected },
+        What::Reactivate => ChangeKind::Reactivate { expected },
         What::Touch => ChangeKind::Touch { expected },
         What::Delete => ChangeKind::Delete { expected },
     };

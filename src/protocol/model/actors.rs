@@ -5,11 +5,11 @@ use super::{
         Deletion, DeletionEnd, DeletionStep, Outcome, Recovery, RecoveryEnd, RecoveryStep, Upload, UploadStep,
     },
     world::{
-        Actor, Bytes, Calls, Deleter, FIRST, Janitor, Late, LedgerEntry, Patcher, SECOND, Told, Uploader,
-        World, attempt, change, claim, commit, deletion,
+        Actor, Bytes, Calls, Deleter, FIRST, Janitor, Late, LedgerEntry, Operator, Patcher, SECOND, Told,
+        Uploader, World, attempt, change, claim, commit, deletion,
     },
 };
-use crate::image::{ChangeKind, Entry, Image, Rejection, Revision};
+use crate::image::{ChangeKind, Entry, Image, Rejection, Revision, Status};
 
 impl World {
     /// Everything that can happen next, without what needs a budget (first) and with it (second).
@@ -18,6 +18,7 @@ impl World {
         self.uploads_go_on(&mut plain, &mut faults);
         self.deleter_goes_on(&mut plain, &mut faults);
         self.patcher_goes_on(&mut plain);
+        self.operator_goes_on(&mut plain, &mut faults);
         self.janitor_goes_on(&mut plain, &mut faults);
         self.late_calls_arrive(&mut plain);
         self.tasks_and_process_die(&mut faults);
@@ -221,6 +222,41 @@ impl World {
             Patcher::Ended(_) => return,
         }
         plain.push(world);
+    }
+
+    pub(super) fn operator_goes_on(&self, plain: &mut Vec<Self>, faults: &mut Vec<Self>) {
+        match self.operator {
+            Operator::Waiting { tries } => {
+                let Some(tries) = tries.checked_sub(1) else { return };
+                let Some(image) = self.entry.as_deref().and_then(Entry::live) else {
+                    return;
+                };
+                // Nothing comes of the other statuses.
+                if matches!(image.status, Status::Active | Status::Deactivated) {
+                    let mut world = self.clone();
+                    world.operator = Operator::Read {
+                        tries,
+                        expected: image.revision,
+                        status: image.status,
+                    };
+                    plain.push(world);
+                }
+            }
+            Operator::Read {
+                tries,
+                expected,
+                status,
+            } => {
+                let kind = match status {
+                    Status::Active => ChangeKind::Deactivate { expected },
+                    _ => ChangeKind::Reactivate { expected },
+                };
+                self.metadata(&change(kind))
+                    .into_worlds(plain, faults, |world, _| {
+                        world.operator = Operator::Waiting { tries };
+                    });
+            }
+        }
     }
 
     /// Whether a task of this process still works on what the ledger has under this actor.

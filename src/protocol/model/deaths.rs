@@ -3,7 +3,8 @@
 use super::{
     super::UploadStep,
     world::{
-        Actor, Budget, Deleter, FIRST, Janitor, Late, Patcher, SECOND, Told, Uploader, World, claim, commit,
+        Actor, Budget, Deleter, FIRST, Janitor, Late, Operator, Patcher, SECOND, Told, Uploader, World,
+        claim, commit,
     },
 };
 
@@ -78,6 +79,9 @@ impl World {
             }
             if matches!(world.patcher, Patcher::Read { .. }) {
                 world.patcher = Patcher::Ended(Told::NotSuccess);
+            }
+            if let Operator::Read { tries, .. } = world.operator {
+                world.operator = Operator::Waiting { tries };
             }
             world.janitor = Janitor::Idle;
             // Calls to the local store die with the process; a change may be on its way in a database elsewhere.

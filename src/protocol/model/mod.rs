@@ -1,5 +1,5 @@
-//! The model test: every interleaving of two uploads, a deletion and a PATCH of one image, with crashes, abandoned
-//! tasks, failures, unknown outcomes and late arrivals at every step.
+//! The model test: every interleaving of two uploads, a deletion and a PATCH of one image, in one scenario with
+//! deactivations as well, with crashes, abandoned tasks, failures, unknown outcomes and late arrivals at every step.
 //!
 //! The record is the real [`Entry`] under the real [`Change::apply`], and the machines are the real ones; only store and
 //! ledger are modelled. A state is a [`World`]; [`World::successors`] is everything that can happen next. The
@@ -141,6 +141,27 @@ fn a_crash_a_dropped_task_and_a_trouble_lose_nothing_and_leave_nothing() {
 #[ignore = "explores millions of states: minutes; run by `make test-model`"]
 fn a_crash_and_two_troubles_lose_nothing_and_leave_nothing() {
     holds("a crash, two troubles", None, 1, 0, 2);
+}
+
+#[test]
+fn deactivation_disturbs_neither_uploads_nor_deletions() {
+    for (crashes, troubles) in [(1, 0), (0, 1)] {
+        let budget = Budget {
+            crashes,
+            abandonments: 0,
+            troubles,
+        };
+        let explored = explore(World::new(None, budget).with_operator(2));
+        report("with deactivation", &explored);
+        let ends = ["deactivated first=ok", "active first=ok", "deleted first=no"];
+        for end in ends {
+            assert!(
+                explored.ends.iter().any(|found| found.starts_with(end)),
+                "{:?}",
+                explored.ends
+            );
+        }
+    }
 }
 
 #[test]

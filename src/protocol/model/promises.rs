@@ -5,6 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::world::{Actor, Deleter, FIRST, Patcher, Published, SECOND, Told, Uploader, World, attempt};
 use crate::image::{Entry, Status};
 
+/// Whether an image of this status has data.
+fn has_data(status: Status) -> bool {
+    matches!(status, Status::Active | Status::Deactivated)
+}
+
 impl World {
     pub(super) fn told_success(&self, actor: Actor) -> bool {
         matches!(
@@ -16,16 +21,16 @@ impl World {
     /// Holds in every state.
     pub(super) fn check_always(&self, foreign: bool) {
         if let Some(Entry::Live(image)) = self.entry.as_deref()
-            && image.status == Status::Active
+            && has_data(image.status)
         {
             let Some(Published::By(actor)) = self.store.published else {
-                panic!("active without bytes")
+                panic!("{} without bytes", image.status)
             };
-            let content = image.content.as_ref().expect("active without content");
+            let content = image.content.as_ref().expect("data without content");
             assert_eq!(
                 content.attempt,
                 attempt(actor),
-                "active with another attempt's bytes"
+                "data with another attempt's bytes"
             );
         }
         assert!(
@@ -70,7 +75,7 @@ impl World {
         assert!(self.ledger.is_empty(), "the ledger was not emptied");
         assert!(self.store.temporaries.is_empty(), "a temporary was left");
         let (active, claimed) = match self.entry.as_deref() {
-            Some(Entry::Live(image)) => (image.status == Status::Active, image.claim.is_some()),
+            Some(Entry::Live(image)) => (has_data(image.status), image.claim.is_some()),
             _ => (false, false),
         };
         if let Some(Entry::Live(image)) = self.entry.as_deref() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use super::super::{Deletion, Outcome, Recovery, Upload};
 use crate::image::{
     AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, NodeId,
-    Revision, Timestamp,
+    Revision, Status, Timestamp,
 };
 
 pub(super) const IMAGE: ImageId = ImageId::from_bytes([1; 16]);
@@ -47,6 +47,7 @@ pub(super) struct World {
     pub(super) uploads: BTreeMap<Actor, Uploader>,
     pub(super) deleter: Deleter,
     pub(super) patcher: Patcher,
+    pub(super) operator: Operator,
     pub(super) janitor: Janitor,
     pub(super) budget: Budget,
 }
@@ -121,6 +122,20 @@ pub(super) enum Patcher {
     Ended(Told),
 }
 
+/// Deactivates the image, and reactivates it, each at most so often as there are tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operator {
+    Waiting {
+        tries: u8,
+    },
+    /// Has read the record, and not yet changed it.
+    Read {
+        tries: u8,
+        expected: Revision,
+        status: Status,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Janitor {
     Idle,
@@ -183,8 +198,17 @@ impl World {
             uploads: [(FIRST, Uploader::NotStarted), (SECOND, Uploader::NotStarted)].into(),
             deleter: Deleter::NotStarted { tries: 2 },
             patcher: Patcher::NotStarted { tries: 2 },
+            operator: Operator::Waiting { tries: 0 },
             janitor: Janitor::Idle,
             budget,
+        }
+    }
+
+    /// The same with somebody who deactivates and reactivates the image.
+    pub(super) fn with_operator(self, tries: u8) -> Self {
+        Self {
+            operator: Operator::Waiting { tries },
+            ..self
         }
     }
 
