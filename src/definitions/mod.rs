@@ -12,7 +12,7 @@ mod error;
 mod namespaces;
 mod resource_types;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

@@ -402,6 +402,26 @@ impl Namespace {
         Ok(())
     }
 
+    /// Gives every property the name that it has on a resource type. Nothing changes when the namespace is not for the type.
+    pub fn name_for(&mut self, resource_type: &str) {
+        let association = self.head.association(resource_type);
+        let Some(prefix) = association.and_then(|association| association.prefix.clone()) else {
+            return;
+        };
+        let name = |name: &str| format!("{prefix}{name}");
+        let rename = |properties: &mut BTreeMap<String, Property>| {
+            let named = std::mem::take(properties).into_iter();
+            *properties = named.map(|(own, property)| (name(&own), property)).collect();
+        };
+        rename(&mut self.properties);
+        for object in self.objects.values_mut() {
+            rename(&mut object.properties);
+            for required in &mut object.required {
+                *required = name(required);
+            }
+        }
+    }
+
     /// About how many bytes the record takes.
     pub(super) fn weight(&self) -> usize {
         let head = &self.head;
