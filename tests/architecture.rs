@@ -14,7 +14,15 @@ const TABLE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     (
         "cli",
-        &["config", "server", "inspect", "identity", "metadata", "metadefs", "image::Timestamp"],
+        &[
+            "config",
+            "server",
+            "inspect",
+            "identity",
+            "metadata",
+            "metadefs",
+            "image::Timestamp",
+        ],
     ),
     (
         "server",
@@ -78,7 +86,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("stores", &["config"]),
-    ("definitions", &["metadata", "metadefs", "policy", "identity", "image"]),
+    (
+        "definitions",
+        &["metadata", "metadefs", "policy", "identity", "image"],
+    ),
     ("metadata", &["image", "metadefs"]),
     ("metadefs", &["image"]),
     ("policy", &["identity", "image"]),

@@ -3,9 +3,7 @@
 use super::{DefinitionError, DefinitionErrorKind, Definitions, missing, unprotected};
 use crate::{
     identity::Caller,
-    metadefs::{
-        Direction, Kind, Namespace, Object, ObjectDraft, Property, Tag, TagKey, page_of_tags,
-    },
+    metadefs::{Direction, Kind, Namespace, Object, ObjectDraft, Property, Tag, TagKey, page_of_tags},
     policy::Rule,
 };
 
@@ -139,8 +137,7 @@ impl Definitions {
             None => name,
             Some(resource_type) => {
                 let association = found.head.association(resource_type);
-                let association =
-                    association.ok_or_else(|| missing(Kind::ResourceType, resource_type))?;
+                let association = association.ok_or_else(|| missing(Kind::ResourceType, resource_type))?;
                 let prefix = association.prefix.as_deref().unwrap_or_default();
                 name.strip_prefix(prefix)
                     .ok_or_else(|| DefinitionErrorKind::Prefix {

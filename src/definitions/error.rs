@@ -59,7 +59,9 @@ pub enum DefinitionErrorKind {
     #[error("The namespace is being changed by others. Try again.")]
     Contended,
     /// There is no room for another record.
-    #[error("There is no room left for metadata definitions. The operator has to free space on the disk of the metadata.")]
+    #[error(
+        "There is no room left for metadata definitions. The operator has to free space on the disk of the metadata."
+    )]
     Full,
     /// Something does not answer.
     #[error("The image service is not available now. Try again later.")]

@@ -65,8 +65,8 @@ impl Definitions {
             .collect();
         self.permit_all(caller, &rules)?;
         let at = Timestamp::now();
-        let namespace = Namespace::new(draft, caller.project_id.as_deref(), at)
-            .map_err(DefinitionErrorKind::Exists)?;
+        let namespace =
+            Namespace::new(draft, caller.project_id.as_deref(), at).map_err(DefinitionErrorKind::Exists)?;
         let name = namespace.head.name.clone();
         let kind = ChangeKind::Create(Box::new(namespace));
         match self.shared.store.define(Change { at, kind }).await {

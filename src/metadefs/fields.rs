@@ -92,7 +92,10 @@ impl Fields {
         }
         // Glance's tables are MySQL's `utf8`, which has no characters beyond U+FFFF.
         if text.chars().any(|c| c > '\u{ffff}') {
-            return Err(self.wrong(&format!("{} can't contain 4 byte unicode characters", shown(name))));
+            return Err(self.wrong(&format!(
+                "{} can't contain 4 byte unicode characters",
+                shown(name)
+            )));
         }
         Ok(())
     }

@@ -147,7 +147,11 @@ pub struct Duplicate {
 
 impl Duplicate {
     fn sentence(&self) -> String {
-        let Self { kind, name, namespace } = self;
+        let Self {
+            kind,
+            name,
+            namespace,
+        } = self;
         match kind {
             Kind::Object => format!(
                 "A metadata definition object with name={name} already exists in namespace={namespace}."

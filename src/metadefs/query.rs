@@ -154,10 +154,7 @@ impl NamespaceQuery {
     ///
     /// # Errors
     /// The first error that the iterator gives.
-    pub fn page<E>(
-        &self,
-        all: impl IntoIterator<Item = Result<Head, E>>,
-    ) -> Result<NamespacePage, E> {
+    pub fn page<E>(&self, all: impl IntoIterator<Item = Result<Head, E>>) -> Result<NamespacePage, E> {
         const SLACK: usize = 256;
         let mut found = Vec::new();
         let settle = |found: &mut Vec<Head>| {
@@ -202,7 +199,10 @@ pub fn page_of_tags<'t>(
     });
     let skipped = match after {
         None => 0,
-        Some(after) => ordered.iter().position(|(_, tag)| tag.name == after)?.saturating_add(1),
+        Some(after) => ordered
+            .iter()
+            .position(|(_, tag)| tag.name == after)?
+            .saturating_add(1),
     };
     let page = ordered.into_iter().map(|(_, tag)| tag).skip(skipped);
     Some(page.take(limit.unwrap_or(usize::MAX)).collect())

@@ -7,6 +7,7 @@ mod image_data;
 mod image_tags;
 mod images;
 mod listing;
+mod metadefs;
 mod patch;
 mod policy;
 mod schemas;

@@ -55,7 +55,10 @@ async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = ObjectDraft::parse(body)?;
-    let object = state.definitions.create_object(&caller, &namespace, &draft).await?;
+    let object = state
+        .definitions
+        .create_object(&caller, &namespace, &draft)
+        .await?;
     let view = ObjectView::new(&namespace, &draft.name, &object);
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
@@ -90,7 +93,10 @@ async fn delete(
     Segments((namespace, name)): Segments<(String, String)>,
     _: NoBody,
 ) -> Result<StatusCode, ApiError> {
-    state.definitions.delete_object(&caller, &namespace, &name).await?;
+    state
+        .definitions
+        .delete_object(&caller, &namespace, &name)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

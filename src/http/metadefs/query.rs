@@ -1,4 +1,5 @@
-//! What lists are asked for by. Of a parameter that is there twice, the last counts; unknown ones are passed over, as in Glance.
+//! What lists are asked for by. Of a parameter that is there twice, the first counts; unknown ones are passed
+//! over, as in Glance.
 
 use crate::{
     definitions::ListRequest,
@@ -6,13 +7,9 @@ use crate::{
     metadefs::{Direction, SortKey, TagKey, Visibility},
 };
 
-fn last<'q>(query: &'q QueryPairs, name: &'q str) -> Option<&'q str> {
-    query.all(name).last()
-}
-
 pub(super) fn namespaces(query: &QueryPairs) -> Result<ListRequest, ApiError> {
     let mut limit = limit(query)?;
-    let visibility = match last(query, "visibility") {
+    let visibility = match query.first("visibility") {
         None => None,
         // The visibility of nothing.
         Some("") => {
@@ -21,12 +18,15 @@ pub(super) fn namespaces(query: &QueryPairs) -> Result<ListRequest, ApiError> {
         }
         Some(name) => Some(Visibility::parse(name).ok_or_else(|| invalid_visibility(name))?),
     };
-    let types = last(query, "resource_types");
+    let types = query.first("resource_types");
     Ok(ListRequest {
         visibility,
         resource_types: types.map(|types| types.split(',').map(str::to_owned).collect()),
-        order: (sort_key(query, SortKey::parse, SortKey::CreatedAt)?, direction(query)?),
-        marker: last(query, "marker").map(str::to_owned),
+        order: (
+            sort_key(query, SortKey::parse, SortKey::CreatedAt)?,
+            direction(query)?,
+        ),
+        marker: query.first("marker").map(str::to_owned),
         limit,
     })
 }
@@ -50,19 +50,22 @@ pub(super) fn tags(query: &QueryPairs) -> Result<TagPage<'_>, ApiError> {
     any_visibility(query)?;
     let limit = limit(query)?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(TagPage {
-        order: (sort_key(query, TagKey::parse, TagKey::CreatedAt)?, direction(query)?),
-        marker: last(query, "marker").filter(|marker| !marker.is_empty()),
+        order: (
+            sort_key(query, TagKey::parse, TagKey::CreatedAt)?,
+            direction(query)?,
+        ),
+        marker: query.first("marker").filter(|marker| !marker.is_empty()),
         limit,
     })
 }
 
 /// The resource type on which properties are asked for by name.
 pub(super) fn resource_type(query: &QueryPairs) -> Option<&str> {
-    last(query, "resource_type").filter(|name| !name.is_empty())
+    query.first("resource_type").filter(|name| !name.is_empty())
 }
 
 fn limit(query: &QueryPairs) -> Result<Option<u64>, ApiError> {
-    let Some(text) = last(query, "limit") else {
+    let Some(text) = query.first("limit") else {
         return Ok(None);
     };
     match text.trim().parse::<i128>() {
@@ -73,7 +76,7 @@ fn limit(query: &QueryPairs) -> Result<Option<u64>, ApiError> {
 }
 
 fn direction(query: &QueryPairs) -> Result<Direction, ApiError> {
-    let Some(name) = last(query, "sort_dir") else {
+    let Some(name) = query.first("sort_dir") else {
         return Ok(Direction::Descending);
     };
     let invalid = || ApiError::bad_request(format!("Invalid sort direction: {name}"));
@@ -81,14 +84,14 @@ fn direction(query: &QueryPairs) -> Result<Direction, ApiError> {
 }
 
 fn sort_key<K>(query: &QueryPairs, parse: fn(&str) -> Option<K>, default: K) -> Result<K, ApiError> {
-    let Some(name) = last(query, "sort_key") else {
+    let Some(name) = query.first("sort_key") else {
         return Ok(default);
     };
     parse(name).ok_or_else(|| ApiError::bad_request(format!("Invalid sort key: {name}")))
 }
 
 fn any_visibility(query: &QueryPairs) -> Result<(), ApiError> {
-    match last(query, "visibility") {
+    match query.first("visibility") {
         None | Some("" | "public" | "private" | "shared") => Ok(()),
         Some(other) => Err(invalid_visibility(other)),
     }

@@ -71,6 +71,8 @@ async fn remove(
     _: NoBody,
 ) -> Result<StatusCode, ApiError> {
     let definitions = &state.definitions;
-    definitions.dissociate(&caller, &namespace, &resource_type).await?;
+    definitions
+        .dissociate(&caller, &namespace, &resource_type)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

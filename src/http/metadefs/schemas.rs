@@ -12,9 +12,7 @@ const DOCUMENTS: [(&str, Document); 10] = [
     ("/v2/schemas/metadefs/namespaces", || {
         collection("namespaces", &NAMESPACE)
     }),
-    ("/v2/schemas/metadefs/resource_type", || {
-        ASSOCIATION.document()
-    }),
+    ("/v2/schemas/metadefs/resource_type", || ASSOCIATION.document()),
     ("/v2/schemas/metadefs/resource_types", || {
         collection("resource_type_associations", &ASSOCIATION)
     }),
@@ -139,9 +137,7 @@ fn several(name: &str, schema: &Schema, items: Value) -> Value {
         ("properties", properties),
         ("links", links),
     ];
-    let document = members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
+    let document = members.into_iter().map(|(name, value)| (name.to_owned(), value));
     schema.with_definitions(document.collect())
 }
 

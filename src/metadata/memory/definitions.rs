@@ -36,7 +36,9 @@ impl MetadefStore for MemoryMetadata {
         let mut definitions = self.definitions();
         let (name, at) = (change.name().to_owned(), change.at);
         let current = definitions.namespaces.get(&name);
-        let other = change.new_name().and_then(|name| definitions.namespaces.get(name));
+        let other = change
+            .new_name()
+            .and_then(|name| definitions.namespaces.get(name));
         let next = change.apply(current, other)?;
         definitions.namespaces.remove(&name);
         if let Some(next) = &next {

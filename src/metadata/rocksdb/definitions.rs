@@ -13,10 +13,7 @@ use super::{
     writer::Message,
 };
 use crate::{
-    metadata::{
-        DefineError, MetadataError, MetadataErrorKind, MetadefStore,
-        definitions::in_order,
-    },
+    metadata::{DefineError, MetadataError, MetadataErrorKind, MetadefStore, definitions::in_order},
     metadefs::{Change, Head, Namespace, NamespacePage, NamespaceQuery, ResourceType},
 };
 
@@ -163,8 +160,7 @@ impl Pending {
             self.namespaces.insert(name, None);
         }
         batch.put(keys::namespace(&next.head.name), record);
-        self.namespaces
-            .insert(next.head.name.clone(), Some(next.clone()));
+        self.namespaces.insert(next.head.name.clone(), Some(next.clone()));
         Ok(Some(next))
     }
 

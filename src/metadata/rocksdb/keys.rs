@@ -281,8 +281,8 @@ mod tests {
     fn the_keys_of_definitions_are_those_of_every_release() {
         assert_eq!(namespace("OS::A"), b"nOS::A");
         assert_eq!(resource_type("OS::B"), b"rOS::B");
-        assert_eq!(name(&namespace("é")), Some("é"));
-        assert_eq!(name(b"n\xff"), None);
+        assert_eq!(super::name(&namespace("é")), Some("é"));
+        assert_eq!(super::name(b"n\xff"), None);
     }
 
     #[test]

@@ -266,7 +266,8 @@ impl Writer {
 
 impl Group {
     fn has_room(&self) -> bool {
-        self.answers.len() + self.definition_answers.len() < GROUP_CHANGES && self.batch.size_in_bytes() < GROUP_BYTES
+        self.answers.len() + self.definition_answers.len() < GROUP_CHANGES
+            && self.batch.size_in_bytes() < GROUP_BYTES
     }
 
     fn decide(&mut self, db: &DB, Request { change, reply }: Request) {

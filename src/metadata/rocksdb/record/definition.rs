@@ -97,7 +97,13 @@ pub(in crate::metadata::rocksdb) fn encode(namespace: &Namespace) -> Result<Vec<
         tags: namespace
             .tags
             .iter()
-            .map(|tag| (tag.name.as_str(), tag.created_at.as_micros(), micros(tag.updated_at)))
+            .map(|tag| {
+                (
+                    tag.name.as_str(),
+                    tag.created_at.as_micros(),
+                    micros(tag.updated_at),
+                )
+            })
             .collect(),
     };
     postcard::to_extend(&content, head)
