@@ -48,7 +48,7 @@ const FULL: &str = concat!(
     "7b2274797065223a22737472696e67222c227469746c65223a2254222c2264656661756c74223a6e756c6c7d",
     "01016f01016401",
     "0171",     // one object: description, required
-    "01017128", // its property, 43 bytes of JSON
+    "0101712b", // its property, 43 bytes of JSON
     "7b2274797065223a226e756d626572222c227469746c65223a2251222c226d696e696d756d223a312e357d",
     "ac0201ac02",   // its times
     "010174ac0200", // one tag, never changed
