@@ -401,7 +401,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// The change of a step, as the store is.
 async fn kind(store: &dyn MetadefStore, step: &Step, number: u64) -> Option<ChangeKind> {
     let name = |name: &u8| format!("n{name}");
-    let (of, edit): (u8, Box<dyn FnOnce(&mut Namespace)>) = match step {
+    type Edit<'s> = Box<dyn FnOnce(&mut Namespace) + 's>;
+    let (of, edit): (u8, Edit<'_>) = match step {
         Step::Close => return None,
         Step::Create(of) => {
             let mut made = namespace(&name(of), number);
