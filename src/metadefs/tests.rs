@@ -177,6 +177,15 @@ fn numbers_without_fraction_are_integers() {
     assert_eq!(large.maximum.unwrap().as_f64(), Some(1e300));
 }
 
+proptest! {
+    #[test]
+    fn numbers_do_not_drift_when_they_are_stored(minimum in proptest::num::f64::NORMAL) {
+        let stored = property(with("minimum", json!(minimum)));
+        let again: Property = serde_json::from_str(&stored.to_json()).unwrap();
+        prop_assert_eq!(again, stored);
+    }
+}
+
 #[test]
 fn a_property_is_written_in_glances_order() {
     let all = json!({
