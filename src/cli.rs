@@ -2,6 +2,7 @@
 
 mod admin;
 mod inspect;
+mod metadefs;
 #[cfg(test)]
 mod tests;
 
@@ -66,6 +67,8 @@ enum Command {
     User(admin::User),
     /// Projects of the local identity.
     Project(admin::Project),
+    /// Metadata definitions: what properties images, flavors and volumes may be given.
+    Metadefs(metadefs::Metadefs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -195,6 +198,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams
         Command::Inspect(inspect) => inspect.run(streams),
         Command::User(user) => user.run(streams),
         Command::Project(project) => project.run(streams),
+        Command::Metadefs(metadefs) => metadefs.run(streams),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod definitions;
 pub mod digest;
 pub mod http;
 pub mod identity;
@@ -14,6 +15,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod listener;
 pub mod metadata;
+pub mod metadefs;
 pub mod policy;
 pub mod protocol;
 pub mod server;

@@ -12,7 +12,18 @@ use std::{
 /// Everything a module may name besides itself; `a::B` permits that item only. Code for tests is exempt.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "server", "inspect", "identity", "metadata"]),
+    (
+        "cli",
+        &[
+            "config",
+            "server",
+            "inspect",
+            "identity",
+            "metadata",
+            "metadefs",
+            "image::Timestamp",
+        ],
+    ),
     (
         "server",
         &[
@@ -23,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "import",
             "janitor",
             "catalog",
+            "definitions",
             "transfer",
             "ledger",
             "stores",
@@ -46,6 +58,8 @@ const TABLE: &[(&str, &[&str])] = &[
         "http",
         &[
             "catalog",
+            "definitions",
+            "metadefs",
             "import",
             "transfer",
             "policy",
@@ -72,7 +86,12 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("stores", &["config"]),
-    ("metadata", &["image"]),
+    (
+        "definitions",
+        &["metadata", "metadefs", "policy", "identity", "image"],
+    ),
+    ("metadata", &["image", "metadefs"]),
+    ("metadefs", &["image"]),
     ("policy", &["identity", "image"]),
     ("protocol", &["image"]),
     ("config", &[]),

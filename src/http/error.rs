@@ -12,7 +12,9 @@ use http::{
 
 use crate::{
     catalog::{CatalogError, CatalogErrorKind},
+    definitions::{DefinitionError, DefinitionErrorKind},
     identity::Unidentified,
+    metadefs::DraftError,
     transfer::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
 };
 
@@ -162,6 +164,37 @@ impl From<CatalogError> for ApiError {
         let answer = Self::from(error.kind().clone());
         log(answer.status, &error);
         answer
+    }
+}
+
+impl From<DraftError> for ApiError {
+    fn from(error: DraftError) -> Self {
+        let status = match error {
+            DraftError::ReadOnly(_) => StatusCode::FORBIDDEN,
+            DraftError::Invalid(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<DefinitionError> for ApiError {
+    fn from(error: DefinitionError) -> Self {
+        use DefinitionErrorKind as Kind;
+        let status = match error.kind() {
+            Kind::NamespaceNotFound { .. } | Kind::NotFound { .. } | Kind::Prefix { .. } | Kind::Hidden => {
+                StatusCode::NOT_FOUND
+            }
+            Kind::Denied { .. } | Kind::Protected { .. } | Kind::NamespaceProtected { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Kind::NamespaceExists { .. } | Kind::Exists(_) | Kind::Contended => StatusCode::CONFLICT,
+            Kind::TagTooLong { .. } => StatusCode::BAD_REQUEST,
+            Kind::TooLarge(_) | Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Unknown | Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        log(status, &error);
+        Self::new(status, error.to_string())
     }
 }
 

@@ -24,6 +24,7 @@ mod image_tags;
 mod images;
 mod info;
 pub mod keystone_v3;
+mod metadefs;
 mod middleware;
 mod negotiate;
 mod origin;
@@ -46,13 +47,17 @@ pub use self::{
     request_id::RequestId,
     settings::{Settings, StoreInfo, StoreNames},
 };
-use crate::{catalog::Catalog, identity::Identity, lifecycle::Draining, transfer::Transfers};
+use crate::{
+    catalog::Catalog, definitions::Definitions, identity::Identity, lifecycle::Draining, transfer::Transfers,
+};
 
 /// What every handler works with. Clones are handles to the same things.
 #[derive(Clone)]
 pub struct State {
     /// Image records.
     pub catalog: Catalog,
+    /// Metadata definitions.
+    pub definitions: Definitions,
     /// Image data.
     pub transfers: Transfers,
     /// Who is calling.
@@ -90,6 +95,7 @@ fn api(state: State) -> Router {
         .merge(image_actions::routes())
         .merge(info::routes())
         .merge(schemas::routes())
+        .merge(metadefs::routes())
         .fallback(resource::unknown)
         .layer(from_fn_with_state(state.clone(), middleware::context))
         .with_state(state)

@@ -128,6 +128,7 @@ impl App {
         let lifecycle = Lifecycle::new();
         let state = State {
             catalog: fixture.catalog.clone(),
+            definitions: crate::definitions::tests::definitions(),
             transfers: fixture.transfers.clone(),
             identity: Arc::new(Tokens),
             settings: Arc::new(settings),

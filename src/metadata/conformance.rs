@@ -2,6 +2,7 @@
 //! operations.
 
 mod commits;
+mod definitions;
 mod fixtures;
 mod lists;
 mod model;
@@ -10,6 +11,7 @@ mod model;
 struct Subject {
     store: std::sync::Arc<dyn super::Metadata>,
     handle: Box<dyn Fn() -> std::sync::Arc<dyn super::Metadata>>,
+    definitions: std::sync::Arc<dyn super::MetadefStore>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -18,6 +20,7 @@ impl Subject {
         let store = super::memory::MemoryMetadata::new();
         Self {
             store: std::sync::Arc::new(store.clone()),
+            definitions: std::sync::Arc::new(store.clone()),
             handle: Box::new(move || std::sync::Arc::new(store.clone())),
             _dir: None,
         }
@@ -28,6 +31,7 @@ impl Subject {
         let store = super::rocksdb::RocksMetadata::open(dir.path(), Default::default()).unwrap();
         Self {
             store: std::sync::Arc::new(store.clone()),
+            definitions: std::sync::Arc::new(store.clone()),
             handle: Box::new(move || std::sync::Arc::new(store.clone())),
             _dir: Some(dir),
         }
@@ -93,5 +97,22 @@ conformance! {
         a_change_moves_an_image_in_every_list
         a_member_change_moves_an_image_in_the_lists_of_that_project_alone
         a_deactivated_image_moves_in_lists_by_status_and_nowhere_else
+    }
+    definitions {
+        a_namespace_that_was_made_is_there_with_all_that_is_in_it
+        a_name_is_taken_once
+        of_many_namespaces_of_one_name_exactly_one_is_made
+        a_change_from_an_older_version_is_refused_and_changes_nothing
+        a_namespace_of_the_same_name_is_not_the_one_that_was_deleted
+        a_renamed_namespace_is_there_under_its_new_name_only
+        a_name_that_is_taken_is_given_to_nobody_else
+        changes_at_once_lose_nothing
+        resource_types_stay_when_their_namespaces_go
+        a_namespace_larger_than_the_limit_is_refused
+        a_list_has_what_the_viewer_sees
+        lists_are_drawn_by_visibility_and_resource_type
+        every_sort_key_orders_both_ways_without_gaps
+        a_walk_in_pages_sees_every_namespace_once
+        a_deleted_marker_still_says_where_to_go_on_in_a_list_of_namespaces
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! One lock, one map; a list looks at every image and sorts them all.
 
+mod definitions;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,6 +18,7 @@ use crate::image::{Change, Claim, Entry, ImageId};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryMetadata {
     entries: Arc<Mutex<BTreeMap<ImageId, Entry>>>,
+    definitions: Arc<Mutex<definitions::Definitions>>,
 }
 
 impl MemoryMetadata {

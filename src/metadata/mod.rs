@@ -16,12 +16,14 @@
 
 #[cfg(test)]
 mod conformance;
+mod definitions;
 pub mod memory;
 mod query;
 pub mod rocksdb;
 
 use async_trait::async_trait;
 
+pub use self::definitions::{DefineError, MetadefStore};
 pub use self::query::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, Page, Query, SortKey, Text, TimeField,
 };

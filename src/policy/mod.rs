@@ -27,7 +27,7 @@ pub use self::{
     file::{PolicyError, PolicyFile, PolicyFiles, Warning, WarningKind},
     operations::ImportKind,
     rules::{Rule, ScopeType},
-    target::Proposal,
+    target::{NamespaceTarget, Proposal},
 };
 
 use self::{

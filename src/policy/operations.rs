@@ -11,7 +11,8 @@ use crate::{
 
 use super::{
     Authorized, Denied, Download, Policy, Proposal, Rule, Stage, Upload,
-    target::{ImageTarget, ProjectTarget},
+    language::Attributes,
+    target::{ImageTarget, NamespaceTarget, ProjectTarget},
 };
 
 /// How an import gets its data, as far as its permission differs.
@@ -245,6 +246,34 @@ impl Policy {
     pub fn authorize_delete_member(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
         self.authorize_show_member(caller, image)?;
         self.authorize_member(Rule::DeleteMember, caller, image)
+    }
+
+    /// Acting on a namespace of metadata definitions or on what is in it, by one of the `metadef` rules
+    /// (Glance's `MetadefAPIPolicy`); without a namespace, on the catalogue as a whole.
+    ///
+    /// The namespace has to be visible to the caller in the first place, as in Glance's database layer.
+    ///
+    /// # Errors
+    /// [`Denied::NotFound`] for `get_metadef_namespace`, and where the caller is refused that one too; else
+    /// [`Denied::Forbidden`].
+    pub fn authorize_metadef(
+        &self,
+        rule: Rule,
+        caller: &Caller,
+        namespace: Option<&NamespaceTarget<'_>>,
+    ) -> Result<(), Denied> {
+        let own = ProjectTarget(caller.project_id.as_deref());
+        let target: &dyn Attributes = match namespace {
+            Some(namespace) => namespace,
+            None => &own,
+        };
+        self.require(rule, caller, target).map_err(|denied| {
+            if rule == Rule::GetMetadefNamespace || !self.allows(Rule::GetMetadefNamespace, caller, target) {
+                Denied::NotFound
+            } else {
+                denied
+            }
+        })
     }
 
     /// Members are there for whoever passes `get_image`, and for nobody else, whatever the rule itself says.

@@ -97,6 +97,25 @@ impl Attributes for Proposal<'_> {
     }
 }
 
+/// A namespace of metadata definitions, as far as rules can refer to it.
+#[derive(Debug, Clone, Copy)]
+pub struct NamespaceTarget<'a> {
+    /// The project that owns it.
+    pub owner: Option<&'a str>,
+    /// Its visibility, by its name in the API.
+    pub visibility: &'a str,
+}
+
+impl Attributes for NamespaceTarget<'_> {
+    fn attribute(&self, name: &str) -> Option<Value<'_>> {
+        match name {
+            "project_id" => Some(Value::optional(self.owner)),
+            "visibility" => Some(text(self.visibility)),
+            _ => None,
+        }
+    }
+}
+
 /// An image as one caller sees it (Glance's `ImageTarget`): attributes first, then custom properties, so that a
 /// property can never pass for an attribute.
 pub(super) struct ImageTarget<'a> {

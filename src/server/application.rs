@@ -10,6 +10,7 @@ use super::DataDir;
 use crate::{
     catalog::{self, Catalog},
     config::{self, Config, CountLimit},
+    definitions::{self, Definitions},
     digest::{Algorithm, DigestPool, UnknownAlgorithm},
     http::{self, Settings},
     identity::Identity,
@@ -117,14 +118,23 @@ impl Application {
             node,
             limits: limits(config, data_dir, algorithm),
         });
+        let policy = Arc::new(policy);
+        let rules = rules(config);
+        let definitions = Definitions::new(definitions::Parts {
+            store: Arc::new(rocks.clone()),
+            policy: policy.clone(),
+            page_default: rules.page_default,
+            page_max: rules.page_max,
+        });
         let catalog = Catalog::new(catalog::Parts {
             metadata,
-            policy: Arc::new(policy),
+            policy,
             janitor: janitor.clone(),
-            rules: rules(config),
+            rules,
         });
         let state = http::State {
             catalog,
+            definitions,
             transfers,
             identity,
             settings: Arc::new(Settings::from(config)),

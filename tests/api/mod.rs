@@ -10,6 +10,7 @@ mod image_tags;
 mod images;
 mod info;
 mod listing;
+mod metadefs;
 mod patch;
 mod policy;
 mod schemas;

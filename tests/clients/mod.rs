@@ -1,6 +1,7 @@
 //! The stock clients, as people install them: they log in with the files of the first start, and see what people see.
 
 mod glance;
+mod metadefs;
 mod openstack;
 mod sdk;
 

@@ -293,6 +293,7 @@ async fn the_healthcheck_needs_no_identity_and_says_when_to_stay_away() {
 async fn routes_from_outside_are_served_beside_the_api() {
     let app = App::new();
     let state = State {
+        definitions: crate::definitions::tests::definitions(),
         catalog: app.fixture.catalog.clone(),
         transfers: app.fixture.transfers.clone(),
         identity: Arc::new(Tokens),

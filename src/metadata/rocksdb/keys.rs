@@ -10,6 +10,8 @@
 //!              'v' visibility (1)       1 byte      text or u64   u64           16 bytes
 //!              'o' text, the owner                  or nothing
 //!              'm' text, a project it is shared with
+//! names   'n' name of a namespace of metadata definitions                   the record, with all that is in it
+//! types   'r' name of a resource type                                       the record
 //!
 //! text    its bytes, 00 as 00 FF, then 00 00: sorts as the text does, and none is a prefix of another
 //! u64     eight bytes, big end first
@@ -34,6 +36,8 @@ const META: u8 = b'm';
 const ENTRY: u8 = b'e';
 const CLAIM: u8 = b'c';
 const INDEX: u8 = b'x';
+const NAMESPACE: u8 = b'n';
+const RESOURCE_TYPE: u8 = b'r';
 
 /// Under it stands the version of this layout.
 pub(super) const SCHEMA: &[u8] = b"mschema";
@@ -44,6 +48,27 @@ const _: () = assert!(matches!(SCHEMA, [META, ..]) && matches!(GROUP, [META, ..]
 
 /// The first byte of every claim's key.
 pub(super) const CLAIMS: &[u8] = &[CLAIM];
+
+/// The first byte of every namespace's key.
+pub(super) const NAMESPACES: &[u8] = &[NAMESPACE];
+/// The first byte of every resource type's key.
+pub(super) const RESOURCE_TYPES: &[u8] = &[RESOURCE_TYPE];
+
+/// The key of a namespace of metadata definitions.
+pub(super) fn namespace(name: &str) -> Vec<u8> {
+    [NAMESPACES, name.as_bytes()].concat()
+}
+
+/// The key of a resource type.
+pub(super) fn resource_type(name: &str) -> Vec<u8> {
+    [RESOURCE_TYPES, name.as_bytes()].concat()
+}
+
+/// The name in the key of a namespace or resource type; `None` when it is no text.
+pub(super) fn name(key: &[u8]) -> Option<&str> {
+    let (_, name) = key.split_first()?;
+    std::str::from_utf8(name).ok()
+}
 
 /// The key of what is under an image id.
 pub(super) fn entry(id: ImageId) -> Vec<u8> {
@@ -250,6 +275,14 @@ mod tests {
             let keys = [Scope::Owner(&a), Scope::Owner(&b)].map(|scope| index(scope, SortKey::Name));
             prop_assert_eq!(keys[1].starts_with(&keys[0]), a == b);
         }
+    }
+
+    #[test]
+    fn the_keys_of_definitions_are_those_of_every_release() {
+        assert_eq!(namespace("OS::A"), b"nOS::A");
+        assert_eq!(resource_type("OS::B"), b"rOS::B");
+        assert_eq!(super::name(&namespace("é")), Some("é"));
+        assert_eq!(super::name(b"n\xff"), None);
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! * `open`: the database: opened, checked, and opened again after a write that failed
 //! * `writer`: the one thread that decides and writes, in synced groups
 //! * `list`: pages
+//! * `definitions`: metadata definitions
 //!
 //! Reads run on tokio's blocking threads, writes on the writer's: no call of RocksDB on an async thread.
 
+mod definitions;
 mod keys;
 mod list;
 mod open;

@@ -4,6 +4,7 @@
 
 use crate::image::{Entry, ImageId};
 
+pub(super) mod definition;
 mod v1;
 
 /// The bytes that are stored for an entry.

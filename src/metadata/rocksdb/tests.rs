@@ -15,7 +15,8 @@ use crate::{
         AttemptId, Change, ChangeKind, ClaimPhase, Image, Listing, NodeId, Rejection, Revision, Timestamp,
         Viewer, VisibilityFilter,
     },
-    metadata::{Filter, Order},
+    metadata::{DefineError, Filter, MetadefStore, Order},
+    metadefs,
 };
 
 /// A failure that the next write, or the next try to open the database again, has.
@@ -284,6 +285,63 @@ mod groups {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(count(&store).await, 2);
+    }
+
+    /// What is answered to the creation of a namespace: the error's kind, where there is one.
+    async fn define(store: &RocksMetadata, name: &str) -> Option<MetadataErrorKind> {
+        let draft = serde_json::json!({ "namespace": name, "resource_type_associations": [{ "name": "R" }] });
+        let at = Timestamp::from_micros(9);
+        let draft = metadefs::NamespaceDraft::parse(draft).unwrap();
+        let namespace = Box::new(metadefs::Namespace::new(draft, None, at).unwrap());
+        let kind = metadefs::ChangeKind::Create(namespace);
+        match store.define(metadefs::Change { at, kind }).await {
+            Ok(_) => None,
+            Err(DefineError::Store(error)) => Some(error.kind),
+            Err(DefineError::Rejected(rejection)) => panic!("{rejection}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn definitions_share_the_groups_and_the_fate_of_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.0.database.faults.lock().unwrap().push(Fault::BeforeWrite);
+        assert_eq!(define(&store, "n").await, Some(MetadataErrorKind::Unavailable));
+        assert_eq!(store.namespace("n").await.unwrap(), None);
+        assert!(store.resource_types().await.unwrap().is_empty());
+        store.0.database.faults.lock().unwrap().push(Fault::AfterWrite);
+        assert_eq!(define(&store, "n").await, None);
+        assert!(store.namespace("n").await.unwrap().is_some());
+
+        let hold = store.0.database.hold();
+        let both = async { tokio::join!(kind(&store, creation(1)), define(&store, "m")) };
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(hold);
+        };
+        let (answers, ()) = tokio::join!(both, release);
+        assert_eq!(answers, (None, None));
+        store.close().await;
+        let store = open(dir.path());
+        assert!(store.namespace("m").await.unwrap().is_some());
+        assert_eq!(count(&store).await, 1);
+        assert_eq!(store.resource_types().await.unwrap().len(), 1);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn while_the_database_is_not_back_definitions_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let faults = std::iter::once(Fault::BeforeWrite).chain([Fault::Recovery; 100]);
+        store.0.database.faults.lock().unwrap().extend(faults);
+        assert_eq!(define(&store, "n").await, Some(MetadataErrorKind::OutcomeUnknown));
+        assert_eq!(define(&store, "m").await, Some(MetadataErrorKind::Unavailable));
+        store.0.database.faults.lock().unwrap().clear();
+        while define(&store, "m").await.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(store.namespace("m").await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{keys, open::Database, read_entry, record};
+use super::{definitions, keys, open::Database, read_entry, record};
 use crate::{
     image::{Change, Entry, ImageId},
     metadata::{MetadataError, MetadataErrorKind},
@@ -47,6 +47,7 @@ const TICK: Duration = Duration::from_millis(10);
 #[allow(clippy::large_enum_variant)] // Nearly all are commits.
 pub(super) enum Message {
     Commit(Request),
+    Define(definitions::Request),
     /// Answered when everything before it is done and the database is closed.
     Close(oneshot::Sender<()>),
 }
@@ -72,6 +73,8 @@ struct Group {
     batch: WriteBatch,
     /// What the group leaves under the ids it changes.
     entries: HashMap<ImageId, Entry>,
+    definitions: definitions::Pending,
+    definition_answers: Vec<(oneshot::Sender<definitions::Answer>, definitions::Answer)>,
 }
 
 impl Writer {
@@ -117,9 +120,11 @@ impl Writer {
                     Message::Close(done) => closing = Some(done),
                     Message::Commit(request) => {
                         group.decide(db, request);
-                        if group.has_room() {
-                            next = self.queue.try_recv().ok();
-                        }
+                        next = self.next_for(&group);
+                    }
+                    Message::Define(request) => {
+                        group.define(db, request);
+                        next = self.next_for(&group);
                     }
                 }
             }
@@ -132,6 +137,15 @@ impl Writer {
             Err(_) => group.fail(MetadataErrorKind::Unavailable, MetadataErrorKind::Unavailable),
         }
         closing
+    }
+
+    /// What waits, while the group has room for it.
+    fn next_for(&mut self, group: &Group) -> Option<Message> {
+        if group.has_room() {
+            self.queue.try_recv().ok()
+        } else {
+            None
+        }
     }
 
     fn write(&mut self, db: &DB, group: &mut Group) -> Result<(), ::rocksdb::Error> {
@@ -205,6 +219,10 @@ impl Writer {
                     let _ = request.reply.send(Err(MetadataError::new(cause)));
                     continue;
                 }
+                Ok(Message::Define(request)) => {
+                    let _ = request.reply.send(Err(cause.into()));
+                    continue;
+                }
                 Ok(Message::Close(done)) => return Some(done),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
@@ -235,6 +253,9 @@ impl Writer {
                 Message::Commit(request) => {
                     let _ = request.reply.send(Err(MetadataError::new(kind)));
                 }
+                Message::Define(request) => {
+                    let _ = request.reply.send(Err(kind.into()));
+                }
                 Message::Close(done) => {
                     let _ = done.send(());
                 }
@@ -245,12 +266,18 @@ impl Writer {
 
 impl Group {
     fn has_room(&self) -> bool {
-        self.answers.len() < GROUP_CHANGES && self.batch.size_in_bytes() < GROUP_BYTES
+        self.answers.len() + self.definition_answers.len() < GROUP_CHANGES
+            && self.batch.size_in_bytes() < GROUP_BYTES
     }
 
     fn decide(&mut self, db: &DB, Request { change, reply }: Request) {
         let answer = self.add(db, &change);
         self.answers.push((reply, answer));
+    }
+
+    fn define(&mut self, db: &DB, definitions::Request { change, reply }: definitions::Request) {
+        let answer = self.definitions.add(db, &mut self.batch, change);
+        self.definition_answers.push((reply, answer));
     }
 
     /// Applies the change to what the group so far leaves. One that is refused leaves the group as it was.
@@ -286,6 +313,9 @@ impl Group {
             // Nobody waits any more: the change happened all the same.
             let _ = reply.send(answer);
         }
+        for (reply, answer) in self.definition_answers {
+            let _ = reply.send(answer);
+        }
     }
 
     /// Answers a group that was not acknowledged. What was refused may have been refused because of a change that did
@@ -294,6 +324,10 @@ impl Group {
         for (reply, answer) in self.answers {
             let kind = if answer.is_ok() { accepted } else { refused };
             let _ = reply.send(Err(MetadataError::new(kind)));
+        }
+        for (reply, answer) in self.definition_answers {
+            let kind = if answer.is_ok() { accepted } else { refused };
+            let _ = reply.send(Err(kind.into()));
         }
     }
 }
