@@ -141,7 +141,7 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "saccade_token_validation_duration_seconds",
         Kind::Histogram,
         Unit::Seconds,
-        "Seconds until Keystone told about a token, tries and waiting included.",
+        "How many seconds Keystone took to tell about a token, tries and waiting included.",
     ),
     (
         "saccade_keystone_logins_total",
