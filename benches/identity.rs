@@ -118,7 +118,7 @@ impl Daemon {
         }
         let process = command
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut daemon = Self {
