@@ -10,18 +10,28 @@ use tokio::time::Instant;
 /// How long nobody asks after a complete failure.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
-/// Lets everyone ask while Keystone answers; after a complete failure nobody for [`REST`], and then one at a time
-/// until one is answered.
+/// Lets everyone ask while Keystone answers; after a complete failure nobody for [`REST`], and then one at a time, a
+/// next one after [`REST`] at the latest, until one is answered.
+///
+/// A failure while others were answered is not Keystone's but that token's, as when the directory of one domain hangs:
+/// it holds nobody else up.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// When anybody was last answered.
+    answered: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed,
     Open { until: Instant },
-    Probing,
+    Probing { since: Instant },
 }
 
 /// Leave to ask. Dropped unsettled (the asker was cancelled), it tells nothing about Keystone.
@@ -29,6 +39,7 @@ enum State {
 pub(super) struct Pass<'b> {
     breaker: &'b Breaker,
     kind: PassKind,
+    begun: Instant,
     settled: bool,
 }
 
@@ -44,30 +55,36 @@ pub(super) enum PassKind {
 impl Breaker {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State::Closed),
+            inner: Mutex::new(Inner {
+                state: State::Closed,
+                answered: None,
+            }),
         }
     }
 
     /// `None`: it was found dead a moment ago.
     pub(super) fn admit(&self) -> Option<Pass<'_>> {
-        let mut state = self.state();
-        let kind = match *state {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let kind = match inner.state {
             State::Closed => PassKind::Normal,
-            State::Open { until } if Instant::now() >= until => {
-                *state = State::Probing;
+            State::Open { until } if now < until => return None,
+            State::Probing { since } if now < since + REST => return None,
+            State::Open { .. } | State::Probing { .. } => {
+                inner.state = State::Probing { since: now };
                 PassKind::Probe
             }
-            State::Open { .. } | State::Probing => return None,
         };
         Some(Pass {
             breaker: self,
             kind,
+            begun: now,
             settled: false,
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,22 +96,28 @@ impl Pass<'_> {
     /// Keystone answered, whatever it said.
     pub(super) fn answered(mut self) {
         self.settled = true;
-        *self.breaker.state() = State::Closed;
+        let mut inner = self.breaker.lock();
+        inner.state = State::Closed;
+        inner.answered = Some(Instant::now());
     }
 
     /// It did not, and all tries are spent.
     pub(super) fn failed(mut self) {
         self.settled = true;
-        *self.breaker.state() = State::Open {
-            until: Instant::now() + REST,
-        };
+        let mut inner = self.breaker.lock();
+        if inner.answered.is_none_or(|answered| answered < self.begun) {
+            inner.state = State::Open {
+                until: Instant::now() + REST,
+            };
+        }
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if !self.settled && self.kind == PassKind::Probe {
-            *self.breaker.state() = State::Open {
+        let mut inner = self.breaker.lock();
+        if !self.settled && matches!(inner.state, State::Probing { since } if since == self.begun) {
+            inner.state = State::Open {
                 until: Instant::now(),
             };
         }
@@ -134,6 +157,33 @@ mod tests {
         let probe = breaker.admit().unwrap();
         assert_eq!(probe.kind(), PassKind::Probe);
         probe.answered();
+        assert_eq!(breaker.admit().unwrap().kind(), PassKind::Normal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_hangs_while_others_are_answered_is_no_outage() {
+        let breaker = Breaker::new();
+        let hung = breaker.admit().unwrap();
+        tokio::time::advance(REST).await;
+        breaker.admit().unwrap().answered();
+        hung.failed();
+        assert_eq!(breaker.admit().unwrap().kind(), PassKind::Normal);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hung_probe_is_followed_by_another() {
+        let breaker = Breaker::new();
+        tokio::time::advance(REST).await;
+        breaker.admit().unwrap().failed();
+        tokio::time::advance(REST).await;
+        let hung = breaker.admit().unwrap();
+        tokio::time::advance(REST - Duration::from_millis(1)).await;
+        assert!(breaker.admit().is_none());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let next = breaker.admit().unwrap();
+        assert_eq!(next.kind(), PassKind::Probe);
+        next.answered();
+        hung.failed();
         assert_eq!(breaker.admit().unwrap().kind(), PassKind::Normal);
     }
 

@@ -178,8 +178,17 @@ impl Network {
     pub(super) fn new(options: &KeystoneOptions) -> Result<Self, KeystoneError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let tls = match tls::client(&options.tls) {
+            // Installers name files that are only there with TLS. Should an endpoint turn out to be https, nobody is
+            // believed.
+            Err(error @ KeystoneError::File { .. }) if !is_https(&options.auth_url) => {
+                tracing::warn!("{error}; not needed while auth_url is http");
+                tls::nobody()?
+            }
+            tls => tls?,
+        };
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client(&options.tls)?)
+            .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(options.request_timeout)
             .default_headers(headers)
@@ -188,6 +197,11 @@ impl Network {
             .map_err(KeystoneError::Client)?;
         Ok(Self(client))
     }
+}
+
+fn is_https(url: &str) -> bool {
+    url.get(..6)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
 }
 
 #[async_trait]

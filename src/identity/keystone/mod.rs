@@ -16,6 +16,8 @@
 //! - Behind Glance's stock pipeline it answers 401 when Keystone cannot be asked; here it is 503, which clients rightly
 //!   try again.
 //! - A second token header, or one of more than 8 KiB or with other characters than tokens have, is refused unasked.
+//! - A service token that proves no service counts as none, as behind Glance's stock pipeline; but there access rules and
+//!   bindings of the user's token are waived for it all the same.
 //! - A retry after a 401 to the service's own token keeps `allow_expired`; there it is lost.
 //! - A refused login is not repeated for 5 seconds, then 10, … up to 60; there, with each request.
 //! - `auth_url` and the catalog's endpoint are taken to serve `/v3` below them; version documents are not read.
@@ -133,6 +135,7 @@ struct Rules {
 struct Told {
     access_rules: AtomicBool,
     service_roles: AtomicBool,
+    no_service: AtomicBool,
 }
 
 impl Keystone {
@@ -206,11 +209,7 @@ impl Identity for Keystone {
 
         let (service, expired) = match service_token {
             None => (None, Expired::Refused),
-            Some(token) => {
-                let token = self.tokens.look_up(token, Expired::Refused, deadline).await?;
-                let expired = self.rules.check_service(&token)?;
-                (Some(service(&token.caller)), expired)
-            }
+            Some(token) => self.service(token, deadline).await?,
         };
 
         let token = self.tokens.look_up(user_token, expired, deadline).await?;
@@ -224,6 +223,29 @@ impl Identity for Keystone {
 
     fn challenge(&self) -> &str {
         &self.challenge
+    }
+}
+
+impl Keystone {
+    /// The service that the token proves, and whether the user's token may have expired beside it. A token that proves
+    /// none counts as none, as behind Glance's stock pipeline (`delay_auth_decision`): the user acts alone.
+    async fn service(
+        &self,
+        token: &str,
+        deadline: Instant,
+    ) -> Result<(Option<Service>, Expired), Unidentified> {
+        let confirmed = self.tokens.look_up(token, Expired::Refused, deadline).await;
+        let proved = confirmed.map_err(Unidentified::from).and_then(|token| {
+            let expired = self.rules.check_service(&token)?;
+            Ok((Some(service(&token.caller)), expired))
+        });
+        match proved {
+            Err(Unidentified::Invalid) => {
+                self.rules.told.no_service();
+                Ok((None, Expired::Refused))
+            }
+            proved => proved,
+        }
     }
 }
 
@@ -313,6 +335,18 @@ impl Rules {
 }
 
 impl Told {
+    /// Which service it was stands in the line before, when it is known.
+    fn no_service(&self) {
+        if self.no_service.swap(true, Ordering::Relaxed) {
+            tracing::debug!("a service token proves no service");
+        } else {
+            tracing::warn!(
+                "a service token proves no service and was taken for none: it is unknown, has expired, or has no role of \
+                 service_token_roles. Later ones are told with debug = true"
+            );
+        }
+    }
+
     /// What the operator could change is told once aloud; a request that no rule covers is the user's own matter.
     fn not_allowed(&self, cause: NotAllowed) {
         let why = match cause {

@@ -297,6 +297,12 @@ impl Shared {
         let issued = granted.issued_at.and_then(|time| time.parse().ok());
         let issued: Timestamp = issued.unwrap_or_else(self.now);
         let life = Duration::try_from(expires.duration_since(issued)).unwrap_or_default();
+        if life.is_zero() {
+            return Err(Trouble::new(
+                TroubleKind::Faulty,
+                "the token of a login has no life left: do the clocks agree?",
+            ));
+        }
         let renewed_with_left = (life / 10).max(RENEWED_WITH_LEFT).min(life / 2);
         let unused_with_left = UNUSED_WITH_LEFT.min(life / 4);
         Ok(Arc::new(Session {

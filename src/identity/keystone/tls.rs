@@ -48,6 +48,21 @@ pub(super) fn client(tls: &Tls) -> Result<ClientConfig, KeystoneError> {
         })
 }
 
+/// TLS that trusts nobody.
+///
+/// # Errors
+/// The cryptography cannot be used.
+pub(super) fn nobody() -> Result<ClientConfig, KeystoneError> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| KeystoneError::Tls(error.to_string()))
+        .map(|builder| {
+            builder
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth()
+        })
+}
+
 fn authorities(cafile: Option<&Path>) -> Result<RootCertStore, KeystoneError> {
     let mut roots = RootCertStore::empty();
     let Some(path) = cafile else {
@@ -59,12 +74,17 @@ fn authorities(cafile: Option<&Path>) -> Result<RootCertStore, KeystoneError> {
         roots.add_parsable_certificates(found.certs);
         return Ok(roots);
     };
-    for certificate in certificates("cafile", path)? {
-        roots.add(certificate).map_err(|error| KeystoneError::File {
+    // A distribution's bundle may hold some that rustls cannot use.
+    let (added, ignored) = roots.add_parsable_certificates(certificates("cafile", path)?);
+    if added == 0 {
+        return Err(KeystoneError::File {
             option: "cafile",
             path: path.to_owned(),
-            cause: error.to_string(),
-        })?;
+            cause: "it holds no authority that could be used".to_owned(),
+        });
+    }
+    if ignored > 0 {
+        tracing::warn!(path = %path.display(), ignored, "some authorities of cafile cannot be used");
     }
     Ok(roots)
 }

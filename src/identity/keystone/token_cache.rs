@@ -253,6 +253,10 @@ impl Shared {
     async fn ask_memcached(&self, others: &Arc<dyn SharedCache>, token: &str) -> Option<Found> {
         let cache_time = self.memory.as_ref()?.cache_time;
         let Cached { body, remaining } = others.get(token).await?;
+        // Put there by a service that believes tokens for longer than we are to. A second, because it counts in seconds.
+        if remaining.is_some_and(|remaining| remaining > cache_time + Duration::from_secs(1)) {
+            return None;
+        }
         let token = Token::parse(&body)
             .inspect_err(|error| tracing::debug!("memcached holds a token that is none: {error}"))
             .ok()?;

@@ -115,7 +115,8 @@ fn meta_fields<'w>(mut words: impl Iterator<Item = &'w str>, key: &str) -> Resul
         match (characters.next(), characters.as_str()) {
             (Some('k'), key) => echo = Some(key),
             (Some('f'), number) => flags = Some(self::number(Some(number))?),
-            (Some('t'), "-1") => remaining = Some(None),
+            // For ever.
+            (Some('t'), "-1") => remaining = Some(Some(Duration::MAX)),
             (Some('t'), seconds) => {
                 remaining = Some(Some(Duration::from_secs(number(Some(seconds))?.into())))
             }

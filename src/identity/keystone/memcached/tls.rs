@@ -47,10 +47,10 @@ pub(super) fn client_config(options: &MemcachedTls) -> Result<Arc<ClientConfig>,
 fn authorities_of(path: &Path) -> Result<RootCertStore, MemcachedError> {
     let option = "memcache_tls_cafile";
     let mut authorities = RootCertStore::empty();
-    for certificate in certificates(option, path)? {
-        authorities
-            .add(certificate)
-            .map_err(|source| MemcachedError::Tls { option, source })?;
+    // A distribution's bundle may hold some that rustls cannot use.
+    authorities.add_parsable_certificates(certificates(option, path)?);
+    if authorities.is_empty() {
+        return Err(unusable(option, path, pem::Error::NoItemsFound));
     }
     Ok(authorities)
 }

@@ -170,7 +170,11 @@ mod tests {
                 Dialect::Meta,
                 GET,
                 "VA 12 ktokens/ab f0 t-1\r\n{\"token\": 1}\r\n",
-                hit(0, None),
+                Answer::Hit(Value {
+                    data: b"{\"token\": 1}".to_vec(),
+                    flags: 0,
+                    remaining: Some(Duration::MAX),
+                }),
             ),
             text(Dialect::Meta, GET, "EN\r\n", Answer::Miss),
             text(

@@ -323,7 +323,19 @@ fn files_that_cannot_be_used_are_told_by_option_and_path() {
         (with_client(&certfile, Some(&empty)), "keyfile", &empty),
         (with_client(&certfile, Some(&wrong_key)), "keyfile", &wrong_key),
     ] {
-        let error = Keystone::new(KeystoneOptions { tls, ..options() }).err().unwrap();
+        // Over http nothing needs it.
+        let http = KeystoneOptions {
+            tls: tls.clone(),
+            ..options()
+        };
+        assert!(Keystone::new(http).is_ok(), "{option} {path:?}");
+        let auth_url = "HTTPS://keystone:5000".to_owned();
+        let https = KeystoneOptions {
+            auth_url,
+            tls,
+            ..options()
+        };
+        let error = Keystone::new(https).err().unwrap();
         let KeystoneError::File {
             option: named,
             path: file,

@@ -29,7 +29,7 @@ async fn what_was_written_is_read_with_the_life_that_is_left() {
 }
 
 #[tokio::test]
-async fn an_entry_that_never_expires_has_no_known_life() {
+async fn an_entry_that_never_expires_outlives_every_limit() {
     let peer = Peer::start(Habit::Modern).await;
     peer.entries
         .lock()
@@ -37,7 +37,7 @@ async fn an_entry_that_never_expires_has_no_known_life() {
         .insert(key("token"), (16, 0, BODY.into()));
     assert_eq!(
         cache(&[&peer.address]).get("token").await.unwrap().remaining,
-        None
+        Some(Duration::MAX)
     );
 }
 
