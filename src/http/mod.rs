@@ -35,6 +35,7 @@ mod request_id;
 mod resource;
 mod schemas;
 mod settings;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -95,6 +96,7 @@ fn api(state: State) -> Router {
         .merge(image_actions::routes())
         .merge(info::routes())
         .merge(schemas::routes())
+        .merge(tasks::routes())
         .merge(metadefs::routes())
         .fallback(resource::unknown)
         .layer(from_fn_with_state(state.clone(), middleware::context))

@@ -5,6 +5,7 @@ mod images;
 mod info;
 mod members;
 mod routes;
+mod tasks;
 mod wire;
 
 use std::sync::Arc;

@@ -14,4 +14,5 @@ mod metadefs;
 mod patch;
 mod policy;
 mod schemas;
+mod tasks;
 mod versions;
