@@ -1,6 +1,7 @@
 //! The API, one file for each resource, named as in `src/http/`.
 
 mod connections;
+mod cors;
 mod healthcheck;
 mod identity;
 mod image_actions;
