@@ -155,6 +155,15 @@ impl Catalog {
         permission.map_err(|denied| self.denied(denied, ""))
     }
 
+    /// Whether the caller may use the tasks API (`tasks_api_access`).
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn authorize_tasks(&self, caller: &Caller) -> Result<(), CatalogError> {
+        let permission = self.shared.policy.authorize(Rule::TasksApiAccess, caller);
+        permission.map_err(|denied| self.denied(denied, ""))
+    }
+
     /// The record under `id`, whoever asks.
     async fn read(&self, id: &str) -> Result<Image, CatalogError> {
         // The id that nobody can have is the id of no image.

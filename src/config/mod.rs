@@ -6,6 +6,7 @@
 //! nobody has classified.
 
 mod check;
+mod cors;
 mod error;
 mod glance;
 mod glance_options;
@@ -30,7 +31,7 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, Config, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
+    Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
     ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Secret, Server, Store, StoreDriver,
     StoreNaming, TrustedPeers,
 };
@@ -107,6 +108,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
     let callers = identity::choose(reader, sources, given);
     let kind = callers.as_ref().map(|choice| choice.kind);
     let server = saccade::server(reader, sources, given, kind);
+    let cors = cors::cors(reader);
     // Nobody's identity stands in for one that cannot be had.
     let identity = identity::identity(reader, kind, server.bind);
     let parts = (
@@ -121,6 +123,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
     let (log, api, quotas, hashing, formats, store, policy) = parts;
     let config = identity.zip(hashing).map(|(identity, hashing)| Config {
         server,
+        cors,
         log,
         api,
         quotas,

@@ -10,6 +10,8 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 pub struct Config {
     /// Listening, waiting, stopping.
     pub server: Server,
+    /// What pages of other origins may do.
+    pub cors: Cors,
     /// What the log holds and looks like.
     pub log: Log,
     /// Pages, locations, imports.
@@ -57,6 +59,23 @@ pub struct Server {
     pub transfer_memory: ByteSize,
     /// More connections wait to be accepted.
     pub max_connections: NonZeroU32,
+}
+
+/// `[cors]`: what browsers let pages of other origins do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// Those that may do anything, as browsers spell them (`https://horizon.example`); `*` is every other one.
+    pub allowed_origins: Vec<String>,
+    /// Whether requests may carry cookies and the like.
+    pub allow_credentials: bool,
+    /// Headers of answers that a page may read.
+    pub expose_headers: Vec<String>,
+    /// How long a browser may remember what it is allowed, in seconds; 0 says nothing of it.
+    pub max_age: i64,
+    /// Methods of requests, in upper case.
+    pub allow_methods: Vec<String>,
+    /// Headers of requests, beside those that need no permission; case does not count.
+    pub allow_headers: Vec<String>,
 }
 
 /// What the log holds and looks like.

@@ -624,6 +624,33 @@ proptest::proptest! {
 }
 
 #[test]
+fn origins_of_pages_are_taken_as_glance_takes_them() {
+    let none = glance("").loaded().config.cors;
+    assert_eq!(none.allowed_origins, [""; 0]);
+    assert_eq!(none.allow_methods, ["GET", "PUT", "POST", "DELETE", "PATCH"]);
+    assert!(none.allow_headers.iter().any(|name| name == "X-Auth-Token"));
+    let text = "[cors]\nallowed_origin = https://a.example, https://b.example/\nmax_age = 0\nexpose_headers =\n\
+                [cors.other]\nallowed_origin = https://c.example\n";
+    let loaded = glance(text).loaded();
+    assert_eq!(
+        loaded.config.cors.allowed_origins,
+        ["https://a.example", "https://b.example/"]
+    );
+    assert_eq!(loaded.config.cors.max_age, 0);
+    assert_eq!(loaded.config.cors.expose_headers, [""; 0]);
+    let warned = |text: &str| {
+        loaded
+            .warnings
+            .iter()
+            .any(|warning| warning.message.contains(text))
+    };
+    assert!(warned("https://b.example/ is the origin of no page"));
+    assert!(warned("[cors.other]"));
+    let wrong = glance("[cors]\nallow_headers = X-A B\n").errors();
+    assert!(wrong.iter().any(|error| error.kind == ErrorKind::Value));
+}
+
+#[test]
 fn every_option_of_glance_spelled_out_with_its_default_changes_nothing() {
     let catalogue = Catalogue::new([]);
     let mut text = String::new();

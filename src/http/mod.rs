@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! observe ─► render ─┬─► /healthcheck, routes merged from outside
-//!                    └─► negotiate ─► context ─► one handler of one resource
+//!                    └─► cors ─► negotiate ─► context ─► one handler of one resource
 //! ```
 //!
 //! * `middleware::observe`: span, access line, metrics
 //! * `middleware::render`: errors become the bodies that Glance's clients know, by `Accept`
+//! * `middleware::cors`: what pages of other origins may do
 //! * `negotiate`: which version; everything that is none is answered with the list of versions
 //! * `middleware::context`: who is calling, and the request's id
 //! * one file for each resource; a new one is a file with `routes()` and a line in [`api`]
@@ -35,6 +36,7 @@ mod request_id;
 mod resource;
 mod schemas;
 mod settings;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -42,6 +44,7 @@ mod versions;
 use std::sync::Arc;
 
 use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::any};
+use tower::Layer;
 
 pub use self::{
     request_id::RequestId,
@@ -75,11 +78,12 @@ pub struct State {
 /// does so keeps the body until the last byte is sent: it stands for the request in the log.
 pub fn router(state: State, extra: Router) -> Router {
     let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);
+    let shared = from_fn_with_state(state.settings.clone(), middleware::cors).layer(negotiated);
     Router::new()
         .route(healthcheck::PATH, any(healthcheck::answer))
         .with_state(state.clone())
         .merge(extra)
-        .fallback_service(negotiated)
+        .fallback_service(shared)
         .layer(from_fn(middleware::render))
         .layer(from_fn(middleware::observe))
 }
@@ -95,6 +99,7 @@ fn api(state: State) -> Router {
         .merge(image_actions::routes())
         .merge(info::routes())
         .merge(schemas::routes())
+        .merge(tasks::routes())
         .merge(metadefs::routes())
         .fallback(resource::unknown)
         .layer(from_fn_with_state(state.clone(), middleware::context))

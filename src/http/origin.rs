@@ -18,14 +18,26 @@ pub(super) fn origin(uri: &Uri, headers: &HeaderMap, settings: &Settings) -> Str
         .or_else(|| uri.authority().map(http::uri::Authority::as_str))
         .filter(|host| is_host(host));
     let scheme = proxied.scheme.or_else(|| uri.scheme_str()).unwrap_or("http");
-    let prefix = proxied.prefix.unwrap_or_default().trim_end_matches('/');
+    let prefix = proxied.prefix.unwrap_or_default().trim_matches('/');
+    let slash = if prefix.is_empty() { "" } else { "/" };
     match host {
-        Some(host) => format!("{scheme}://{host}{prefix}"),
-        None => format!("{scheme}://{}{prefix}", settings.bind),
+        Some(host) => format!("{scheme}://{}{slash}{prefix}", without_default_port(scheme, host)),
+        None => format!("{scheme}://{}{slash}{prefix}", settings.bind),
     }
 }
 
-/// What a proxy in front says of the request (oslo.middleware, `http_proxy_to_wsgi.py`).
+/// As webob writes URLs.
+fn without_default_port<'h>(scheme: &str, host: &'h str) -> &'h str {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    // The colons of an IPv6 address are within brackets.
+    match host.strip_suffix(port) {
+        Some(bare) if !bare.contains(':') || bare.ends_with(']') => bare,
+        _ => host,
+    }
+}
+
+/// What a proxy in front says of the request (oslo.middleware 8, `http_proxy_to_wsgi.py`). `X-Forwarded-For` and `for=`
+/// are not read: nothing depends on the address of a client, nor is it logged.
 #[derive(Debug, Default)]
 struct Proxied<'a> {
     scheme: Option<&'a str>,
@@ -38,15 +50,18 @@ impl<'a> Proxied<'a> {
         let mut proxied = match header(headers, "forwarded") {
             Some(forwarded) => Self::parse(forwarded),
             None => Self {
-                scheme: header(headers, "x-forwarded-proto"),
-                host: header(headers, "x-forwarded-host"),
+                scheme: first(headers, "x-forwarded-proto"),
+                host: first(headers, "x-forwarded-host"),
                 prefix: None,
             },
         };
         proxied.prefix = header(headers, "x-forwarded-prefix");
-        proxied.scheme = proxied
-            .scheme
-            .filter(|scheme| matches!(*scheme, "http" | "https"));
+        // Anything else would make links that nobody can follow.
+        proxied.scheme = proxied.scheme.and_then(|scheme| {
+            ["http", "https"]
+                .into_iter()
+                .find(|known| scheme.eq_ignore_ascii_case(known))
+        });
         proxied
     }
 
@@ -59,9 +74,10 @@ impl<'a> Proxied<'a> {
                 continue;
             };
             let value = value.trim().trim_matches('"');
+            let value = Some(value).filter(|value| !value.is_empty());
             match name.trim().to_ascii_lowercase().as_str() {
-                "proto" => proxied.scheme = Some(value),
-                "host" => proxied.host = Some(value),
+                "proto" => proxied.scheme = value,
+                "host" => proxied.host = value,
                 _ => {}
             }
         }
@@ -76,6 +92,12 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .ok()
         .map(str::trim)
         .filter(|value| !value.is_empty())
+}
+
+/// What the proxy nearest to the client said, where each added its own.
+fn first<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let first = header(headers, name)?.split(',').next()?.trim();
+    Some(first).filter(|value| !value.is_empty())
 }
 
 /// Whether the text can stand in a URL as a host with or without port.
@@ -128,10 +150,66 @@ mod tests {
         ];
         assert_eq!(of(&headers, false), "http://inner");
         assert_eq!(of(&headers, true), "https://outer/image");
-        let forwarded = [
-            ("host", "inner"),
-            ("forwarded", "for=1.2.3.4;proto=https;host=\"outer:443\", host=x"),
+        let forwarded = [("host", "inner"), ("forwarded", "proto=https;host=outer")];
+        assert_eq!(of(&forwarded, false), "http://inner");
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_read_as_oslo_middleware_reads_it() {
+        const PROTO: &str = "x-forwarded-proto";
+        const HOST: &str = "x-forwarded-host";
+        const PREFIX: &str = "x-forwarded-prefix";
+        const FORWARDED: &str = "forwarded";
+        type Case = (&'static [(&'static str, &'static str)], &'static str);
+        let cases: &[Case] = &[
+            (&[], "http://inner:9292"),
+            (&[(PROTO, "https")], "https://inner:9292"),
+            (&[(PROTO, "HTTPS")], "https://inner:9292"),
+            (&[(PROTO, "gopher")], "http://inner:9292"),
+            (&[(PROTO, "https, http")], "https://inner:9292"),
+            (&[(HOST, "outer:8443"), (PROTO, "https")], "https://outer:8443"),
+            (&[(HOST, "outer, middle")], "http://outer"),
+            (&[(HOST, "outer:443"), (PROTO, "https")], "https://outer"),
+            (&[(HOST, "outer:443")], "http://outer:443"),
+            (&[(HOST, "outer:80")], "http://outer"),
+            (&[(HOST, "[2001:db8::80]")], "http://[2001:db8::80]"),
+            (&[(HOST, "[2001:db8::1]:80")], "http://[2001:db8::1]"),
+            (&[(HOST, "")], "http://inner:9292"),
+            (&[(PREFIX, "/image")], "http://inner:9292/image"),
+            (&[(PREFIX, "/image/")], "http://inner:9292/image"),
+            (&[(PREFIX, "image")], "http://inner:9292/image"),
+            (&[(PREFIX, "/")], "http://inner:9292"),
+            (&[("x-forwarded-for", "192.0.2.1")], "http://inner:9292"),
+            (
+                &[(FORWARDED, "for=1.2.3.4;proto=https;host=\"outer:8443\", host=x")],
+                "https://outer:8443",
+            ),
+            (
+                &[(FORWARDED, "For=1.2.3.4 ; Proto = https ; HOST=outer")],
+                "https://outer",
+            ),
+            (
+                &[(FORWARDED, "for=1.2.3.4, proto=https;host=x")],
+                "http://inner:9292",
+            ),
+            // One `Forwarded` silences the headers of the world before it, but for the prefix.
+            (
+                &[
+                    (FORWARDED, "proto=https"),
+                    (HOST, "x"),
+                    (PROTO, "http"),
+                    (PREFIX, "/image"),
+                ],
+                "https://inner:9292/image",
+            ),
+            (&[(FORWARDED, ""), (HOST, "outer")], "http://outer"),
+            (&[(FORWARDED, "host="), (HOST, "x")], "http://inner:9292"),
+            (&[(FORWARDED, "nonsense")], "http://inner:9292"),
         ];
-        assert_eq!(of(&forwarded, true), "https://outer:443");
+        for (headers, expected) in cases {
+            let mut all = vec![("host", "inner:9292")];
+            all.extend_from_slice(headers);
+            assert_eq!(of(&all, true), *expected, "{headers:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, ImportMethod, Store, StoreDriver, StoreNaming};
+use crate::config::{Config, Cors, ImportMethod, Store, StoreDriver, StoreNaming};
 
 /// The import methods that can be carried out; of these the operator's are offered. There are none in this version.
 const AVAILABLE_METHODS: &[ImportMethod] = &[];
@@ -18,6 +18,8 @@ pub struct Settings {
     pub public_endpoint: Option<String>,
     /// Whether `Forwarded` and `X-Forwarded-*` are believed.
     pub believe_proxy: bool,
+    /// What pages of other origins may do.
+    pub cors: Cors,
     /// Longer request ids are refused; 0 is no limit. In bytes.
     pub max_request_id_length: usize,
     /// `/healthcheck` answers 503 while this file exists.
@@ -101,6 +103,7 @@ impl From<&Config> for Settings {
             bind: config.server.bind,
             public_endpoint: config.server.public_endpoint.clone(),
             believe_proxy: config.server.enable_proxy_headers_parsing,
+            cors: config.cors.clone(),
             max_request_id_length: config.server.max_request_id_length,
             disable_file: config.server.healthcheck_disable_file.clone(),
             import_methods: (config.api.import_methods.iter())

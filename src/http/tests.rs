@@ -1,10 +1,12 @@
 //! The router, without a socket, over the real catalogue, transfers and file store.
 
+mod cors;
 mod data;
 mod images;
 mod info;
 mod members;
 mod routes;
+mod tasks;
 mod wire;
 
 use std::sync::Arc;
@@ -23,16 +25,24 @@ use crate::{
         Rules,
         tests::{Fixture, caller},
     },
-    config::StoreNaming,
+    config::{self, Overrides, Sources, StoreNaming},
     identity::{Caller, Identity, RequestHead, Unidentified},
     lifecycle::{Lifecycle, Phase},
 };
 
 pub(super) fn settings() -> Settings {
+    let sources = Sources {
+        overrides: Overrides {
+            data_dir: Some("/nowhere".into()),
+            bind: None,
+        },
+        ..Sources::default()
+    };
     Settings {
         bind: "127.0.0.1:9292".parse().unwrap(),
         public_endpoint: None,
         believe_proxy: false,
+        cors: config::load(&sources).unwrap().config.cors,
         max_request_id_length: 64,
         disable_file: None,
         import_methods: vec!["glance-direct", "web-download", "copy-image"],

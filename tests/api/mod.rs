@@ -1,6 +1,7 @@
 //! The API, one file for each resource, named as in `src/http/`.
 
 mod connections;
+mod cors;
 mod healthcheck;
 mod identity;
 mod image_actions;
@@ -14,4 +15,5 @@ mod metadefs;
 mod patch;
 mod policy;
 mod schemas;
+mod tasks;
 mod versions;

@@ -124,6 +124,17 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
     ),
     ("healthcheck", &["backends", "disable_by_file_path"]),
     ("oslo_middleware", &["enable_proxy_headers_parsing"]),
+    (
+        "cors",
+        &[
+            "allow_credentials",
+            "allow_headers",
+            "allow_methods",
+            "allowed_origin",
+            "expose_headers",
+            "max_age",
+        ],
+    ),
 ];
 
 const NO_IMPORT_RULES: &str = "Saccade does not apply these rules to imports yet";
@@ -269,18 +280,6 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         "healthcheck",
         ALL,
         "/healthcheck answers as in Glance's own pipeline: to everyone, in brief, and off while a file exists",
-        &[],
-    ),
-    (
-        "cors",
-        &[
-            "allowed_origin",
-            "allow_credentials",
-            "allow_headers",
-            "allow_methods",
-            "expose_headers",
-        ],
-        "pages of other origins are not let in yet: uploads straight from a browser would fail",
         &[],
     ),
     (
@@ -564,11 +563,6 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     ("profiler_jaeger", ALL, "requests are not profiled"),
     ("profiler_otlp", ALL, "requests are not profiled"),
     ("os_brick", ALL, OTHER_DRIVER),
-    (
-        "cors",
-        &["max_age"],
-        "pages of other origins are not let in; allowed_origin stops the start",
-    ),
 ];
 
 /// Drivers other than `file`: an option of theirs does nothing while the driver is off.
