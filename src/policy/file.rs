@@ -56,6 +56,8 @@ fn mapping(path: &Path, text: &str) -> Result<Vec<(String, Place, Node)>, Policy
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::LastWins,
         reject_unsupported_tags: true,
+        // One line for the log.
+        with_snippet: false,
     };
     let at = |location: Option<Location>| Place {
         path: path.to_owned(),
