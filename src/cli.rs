@@ -3,6 +3,7 @@
 mod admin;
 mod inspect;
 mod metadefs;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,8 @@ Examples:
       In the place of Glance, with its configuration.
   saccade config check --config-file /etc/glance/glance-api.conf
       What holds, from where, and what would stop the start.
+  saccade policy list --config-file /etc/glance/glance-api.conf --rule '*_image'
+      Who may do what to images, and where that is written.
   saccade inspect disk.qcow2
   saccade user add alice --project demo
       A user of the local identity; their password is printed.
@@ -69,6 +72,8 @@ enum Command {
     Project(admin::Project),
     /// Metadata definitions: what properties images, flavors and volumes may be given.
     Metadefs(metadefs::Metadefs),
+    /// The rules of who may do what.
+    Policy(policy::Policy),
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,6 +204,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams
         Command::User(user) => user.run(streams),
         Command::Project(project) => project.run(streams),
         Command::Metadefs(metadefs) => metadefs.run(streams),
+        Command::Policy(policy) => policy.run(streams),
     }
 }
 

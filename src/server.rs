@@ -7,7 +7,7 @@ mod keystone;
 mod stop;
 
 pub use self::{
-    application::ApplicationError,
+    application::{ApplicationError, policy_files},
     callers::CallersError,
     data_dir::{DataDir, DataDirError},
 };

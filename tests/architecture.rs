@@ -21,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "identity",
             "metadata",
             "metadefs",
+            "policy",
             "image::Timestamp",
         ],
     ),

@@ -13,7 +13,7 @@ impl Catalog {
     /// `NotFound`, `Denied`, `Activation`, `Contended`; `Unavailable`, `Unknown`, `Broken`.
     pub async fn deactivate(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
         self.commit(id, |current| {
-            let permission = self.shared.policy.authorize_deactivate(caller, current);
+            let permission = self.shared.policy.current().authorize_deactivate(caller, current);
             permission.map_err(|denied| self.denied(denied, id))?;
             let expected = current.revision;
             match current.status {
@@ -35,7 +35,7 @@ impl Catalog {
     /// `NotFound`, `Denied`, `Activation`, `Contended`; `Unavailable`, `Unknown`, `Broken`.
     pub async fn reactivate(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
         self.commit(id, |current| {
-            let permission = self.shared.policy.authorize_reactivate(caller, current);
+            let permission = self.shared.policy.current().authorize_reactivate(caller, current);
             permission.map_err(|denied| self.denied(denied, id))?;
             let expected = current.revision;
             match current.status {

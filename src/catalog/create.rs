@@ -72,7 +72,7 @@ impl Catalog {
             owner,
             visibility: new.visibility(),
         };
-        let permission = self.shared.policy.authorize_create(caller, &proposal);
+        let permission = self.shared.policy.current().authorize_create(caller, &proposal);
         permission.map_err(|denied| self.denied_create(denied, caller, owner))?;
 
         let id = new.id.unwrap_or_else(ImageId::random);

@@ -17,7 +17,7 @@ impl Catalog {
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), CatalogError> {
         for _ in 0..MAX_TRIES {
             let image = self.read(id).await?;
-            let permission = self.shared.policy.authorize_delete(caller, &image);
+            let permission = self.shared.policy.current().authorize_delete(caller, &image);
             permission.map_err(|denied| self.denied(denied, id))?;
             if image.protected {
                 return Err(CatalogErrorKind::Protected { id: id.to_owned() }.into());

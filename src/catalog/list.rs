@@ -40,7 +40,7 @@ impl Catalog {
     /// # Errors
     /// `Denied`, `UnknownMarker`, `MarkerInvisible`; `Unavailable`, `Broken`.
     pub async fn list(&self, caller: &Caller, request: ListRequest) -> Result<ImageList, CatalogError> {
-        let policy = &self.shared.policy;
+        let policy = self.shared.policy.current();
         let viewer = policy
             .authorize_list(caller)
             .map_err(|denied| self.denied(denied, ""))?;

@@ -28,7 +28,7 @@ impl Catalog {
     pub async fn list_members(&self, caller: &Caller, id: &str) -> Result<Vec<Membership>, CatalogError> {
         let image = self.read(id).await?;
         self.require_shared(caller, &image, id)?;
-        let policy = &self.shared.policy;
+        let policy = self.shared.policy.current();
         let permission = policy.authorize_list_members(caller, &image);
         permission.map_err(|denied| self.denied(denied, id))?;
         if policy.authorize_show_member(caller, &image).is_err() {
@@ -57,7 +57,7 @@ impl Catalog {
         project: &str,
     ) -> Result<Membership, CatalogError> {
         let image = self.read(id).await?;
-        let shown = self.shared.policy.authorize_show(caller, &image);
+        let shown = self.shared.policy.current().authorize_show(caller, &image);
         shown.map_err(|denied| self.denied(denied, id))?;
         let found = self.find_member(caller, &image, id, project);
         let member = found.map_err(|_| no_member(id, project))?;
@@ -81,7 +81,7 @@ impl Catalog {
         let image = self
             .commit(id, |current| {
                 self.require_shared(caller, current, id)?;
-                let permission = self.shared.policy.authorize_add_member(caller, current);
+                let permission = self.shared.policy.current().authorize_add_member(caller, current);
                 permission.map_err(|denied| self.denied(denied, id))?;
                 Ok(Some(change(current, &project, MemberChange::Add { maximum })))
             })
@@ -105,7 +105,11 @@ impl Catalog {
         let image = self
             .commit(id, |current| {
                 let member = self.find_member(caller, current, id, project)?;
-                let permission = self.shared.policy.authorize_modify_member(caller, current);
+                let permission = self
+                    .shared
+                    .policy
+                    .current()
+                    .authorize_modify_member(caller, current);
                 permission.map_err(|denied| self.denied(denied, id))?;
                 let status = MemberStatus::parse(status).ok_or(CatalogErrorKind::InvalidMemberStatus)?;
                 let answer = MemberChange::SetStatus(status);
@@ -122,7 +126,11 @@ impl Catalog {
     pub async fn remove_member(&self, caller: &Caller, id: &str, project: &str) -> Result<(), CatalogError> {
         self.commit(id, |current| {
             self.find_member(caller, current, id, project)?;
-            let permission = self.shared.policy.authorize_delete_member(caller, current);
+            let permission = self
+                .shared
+                .policy
+                .current()
+                .authorize_delete_member(caller, current);
             permission.map_err(|denied| self.denied(denied, id))?;
             Ok(Some(change(current, project, MemberChange::Remove)))
         })
@@ -132,7 +140,7 @@ impl Catalog {
 
     /// Whether the image is there for the caller, and is one that has members.
     fn require_shared(&self, caller: &Caller, image: &Image, id: &str) -> Result<(), CatalogError> {
-        let shown = self.shared.policy.authorize_show(caller, image);
+        let shown = self.shared.policy.current().authorize_show(caller, image);
         shown.map_err(|denied| self.denied(denied, id))?;
         match image.visibility {
             Visibility::Shared => Ok(()),
@@ -149,7 +157,7 @@ impl Catalog {
         project: &str,
     ) -> Result<&'i Member, CatalogError> {
         self.require_shared(caller, image, id)?;
-        let policy = &self.shared.policy;
+        let policy = self.shared.policy.current();
         let permission = policy.authorize_show_member(caller, image);
         permission.map_err(|denied| self.denied(denied, id))?;
         let visible = policy.viewer(caller).sees_member(image, project);

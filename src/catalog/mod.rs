@@ -41,7 +41,7 @@ use crate::{
     image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, Policy, Rule, Upload},
+    policy::{Authorized, Denied, Download, LivePolicy, Rule, Upload},
 };
 
 /// The images, and what may be done to them. Clones are handles to the same one.
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Where images are recorded.
     pub metadata: Arc<dyn Metadata>,
     /// Who may do what.
-    pub policy: Arc<Policy>,
+    pub policy: Arc<LivePolicy>,
     /// Deletes images.
     pub janitor: Janitor,
     /// What holds of every image.
@@ -104,7 +104,7 @@ impl Catalog {
     /// `NotFound` when there is none, or none that the caller may know of; `Unavailable`, `Broken`.
     pub async fn show(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
         let image = self.read(id).await?;
-        let shown = self.shared.policy.authorize_show(caller, &image);
+        let shown = self.shared.policy.current().authorize_show(caller, &image);
         shown.map_err(|denied| self.denied(denied, id))?;
         Ok(image)
     }
@@ -119,7 +119,7 @@ impl Catalog {
         id: &str,
     ) -> Result<(Authorized<Upload>, Image), CatalogError> {
         let image = self.read(id).await?;
-        let permission = self.shared.policy.authorize_upload(caller, &image);
+        let permission = self.shared.policy.current().authorize_upload(caller, &image);
         Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
     }
 
@@ -133,7 +133,7 @@ impl Catalog {
         id: &str,
     ) -> Result<(Authorized<Download>, Image), CatalogError> {
         let image = self.read(id).await?;
-        let permission = self.shared.policy.authorize_download(caller, &image);
+        let permission = self.shared.policy.current().authorize_download(caller, &image);
         Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
     }
 
@@ -142,7 +142,7 @@ impl Catalog {
     /// # Errors
     /// `NotFound`, `Denied`.
     pub fn authorize_store_choice(&self, caller: &Caller, image: &Image) -> Result<(), CatalogError> {
-        let permission = self.shared.policy.authorize_store_choice(caller, image);
+        let permission = self.shared.policy.current().authorize_store_choice(caller, image);
         permission.map_err(|denied| self.denied(denied, &image.id.to_string()))
     }
 
@@ -151,7 +151,11 @@ impl Catalog {
     /// # Errors
     /// `Denied`.
     pub fn authorize_store_details(&self, caller: &Caller) -> Result<(), CatalogError> {
-        let permission = self.shared.policy.authorize(Rule::StoresInfoDetail, caller);
+        let permission = self
+            .shared
+            .policy
+            .current()
+            .authorize(Rule::StoresInfoDetail, caller);
         permission.map_err(|denied| self.denied(denied, ""))
     }
 
@@ -160,7 +164,11 @@ impl Catalog {
     /// # Errors
     /// `Denied`.
     pub fn authorize_tasks(&self, caller: &Caller) -> Result<(), CatalogError> {
-        let permission = self.shared.policy.authorize(Rule::TasksApiAccess, caller);
+        let permission = self
+            .shared
+            .policy
+            .current()
+            .authorize(Rule::TasksApiAccess, caller);
         permission.map_err(|denied| self.denied(denied, ""))
     }
 

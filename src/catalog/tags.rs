@@ -11,7 +11,7 @@ impl Catalog {
     pub async fn add_tag(&self, caller: &Caller, id: &str, tag: &str) -> Result<Image, CatalogError> {
         let tag = Attribute::tag(tag)?;
         self.change(id, |current| {
-            let permission = self.shared.policy.authorize_modify(caller, current);
+            let permission = self.shared.policy.current().authorize_modify(caller, current);
             permission.map_err(|denied| self.denied(denied, id))?;
             let mut wanted = current.clone();
             wanted.tags.insert(tag.clone());
@@ -27,7 +27,7 @@ impl Catalog {
     /// `TagNotFound`, `NotFound`, `Denied`, `Contended`; `Unavailable`, `Unknown`, `Broken`.
     pub async fn remove_tag(&self, caller: &Caller, id: &str, tag: &str) -> Result<Image, CatalogError> {
         self.change(id, |current| {
-            let permission = self.shared.policy.authorize_modify(caller, current);
+            let permission = self.shared.policy.current().authorize_modify(caller, current);
             permission.map_err(|denied| self.denied(denied, id))?;
             let mut wanted = current.clone();
             if !wanted.tags.remove(tag) {

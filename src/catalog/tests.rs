@@ -74,7 +74,7 @@ impl Fixture {
         );
         let catalog = Catalog::new(Parts {
             metadata: metadata.clone(),
-            policy: Arc::new(Policy::with_defaults()),
+            policy: Arc::new(Policy::with_defaults().into()),
             janitor: janitor.clone(),
             rules,
         });

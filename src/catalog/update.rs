@@ -6,6 +6,7 @@ use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules}
 use crate::{
     identity::Caller,
     image::{Image, Status},
+    policy::Policy,
 };
 
 /// One operation of a patch.
@@ -106,8 +107,9 @@ impl Catalog {
         }
         self.change(id, |current| {
             let mut wanted = current.clone();
+            let policy = self.shared.policy.current();
             for operation in operations {
-                self.permit(operation, caller, current, id)?;
+                self.permit(&policy, operation, caller, current, id)?;
                 self.apply(operation, &mut wanted)?;
             }
             let is_new = |name: &String| !current.properties.contains_key(name);
@@ -122,12 +124,12 @@ impl Catalog {
     /// Whether the caller may do the operation to the image as it is stored.
     fn permit(
         &self,
+        policy: &Policy,
         operation: &Operation,
         caller: &Caller,
         current: &Image,
         id: &str,
     ) -> Result<(), CatalogError> {
-        let policy = &self.shared.policy;
         let permission = match operation {
             Operation::Add(Attribute::Visibility(visibility), _)
             | Operation::Replace(Attribute::Visibility(visibility)) => {

@@ -5,7 +5,8 @@ use super::{
     glance_options::RESERVED_BACKENDS,
     reader::Reader,
     settings::{
-        Api, FileStore, Formats, Hashing, ImportMethod, Policy, Quotas, Store, StoreDriver, StoreNaming,
+        Api, FileStore, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas, Store, StoreDriver,
+        StoreNaming,
     },
     sources,
     value::{self, ByteSize, CountLimit, Rejected},
@@ -254,47 +255,43 @@ pub(super) fn places(reader: &Reader<'_>, config_dirs: &[PathBuf], given: Given)
 /// Unlike oslo.policy, a file that is named and missing stops the start: its rules would silently not hold.
 pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Given) -> Policy {
     let places = places(reader, config_dirs, given);
-    let find = |name: &str| {
-        let name = Path::new(name);
-        if name.is_absolute() {
-            return name.exists().then(|| name.to_owned());
+    let candidates = |name: &str| -> Vec<PathBuf> {
+        match Path::new(name) {
+            name if name.is_absolute() => vec![name.to_owned()],
+            name => places.iter().map(|place| place.join(name)).collect(),
         }
-        places
-            .iter()
-            .map(|place| place.join(name))
-            .find(|path| path.exists())
     };
-    let stock = || find("policy.yaml").or_else(|| find("policy.json"));
+    let stock = || PolicyFile::Stock([candidates("policy.yaml"), candidates("policy.json")].concat());
     let file = match reader.optional(OSLO_POLICY, "policy_file", value::not_empty) {
         None => stock(),
         // Spelling out the default does not make the file obligatory.
         Some(name) if name == "policy.yaml" => stock(),
-        Some(name) => {
-            let file = find(&name);
-            if file.is_none() {
+        Some(name) => match candidates(&name).into_iter().find(|path| path.exists()) {
+            Some(path) => PolicyFile::Named(path),
+            None => {
                 let message =
                     format!("{name:?} does not exist; the default rules would hold instead of yours");
                 reader.refuse(ErrorKind::Conflict, OSLO_POLICY, "policy_file", message);
+                stock()
             }
-            file
-        }
+        },
     };
     let named = reader.repeated(OSLO_POLICY, "policy_dirs");
     let mut dirs = Vec::new();
     for dir in named.iter().flatten().filter(|dir| !dir.text.is_empty()) {
-        match find(&dir.text).filter(|path| path.is_dir()) {
-            Some(path) => dirs.push(path),
-            None if dir.text == "policy.d" => {}
-            // Packages name the directory before there is one.
-            None => reader.warnings.push(Warning {
+        let candidates = candidates(&dir.text);
+        // Packages name the directory before there is one.
+        if dir.text != "policy.d" && !candidates.iter().any(|path| path.is_dir()) {
+            reader.warnings.push(Warning {
                 option: Some(OptionName::new(OSLO_POLICY, "policy_dirs")),
                 origin: dir.origin.clone(),
                 message: format!("{} is no directory; no rules are read from there", dir.shown()),
-            }),
+            });
         }
+        dirs.push(candidates);
     }
     if named.is_none() {
-        dirs.extend(find("policy.d").filter(|path| path.is_dir()));
+        dirs.push(candidates("policy.d"));
     }
     let default_rule = reader.or(
         OSLO_POLICY,

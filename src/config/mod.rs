@@ -32,8 +32,8 @@ pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
-    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, Quotas, Secret, Server, Store, StoreDriver,
-    StoreNaming, TrustedPeers,
+    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, Quotas, Secret, Server, Store,
+    StoreDriver, StoreNaming, TrustedPeers,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 

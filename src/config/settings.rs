@@ -218,12 +218,21 @@ pub struct FileStore {
 /// `[oslo_policy]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The file of rules, found; `None` leaves the default rules.
-    pub file: Option<PathBuf>,
-    /// Directories of more rules, found, applied in this order.
-    pub dirs: Vec<PathBuf>,
+    /// The file of rules.
+    pub file: PolicyFile,
+    /// Directories of more rules, applied in this order. Each is the first of these places that is one.
+    pub dirs: Vec<Vec<PathBuf>>,
     /// The rule for actions that have none.
     pub default_rule: String,
+}
+
+/// Which file of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyFile {
+    /// One that the configuration names, found.
+    Named(PathBuf),
+    /// The first of these that is there, if one is; it may appear later.
+    Stock(Vec<PathBuf>),
 }
 
 /// Who says who a caller is.

@@ -28,9 +28,13 @@ impl Definitions {
         let mut found = self
             .permitted(caller, namespace, &[Rule::GetMetadefObjects])
             .await?;
-        if self
-            .ask(caller, Rule::GetMetadefObject, Some(&found.head))
-            .is_err()
+        if Self::ask(
+            &self.shared.policy.current(),
+            caller,
+            Rule::GetMetadefObject,
+            Some(&found.head),
+        )
+        .is_err()
         {
             found.objects.clear();
         }

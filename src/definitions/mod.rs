@@ -26,7 +26,7 @@ use crate::{
     image::Timestamp,
     metadata::{DefineError, MetadefStore},
     metadefs::{Change, ChangeKind, Head, Kind, Namespace, Rejection},
-    policy::{Denied, NamespaceTarget, Policy, Rule},
+    policy::{Denied, LivePolicy, NamespaceTarget, Policy, Rule},
 };
 
 /// The metadata definitions, and what may be done to them. Clones are handles to the same ones.
@@ -40,7 +40,7 @@ pub struct Parts {
     /// Where definitions are kept.
     pub store: Arc<dyn MetadefStore>,
     /// Who may do what.
-    pub policy: Arc<Policy>,
+    pub policy: Arc<LivePolicy>,
     /// Namespaces on a page when the client does not say (`limit_param_default`).
     pub page_default: usize,
     /// The most namespaces on a page (`api_limit_max`).
@@ -69,33 +69,32 @@ impl Definitions {
             name: name.to_owned(),
         };
         let namespace = self.shared.store.namespace(name).await?.ok_or_else(missing)?;
-        if !namespace.head.is_visible_to(&self.shared.policy.viewer(caller)) {
+        let policy = self.shared.policy.current();
+        if !namespace.head.is_visible_to(&policy.viewer(caller)) {
             return Err(missing().into());
         }
         for rule in rules {
-            self.ask(caller, *rule, Some(&namespace.head))
-                .map_err(|denied| match denied {
-                    Denied::Forbidden { rule } => DefinitionErrorKind::Denied { rule },
-                    Denied::NotFound | Denied::Deactivated => missing(),
-                })?;
+            Self::ask(&policy, caller, *rule, Some(&namespace.head)).map_err(|denied| match denied {
+                Denied::Forbidden { rule } => DefinitionErrorKind::Denied { rule },
+                Denied::NotFound | Denied::Deactivated => missing(),
+            })?;
         }
         Ok(namespace)
     }
 
-    fn ask(&self, caller: &Caller, rule: Rule, head: Option<&Head>) -> Result<(), Denied> {
+    fn ask(policy: &Policy, caller: &Caller, rule: Rule, head: Option<&Head>) -> Result<(), Denied> {
         let target = head.map(|head| NamespaceTarget {
             owner: head.owner.as_deref(),
             visibility: head.visibility.as_str(),
         });
-        self.shared
-            .policy
-            .authorize_metadef(rule, caller, target.as_ref())
+        policy.authorize_metadef(rule, caller, target.as_ref())
     }
 
     /// Whether every rule lets the caller act on the catalogue of definitions as a whole.
     fn permit_all(&self, caller: &Caller, rules: &[Rule]) -> Result<(), DefinitionError> {
+        let policy = self.shared.policy.current();
         for rule in rules {
-            self.ask(caller, *rule, None).map_err(|denied| match denied {
+            Self::ask(&policy, caller, *rule, None).map_err(|denied| match denied {
                 Denied::Forbidden { rule } => DefinitionErrorKind::Denied { rule },
                 Denied::NotFound | Denied::Deactivated => DefinitionErrorKind::Hidden,
             })?;

@@ -100,7 +100,7 @@ impl Definitions {
             usize::try_from(limit).unwrap_or(usize::MAX)
         });
         let query = NamespaceQuery {
-            viewer: self.shared.policy.viewer(caller),
+            viewer: self.shared.policy.current().viewer(caller),
             visibility: request.visibility,
             resource_types: request.resource_types,
             sort,
@@ -111,7 +111,8 @@ impl Definitions {
         let page = self.shared.store.namespaces(query).await?;
         let mut namespaces = page.namespaces;
         let last = namespaces.last().map(|head| head.name.clone());
-        namespaces.retain(|head| self.ask(caller, Rule::GetMetadefNamespace, Some(head)).is_ok());
+        let policy = self.shared.policy.current();
+        namespaces.retain(|head| Self::ask(&policy, caller, Rule::GetMetadefNamespace, Some(head)).is_ok());
         Ok(NamespaceList {
             namespaces,
             next: last.filter(|_| page.full),

@@ -28,7 +28,12 @@ impl Definitions {
     ) -> Result<Vec<Association>, DefinitionError> {
         let rules = [Rule::ListMetadefResourceTypes];
         let found = self.permitted(caller, namespace, &rules).await?;
-        match self.ask(caller, Rule::GetMetadefResourceType, Some(&found.head)) {
+        match Self::ask(
+            &self.shared.policy.current(),
+            caller,
+            Rule::GetMetadefResourceType,
+            Some(&found.head),
+        ) {
             Ok(()) => Ok(found.head.associations),
             Err(_) => Ok(Vec::new()),
         }

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) fn definitions() -> Definitions {
     Definitions::new(Parts {
         store: Arc::new(MemoryMetadata::new()),
-        policy: Arc::new(Policy::with_defaults()),
+        policy: Arc::new(Policy::with_defaults().into()),
         page_default: 25,
         page_max: 1000,
     })

@@ -2,17 +2,23 @@
 //!
 //! * [`language`]: the policy language of oslo.policy, pure
 //! * [`Rule`]: Glance's rules and their defaults
-//! * [`PolicyFiles`]: what operators changed
-//! * [`Policy`]: the rules in force, with one method per operation of the API; all that callers need
+//! * [`PolicyFiles`]: where operators change them
+//! * [`Policy`]: one version of all rules, with one method per operation of the API
+//! * [`LivePolicy`]: the version in force, which follows the files
 //! * [`Authorized`]: permission as a value that nothing else can make
 //!
-//! No I/O but reading policy files, once, in [`Policy::load`].
+//! No I/O but looking after policy files, in [`Policy::load`] and [`LivePolicy`].
 
 mod authorized;
+mod definitions;
 mod file;
+mod files;
 pub mod language;
+mod live;
 mod operations;
+mod report;
 mod rules;
+mod stamps;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -24,46 +30,70 @@ use crate::{
 
 pub use self::{
     authorized::{Authorized, Denied, Download, Stage, Upload},
-    file::{PolicyError, PolicyFile, PolicyFiles, Warning, WarningKind},
+    definitions::Definition,
+    files::{PolicyFile, PolicyFiles},
+    live::LivePolicy,
     operations::ImportKind,
+    report::{Place, PolicyError, Warning, WarningKind},
     rules::{Rule, ScopeType},
     target::{NamespaceTarget, Proposal},
 };
 
 use self::{
+    definitions::Definitions,
+    files::Contents,
     language::{Attributes, RuleSet, Verdict},
     target::{CallerTarget, Credentials, ImageTarget, NoTarget},
 };
 
-/// The rules in force. Never changes: a changed policy file makes a new one.
+/// One version of all rules. Never changes: a changed policy file makes a new one.
 #[derive(Debug, Clone)]
 pub struct Policy {
     rules: RuleSet,
+    definitions: Definitions,
 }
 
 impl Policy {
     /// Glance's defaults (`enforce_new_defaults=True`).
     pub fn with_defaults() -> Self {
+        let definitions = Definitions::defaults();
         Self {
-            rules: default_rules(DEFAULT_RULE),
+            rules: definitions.rules(DEFAULT_RULE),
+            definitions,
         }
     }
 
     /// The defaults, changed by policy files.
     ///
-    /// What denies where its author may have meant something else comes back as warnings, for the log.
+    /// What denies where its author may have meant something else, or has no effect, comes back as warnings, for the
+    /// log.
     ///
     /// # Errors
-    /// A file cannot be read, is not YAML or JSON, or is not a mapping from names to rules; the error names file
-    /// and rule. A rule that is not in the policy language is no error: it denies, with a warning.
+    /// A file cannot be read, is not YAML or JSON, or is not a mapping from names to rules; the error names file,
+    /// line and rule. A rule that is not in the policy language is no error: it denies, with a warning.
     pub fn load(files: &PolicyFiles) -> Result<(Self, Vec<Warning>), PolicyError> {
-        let mut rules = default_rules(&files.default_rule);
-        let mut warnings = file::load(files, &mut rules)?;
-        warnings.extend(rules.faults().into_iter().map(|(rule, fault)| Warning {
-            file: None,
-            kind: WarningKind::Rule { rule, fault },
-        }));
-        Ok((Self { rules }, warnings))
+        Self::build(&Contents::read(files)?, &files.default_rule)
+    }
+
+    fn build(contents: &Contents, default_rule: &str) -> Result<(Self, Vec<Warning>), PolicyError> {
+        let mut warnings = Vec::new();
+        let mut definitions = Definitions::defaults();
+        for (path, text) in &contents.texts {
+            definitions.extend(file::parse(path, text, &mut warnings)?);
+        }
+        let rules = definitions.rules(default_rule);
+        warnings.extend(definitions.warnings(&rules, default_rule));
+        Ok((Self { rules, definitions }, warnings))
+    }
+
+    /// All rules: Glance's in its order, then those that only the files have, by name.
+    pub fn definitions(&self) -> Vec<&Definition> {
+        self.definitions.listed()
+    }
+
+    /// The names of the rules that `other` has otherwise.
+    fn differences<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        self.definitions.differences(&other.definitions)
     }
 
     /// Whether the caller is an administrator of the cloud: rule `context_is_admin`, whatever the token's scope.
@@ -147,10 +177,5 @@ impl Policy {
 /// The name of the default rule where the configuration does not say otherwise (`policy_default_rule`).
 const DEFAULT_RULE: &str = "default";
 
-fn default_rules(default_rule: &str) -> RuleSet {
-    let mut rules = RuleSet::new(default_rule);
-    for rule in Rule::ALL {
-        rules.define(rule.name(), language::parse(rule.default_check()).check);
-    }
-    rules
-}
+/// The largest policy file that is read, in bytes. One with every rule of every service has about 40 KiB.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;

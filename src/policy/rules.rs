@@ -48,6 +48,21 @@ macro_rules! rules {
     };
 }
 
+impl Rule {
+    /// The rule of this name in policy files.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rule| rule.name() == name)
+    }
+
+    /// Whether Glance defines the rule and asks for it no more (`glance/policies/tasks.py`).
+    pub const fn is_obsolete(self) -> bool {
+        matches!(
+            self,
+            Self::GetTask | Self::GetTasks | Self::AddTask | Self::ModifyTask
+        )
+    }
+}
+
 const NOTHING: &str = "";
 const DEFAULT: &str = "rule:default";
 const ADMIN: &str = "rule:context_is_admin";

@@ -569,8 +569,8 @@ fn directories_are_read_after_the_file_in_the_order_of_names() {
     fs::write(at("policy.d/20-second.yaml"), "delete_image: '!'\n").unwrap();
     fs::write(at("policy.d/.hidden"), "not: [a policy").unwrap();
     let (policy, warnings) = Policy::load(&PolicyFiles {
-        file: PolicyFile::IfPresent(at("policy.yaml")),
-        directories: vec![at("policy.d"), at("absent.d")],
+        file: PolicyFile::FirstOf(vec![at("policy.json"), at("policy.yaml")]),
+        directories: vec![vec![at("policy.d")], vec![at("absent.d")]],
         ..PolicyFiles::default()
     })
     .unwrap();
@@ -591,7 +591,7 @@ fn a_file_that_an_operator_named_has_to_be_there() {
             ..PolicyFiles::default()
         })
     };
-    assert!(load(PolicyFile::IfPresent(path.clone())).is_ok());
+    assert!(load(PolicyFile::FirstOf(vec![path.clone()])).is_ok());
     let error = load(PolicyFile::Required(path)).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -617,14 +617,14 @@ fn the_default_rule_has_a_name_of_its_own() {
             .authorize_modify(&persona("member"), &image("own_private"))
             .is_ok()
     };
-    let fault = |warnings: &[Warning]| match warnings {
-        [
-            Warning {
-                kind: WarningKind::Rule { rule, fault },
-                ..
-            },
-        ] if rule == "modify_image" => fault.clone(),
-        other => panic!("{other:?}"),
+    let fault = |warnings: &[Warning]| {
+        warnings
+            .iter()
+            .find_map(|warning| match &warning.kind {
+                WarningKind::Fault(fault) if warning.rule == "modify_image" => Some(fault.clone()),
+                _ => None,
+            })
+            .unwrap()
     };
     let (policy, warnings) = load("default");
     assert!(answer(&policy));
@@ -664,11 +664,9 @@ fn warns_of_cycles_and_denies() {
     assert_eq!(
         warnings,
         [Warning {
-            file: None,
-            kind: WarningKind::Rule {
-                rule: "b".into(),
-                fault: Fault::Cycle("a".into())
-            }
+            rule: "b".into(),
+            place: warnings[0].place.clone(),
+            kind: WarningKind::Fault(Fault::Cycle("a".into()))
         }]
     );
     assert!(
@@ -682,7 +680,7 @@ fn warns_of_cycles_and_denies() {
 fn the_last_of_two_definitions_holds() {
     let (policy, warnings) = load("modify_image: '@'\nmodify_image: '!'\n").unwrap();
     assert!(
-        matches!(&warnings[..], [Warning { kind: WarningKind::Duplicate { rule }, .. }] if rule == "modify_image")
+        matches!(&warnings[..], [Warning { rule, place: Some(place), kind: WarningKind::Duplicate }] if rule == "modify_image" && place.line == 2)
     );
     assert!(
         policy
@@ -699,15 +697,15 @@ fn refuses_files_that_are_not_policies_and_names_file_and_rule() {
         ("- a\n- b\n", "is not a mapping from rule names to rules"),
         ("text", "is not a mapping from rule names to rules"),
         ("1: role:x\n", "is not a mapping from rule names to rules"),
-        ("mine:\n", "rule mine in the policy file"),
-        ("mine: !\n", "rule mine in the policy file"),
+        ("mine:\n", "rule mine in /"),
+        ("mine: !\n", "rule mine in /"),
         ("mine: !custom x\n", "is neither YAML nor JSON"),
-        ("mine: ~\n", "rule mine in the policy file"),
-        ("mine: true\n", "rule mine in the policy file"),
-        ("mine: 5\n", "rule mine in the policy file"),
-        ("mine: {a: b}\n", "rule mine in the policy file"),
-        ("mine: [[a, 5]]\n", "rule mine in the policy file"),
-        ("mine: [[[a]]]\n", "rule mine in the policy file"),
+        ("mine: ~\n", "rule mine in /"),
+        ("mine: true\n", "rule mine in /"),
+        ("mine: 5\n", "rule mine in /"),
+        ("mine: {a: b}\n", "rule mine in /"),
+        ("mine: [[a, 5]]\n", "rule mine in /"),
+        ("mine: [[[a]]]\n", "rule mine in /"),
     ] {
         let message = load(text).unwrap_err().to_string();
         assert!(
@@ -728,4 +726,77 @@ fn refuses_files_that_are_too_large_or_multiply_themselves() {
     }
     assert!(load(&bomb).is_err());
     assert!(load(&format!("a: {}", "[".repeat(100_000))).is_err());
+}
+
+#[test]
+fn errors_and_warnings_name_the_line() {
+    for (text, line) in [
+        ("# comment\n\na: role:x\nmine:\n", 4),
+        ("a: role:x\n\nmine: {a: b}\n", 3),
+        ("a: >-\n  role:x\n  or role:y\n'mine': 5\n", 4),
+        ("{\n \"a\": \"@\",\n \"mine\": 5}", 3),
+        ("a: role:x\n\n\n1: role:x\n", 4),
+        ("a: role:x\nb: @\n", 2),
+    ] {
+        let message = load(text).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("policy.yaml:{line} ")),
+            "{text:?}: {message}"
+        );
+    }
+    let (_, warnings) = load("delete_image: '@'\n\nmodify_image: >-\n  rule:typo\n").unwrap();
+    let place = warnings[0].place.as_ref().unwrap();
+    assert_eq!((warnings.len(), place.line), (1, 3));
+}
+
+#[test]
+fn warns_of_rules_that_nothing_asks_for() {
+    let text = "dowload_image: role:x\nget_task: '@'\nhelper: role:y\ndeeper: role:z\n\
+                add_image: rule:helper\nhelper: rule:deeper\nlost: rule:also_lost\nalso_lost: '@'\n";
+    let (_, warnings) = load(text).unwrap();
+    let idle: Vec<_> = warnings
+        .iter()
+        .filter(|warning| warning.kind != WarningKind::Duplicate)
+        .map(|warning| (warning.rule.as_str(), warning.kind.clone()))
+        .collect();
+    assert_eq!(
+        idle,
+        [
+            ("also_lost", WarningKind::Unused),
+            ("dowload_image", WarningKind::Unused),
+            ("get_task", WarningKind::Obsolete),
+            ("lost", WarningKind::Unused),
+        ]
+    );
+}
+
+#[test]
+fn definitions_tell_where_each_rule_is_from() {
+    let policy = with("zebra: role:z\nadd_image: [['rule:zebra', 'role:a'], ['role:b']]\n");
+    let definitions = policy.definitions();
+    assert_eq!(definitions.len(), Rule::ALL.len() + 1);
+    let line = |name: &str| {
+        let found = definitions.iter().find(|definition| definition.name == name);
+        let found = found.unwrap();
+        (
+            found.text.as_str(),
+            found.place.as_ref().map(|place| place.line),
+            found.rule,
+        )
+    };
+    assert_eq!(line("zebra"), ("role:z", Some(1), None));
+    assert_eq!(
+        line("add_image"),
+        (
+            "((rule:zebra and role:a) or role:b)",
+            Some(2),
+            Some(Rule::AddImage)
+        )
+    );
+    assert_eq!(
+        line("default"),
+        (Rule::Default.default_check(), None, Some(Rule::Default))
+    );
+    assert_eq!(definitions[0].name, "default");
+    assert_eq!(definitions.last().unwrap().name, "zebra");
 }

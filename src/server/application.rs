@@ -23,7 +23,7 @@ use crate::{
         Metadata,
         rocksdb::{OpenError, Options, RocksMetadata},
     },
-    policy::{Policy, PolicyError, PolicyFile, PolicyFiles},
+    policy::{LivePolicy, PolicyError, PolicyFile, PolicyFiles},
     stores::{Stores, StoresError},
     transfer::{Limits, Parts, Reserve, Transfers},
 };
@@ -73,10 +73,7 @@ impl Application {
         identity: Arc<dyn Identity>,
         extra: Router,
     ) -> Result<Self, ApplicationError> {
-        let (policy, warnings) = Policy::load(&policy_files(&config.policy))?;
-        for warning in &warnings {
-            tracing::warn!("policy: {warning}");
-        }
+        let policy = LivePolicy::open(policy_files(&config.policy))?;
         let algorithm: Algorithm = config.hashing.algorithm.as_str().parse()?;
         let threads = DigestPool::default_threads();
         let digests = DigestPool::new(threads).map_err(ApplicationError::Digests)?;
@@ -164,9 +161,13 @@ impl Application {
     }
 }
 
-fn policy_files(config: &config::Policy) -> PolicyFiles {
+/// Where the configuration has its policy files.
+pub fn policy_files(config: &config::Policy) -> PolicyFiles {
     PolicyFiles {
-        file: config.file.clone().map_or(PolicyFile::None, PolicyFile::Required),
+        file: match &config.file {
+            config::PolicyFile::Named(path) => PolicyFile::Required(path.clone()),
+            config::PolicyFile::Stock(places) => PolicyFile::FirstOf(places.clone()),
+        },
         directories: config.dirs.clone(),
         default_rule: config.default_rule.clone(),
     }

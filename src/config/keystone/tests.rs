@@ -258,12 +258,11 @@ fn former_names_hold_and_are_reported() {
         let rest = text.by_ref().collect::<Vec<_>>().join("\n");
         let load = |name: &str| {
             let option = format!("\n[keystone_authtoken]\n{name} = {value}\n");
-            Setup::new()
-                .file("glance-api.conf", &format!("{rest}{option}"))
-                .loaded()
+            let setup = Setup::new().file("glance-api.conf", &format!("{rest}{option}"));
+            (setup.config(), setup.loaded())
         };
-        let (old, new) = (load(former), load(present));
-        assert_eq!(old.config, new.config, "{former}");
+        let ((old_config, old), (new_config, new)) = (load(former), load(present));
+        assert_eq!(old_config, new_config, "{former}");
         assert!(new.warnings.is_empty());
         let warning = old.warnings[0].to_string();
         assert!(

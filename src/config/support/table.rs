@@ -254,7 +254,7 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
     (
         "oslo_policy",
         &["enforce_new_defaults"],
-        "the old default rules are not known here",
+        "the old default rules, which let every member of a project do nearly everything, are not known here; write those you need into the policy file",
         &[],
     ),
     (

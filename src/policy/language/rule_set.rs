@@ -25,6 +25,11 @@ impl RuleSet {
         self.rules.insert(name.into(), check);
     }
 
+    /// The rule of this name, if it is defined.
+    pub fn defined(&self, name: &str) -> Option<&Check> {
+        self.rules.get(name)
+    }
+
     /// The rule of this name, or else the default rule, if that is defined.
     pub fn resolve(&self, name: &str) -> Option<&Check> {
         self.rules
