@@ -8,9 +8,9 @@
 //! One exchange takes at most `http_connect_timeout`, and a request waits twice that for everything together: its turn
 //! (64 validations run at once), the service's login, tries and pauses. A connection that fails is tried
 //! `http_request_max_retries` times more after ¼, ½, 1 … seconds (less up to a half); a timeout, a 5xx and an answer
-//! that makes no sense once more. If it is out of reach even so (no connection, a timeout, 502 to 504), nobody asks for a
-//! second, and then one request at a time, once each, until Keystone answers: requests with tokens that are not
-//! remembered get their 503 at once meanwhile.
+//! that makes no sense once more. If it is out of reach even so (no connection, a timeout, 502 to 504) and
+//! answered nobody else meanwhile, nobody asks for a second, and then one request a second, once each, until Keystone
+//! answers: the other requests with tokens that are not remembered get their 503 at once meanwhile.
 //!
 //! # Where keystonemiddleware differs
 //! - Behind Glance's stock pipeline it answers 401 when Keystone cannot be asked; here it is 503, which clients rightly
