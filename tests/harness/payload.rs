@@ -3,8 +3,9 @@
 use sha2::{Digest, Sha512};
 use std::io::{self, Read};
 
-/// Bytes that look random, always the same for a seed, and made while they are read: no seed's bytes begin like a disk
-/// format.
+/// Bytes that look random, always the same for a seed, and made while they are read. No byte has its high bit set: random
+/// ones would now and then end their first sector as a boot record does (one in 65,536), and be refused for what
+/// its partition table says.
 pub(crate) struct Payload {
     state: u64,
     left: usize,
@@ -32,7 +33,7 @@ impl Read for Payload {
             self.state ^= self.state << 13;
             self.state ^= self.state >> 7;
             self.state ^= self.state << 17;
-            chunk.copy_from_slice(&self.state.to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&(self.state & 0x7f7f_7f7f_7f7f_7f7f).to_le_bytes()[..chunk.len()]);
         }
         self.left -= length;
         Ok(length)
