@@ -46,8 +46,14 @@ pub trait Metadata: Send + Sync {
     /// `Unavailable`, `Corrupt`.
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError>;
 
-    /// One page of a list. Work and memory are bounded by the page's length where the order is a single key,
-    /// else by the number of images the listing holds (time) and the page's length (memory).
+    /// One page of a list. Memory is bounded by the page's length; time depends on the query:
+    ///
+    /// * without conditions but visibility, in the order of one key: by the page's length, wherever in the list it is
+    /// * by id, name, tag, custom property, checksum or hash, in any order: by the number of images that have it, up to a
+    ///   few thousand; what more of them have is found by the walk below, soon, since they are many
+    /// * by owner, where the caller may see all of its images: as the rest, among that owner's images only
+    /// * any other condition, in the order of one key: by the images that are passed over until the page is full
+    /// * several sort keys, or one and its tie-breakers in the other direction: by the images that the listing holds
     ///
     /// # Errors
     /// `UnknownMarker` when the query's marker was never an image; `Unavailable`, `Corrupt`.

@@ -174,6 +174,17 @@ impl Order {
 pub struct Filter(pub Vec<Condition>);
 
 impl Filter {
+    /// The one owner whose images can match, where a condition says so.
+    pub fn owner(&self) -> Option<&str> {
+        self.0.iter().find_map(|condition| match condition {
+            Condition::OneOf(Text::Owner, owners) => match owners.as_slice() {
+                [owner] => Some(owner.as_str()),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// Whether all conditions hold.
     pub fn matches(&self, image: &Image) -> bool {
         self.0.iter().all(|condition| condition.matches(image))

@@ -10,6 +10,7 @@
 //!              'v' visibility (1)       1 byte      text or u64   u64           16 bytes
 //!              'o' text, the owner                  or nothing
 //!              'm' text, a project it is shared with
+//! term    't' digest of what an image may be looked up by ── image id          nothing
 //! names   'n' name of a namespace of metadata definitions                   the record, with all that is in it
 //! types   'r' name of a resource type                                       the record
 //!
@@ -22,6 +23,10 @@
 //! families back to the same instant. One has none of that, and a record and its index entries
 //! cannot part.
 //!
+//! A term is a tag, a custom property with its value, a name or a hash: the first 16 bytes of the BLAKE3 digest of its kind
+//! and text stand for it, whatever its length. Two terms with one digest would cost time and no truth: what is found is
+//! compared with what is wanted.
+//!
 //! Every live image stands in the scope of its visibility, of its owner, and, while it is shared, of each project it is
 //! shared with; in each of them once per sort key. A list is the merged walk of at most four scopes.
 
@@ -29,13 +34,14 @@ use std::collections::BTreeSet;
 
 use crate::{
     image::{Entry, Image, ImageId, Listing, Viewer, Visibility, VisibilityFilter},
-    metadata::SortKey,
+    metadata::{Filter, SortKey},
 };
 
 const META: u8 = b'm';
 const ENTRY: u8 = b'e';
 const CLAIM: u8 = b'c';
 const INDEX: u8 = b'x';
+const TERM: u8 = b't';
 const NAMESPACE: u8 = b'n';
 const RESOURCE_TYPE: u8 = b'r';
 
@@ -45,6 +51,9 @@ pub(super) const SCHEMA: &[u8] = b"mschema";
 /// the group was applied.
 pub(super) const GROUP: &[u8] = b"mgroup";
 const _: () = assert!(matches!(SCHEMA, [META, ..]) && matches!(GROUP, [META, ..]));
+
+/// The first byte of every record's key.
+pub(super) const ENTRIES: &[u8] = &[ENTRY];
 
 /// The first byte of every claim's key.
 pub(super) const CLAIMS: &[u8] = &[CLAIM];
@@ -72,7 +81,7 @@ pub(super) fn name(key: &[u8]) -> Option<&str> {
 
 /// The key of what is under an image id.
 pub(super) fn entry(id: ImageId) -> Vec<u8> {
-    [&[ENTRY], id.as_bytes().as_slice()].concat()
+    [ENTRIES, id.as_bytes().as_slice()].concat()
 }
 
 fn claim(id: ImageId) -> Vec<u8> {
@@ -82,6 +91,54 @@ fn claim(id: ImageId) -> Vec<u8> {
 /// The image that a claim's or an index entry's key ends in; `None` when it is too short to.
 pub(super) fn image_id(key: &[u8]) -> Option<ImageId> {
     key.last_chunk::<16>().map(|id| ImageId::from_bytes(*id))
+}
+
+/// What an image can be found by without walking a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Term<'a> {
+    Name(&'a str),
+    Tag(&'a str),
+    Property(&'a str, &'a str),
+    Checksum(&'a str),
+    HashValue(&'a str),
+}
+
+impl<'a> Term<'a> {
+    /// The terms that a live image stands under.
+    fn of(image: &'a Image) -> impl Iterator<Item = Self> {
+        let content = image.content.as_ref();
+        let checksum = content.and_then(|content| content.checksum.as_deref());
+        let hash = content.and_then(|content| content.hash_value.as_deref());
+        let properties = image.properties.iter();
+        (image.name.as_deref().map(Self::Name).into_iter())
+            .chain(image.tags.iter().map(|tag| Self::Tag(tag)))
+            .chain(properties.map(|(name, value)| Self::Property(name, value)))
+            .chain(checksum.map(Self::Checksum))
+            .chain(hash.map(Self::HashValue))
+    }
+
+    /// What the keys of the images under this term begin with. What follows it is an image's id.
+    pub(super) fn prefix(self) -> Vec<u8> {
+        let (kind, name, value) = match self {
+            Self::Name(value) => (b'n', "", value),
+            Self::Tag(value) => (b't', "", value),
+            Self::Property(name, value) => (b'p', name, value),
+            Self::Checksum(value) => (b'c', "", value),
+            Self::HashValue(value) => (b'h', "", value),
+        };
+        let mut whole = Vec::with_capacity(name.len().saturating_add(value.len()).saturating_add(8));
+        whole.push(kind);
+        text(&mut whole, name);
+        whole.extend(value.as_bytes());
+        let digest = blake3::hash(&whole);
+        let (short, _) = digest.as_bytes().split_at(16);
+        [&[TERM], short].concat()
+    }
+}
+
+/// The key of an image under a term.
+pub(super) fn under(prefix: &[u8], id: ImageId) -> Vec<u8> {
+    [prefix, id.as_bytes().as_slice()].concat()
 }
 
 /// A set of images that has its own index entries.
@@ -105,9 +162,15 @@ impl<'a> Scope<'a> {
             .chain(members.map(|project| Self::Member(project)))
     }
 
-    /// Scopes that together hold every image that the listing holds, and few others.
-    pub(super) fn needed(listing: &'a Listing) -> Vec<Self> {
+    /// Scopes that together hold every image that the listing holds and the filter lets through, and few others.
+    pub(super) fn needed(listing: &'a Listing, filter: &'a Filter) -> Vec<Self> {
         use Visibility::{Community, Private, Public, Shared};
+        // Whoever may see all that a project owns finds it in that project's scope alone.
+        if let Some(owner) = filter.owner()
+            && (matches!(listing.viewer, Viewer::Admin(_)) || listing.viewer.project() == Some(owner))
+        {
+            return vec![Self::Owner(owner)];
+        }
         let own = listing.viewer.project().map(Self::Owner);
         let visibility = Self::Visibility;
         let mut scopes = match (&listing.viewer, listing.visibility) {
@@ -187,7 +250,7 @@ pub(super) fn position(image: &Image, sort: SortKey) -> Vec<u8> {
     key
 }
 
-/// Every key that follows from an entry: its index entries and its claim's. All have no value.
+/// Every key that follows from an entry: its index entries, its terms and its claim's. All have no value.
 pub(super) fn derived(entry: Option<&Entry>) -> BTreeSet<Vec<u8>> {
     let Some(image) = entry.and_then(Entry::live) else {
         return BTreeSet::new();
@@ -197,7 +260,13 @@ pub(super) fn derived(entry: Option<&Entry>) -> BTreeSet<Vec<u8>> {
         let position = position(image, sort);
         keys.extend(Scope::of(image).map(|scope| [index(scope, sort), position.clone()].concat()));
     }
+    keys.extend(terms(image));
     keys
+}
+
+/// The keys of an image under all its terms.
+pub(super) fn terms(image: &Image) -> impl Iterator<Item = Vec<u8>> {
+    Term::of(image).map(|term| under(&term.prefix(), image.id))
 }
 
 fn text(key: &mut Vec<u8>, text: &str) {
@@ -295,9 +364,10 @@ mod tests {
             .collect();
         let id = "abababababababababababababababab";
         let one = "0000000000000001";
-        let expected: Vec<String> = ["6f6d650000", "7673"]
-            .iter()
-            .flat_map(|scope| {
+        let name = blake3::hash(b"n\0\0a\0b").to_hex();
+        let term = format!("74{}{id}", &name[..32]);
+        let expected: Vec<String> = std::iter::once(term)
+            .chain(["6f6d650000", "7673"].iter().flat_map(|scope| {
                 [
                     format!("78{scope}62{:016}{one}{id}", 0),
                     format!("78{scope}630000{one}{id}"),
@@ -308,7 +378,7 @@ mod tests {
                     format!("78{scope}737175657565640000{one}{id}"),
                     format!("78{scope}750000000000000002{one}{id}"),
                 ]
-            })
+            }))
             .collect();
         assert_eq!(hex, expected);
     }

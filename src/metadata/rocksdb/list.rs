@@ -1,9 +1,10 @@
-//! Lists: the merged walk of the scopes that hold them.
+//! Lists: by what is looked up where that is enough, else the merged walk of the scopes that hold them.
 
 use ::rocksdb::{DB, DBRawIterator, Snapshot};
 
 use super::{
     keys::{self, Scope},
+    lookup,
     open::{read_error, read_options},
     read_entry,
 };
@@ -29,9 +30,13 @@ pub(super) fn page(db: &DB, query: &Query) -> Result<Page, MetadataError> {
     if query.limit == 0 {
         return Ok(Page::of(Vec::new(), 0));
     }
-    let images = match query.order.single() {
-        Some((sort, direction)) => walk(&snapshot, query, sort, direction, after.as_ref()),
-        None => scan(&snapshot, query, after.as_ref()),
+    let images = match (
+        lookup::candidates(&snapshot, &query.filter)?,
+        query.order.single(),
+    ) {
+        (Some(ids), _) => look_up(&snapshot, query, &ids, after.as_ref()),
+        (None, Some((sort, direction))) => walk(&snapshot, query, sort, direction, after.as_ref()),
+        (None, None) => scan(&snapshot, query, after.as_ref()),
     }?;
     Ok(Page::of(images, query.limit))
 }
@@ -63,7 +68,7 @@ fn walk(
     direction: Direction,
     after: Option<&Image>,
 ) -> Result<Vec<Image>, MetadataError> {
-    let scopes = Scope::needed(&query.listing);
+    let scopes = Scope::needed(&query.listing, &query.filter);
     let mut walk = Walk::new(snapshot, &scopes, sort, direction, after);
     let mut images = Vec::new();
     while images.len() < query.limit {
@@ -83,23 +88,65 @@ fn walk(
 
 /// The page in any other order: every image of the scopes is looked at, and no more than two pages are kept.
 fn scan(snapshot: &Snapshot<'_>, query: &Query, after: Option<&Image>) -> Result<Vec<Image>, MetadataError> {
-    let scopes = Scope::needed(&query.listing);
+    let scopes = Scope::needed(&query.listing, &query.filter);
     let mut walk = Walk::new(snapshot, &scopes, SortKey::Id, Direction::Ascending, None);
-    let mut best: Vec<Image> = Vec::new();
+    let mut best = Best::of(query, after);
     loop {
         let ids = walk.next_ids(BATCH)?;
-        let end = ids.is_empty();
+        if ids.is_empty() {
+            return Ok(best.page());
+        }
+        best.add(read(snapshot, &ids)?);
+    }
+}
+
+/// The page of these images, as far as they are there and wanted.
+fn look_up(
+    snapshot: &Snapshot<'_>,
+    query: &Query,
+    ids: &[ImageId],
+    after: Option<&Image>,
+) -> Result<Vec<Image>, MetadataError> {
+    let mut best = Best::of(query, after);
+    for ids in ids.chunks(BATCH) {
+        best.add(read_if_there(snapshot, ids)?);
+    }
+    Ok(best.page())
+}
+
+/// The first images of a page, out of many that come in any order; no more than two pages of them are kept.
+struct Best<'q> {
+    query: &'q Query,
+    after: Option<&'q Image>,
+    images: Vec<Image>,
+}
+
+impl<'q> Best<'q> {
+    const fn of(query: &'q Query, after: Option<&'q Image>) -> Self {
+        let images = Vec::new();
+        Self { query, after, images }
+    }
+
+    fn add(&mut self, images: Vec<Image>) {
+        let order = &self.query.order;
         let wanted = |image: &Image| {
-            query.holds(image) && after.is_none_or(|after| query.order.compare(after, image).is_lt())
+            self.query.holds(image) && self.after.is_none_or(|after| order.compare(after, image).is_lt())
         };
-        best.extend(read(snapshot, &ids)?.into_iter().filter(wanted));
-        if end || best.len() >= query.limit.saturating_mul(2).max(BATCH) {
-            best.sort_unstable_by(|a, b| query.order.compare(a, b));
-            best.truncate(query.limit);
+        self.images.extend(images.into_iter().filter(wanted));
+        if self.images.len() >= self.query.limit.saturating_mul(2).max(BATCH) {
+            self.cut();
         }
-        if end {
-            return Ok(best);
-        }
+    }
+
+    fn cut(&mut self) {
+        self.images
+            .sort_unstable_by(|a, b| self.query.order.compare(a, b));
+        self.images.truncate(self.query.limit);
+    }
+
+    fn page(mut self) -> Vec<Image> {
+        self.cut();
+        self.images
     }
 }
 
@@ -198,14 +245,24 @@ impl ScopeWalk<'_> {
 
 /// The images of these ids. That an index names an image that is not there is damage: both are in one snapshot.
 fn read(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, MetadataError> {
+    let images = read_if_there(snapshot, ids)?;
+    if images.len() == ids.len() {
+        Ok(images)
+    } else {
+        Err(MetadataError::new(MetadataErrorKind::Corrupt))
+    }
+}
+
+/// The images of these ids, without those that are not there.
+fn read_if_there(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, MetadataError> {
     let records = snapshot.multi_get_opt(ids.iter().map(|id| keys::entry(*id)), read_options());
-    ids.iter()
-        .zip(records)
-        .map(|(id, record)| match read_entry(*id, record)? {
-            Some(Entry::Live(image)) => Ok(image),
-            _ => Err(MetadataError::new(MetadataErrorKind::Corrupt)),
-        })
-        .collect()
+    let mut images = Vec::with_capacity(ids.len());
+    for (id, record) in ids.iter().zip(records) {
+        if let Some(Entry::Live(image)) = read_entry(*id, record)? {
+            images.push(image);
+        }
+    }
+    Ok(images)
 }
 
 fn entry(snapshot: &Snapshot<'_>, id: ImageId) -> Result<Option<Entry>, MetadataError> {

@@ -5,6 +5,7 @@
 //! * `open`: the database: opened, checked, and opened again after a write that failed
 //! * `writer`: the one thread that decides and writes, in synced groups
 //! * `list`: pages
+//! * `lookup`: pages of what few images have
 //! * `definitions`: metadata definitions
 //!
 //! Reads run on tokio's blocking threads, writes on the writer's: no call of RocksDB on an async thread.
@@ -12,6 +13,7 @@
 mod definitions;
 mod keys;
 mod list;
+mod lookup;
 mod open;
 mod record;
 #[cfg(test)]

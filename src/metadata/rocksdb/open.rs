@@ -14,11 +14,15 @@ use ::rocksdb::{
 };
 use saccade_disk::{Disk, RealDisk};
 
-use super::keys;
+use super::{keys, record};
 use crate::metadata::{MetadataError, MetadataErrorKind};
 
-/// The version of the layout in `keys.rs`. A database with a later one is refused.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+/// The version of the layout in `keys.rs`. A database with a later one is refused, one with an earlier
+/// one is brought up to it.
+pub(super) const SCHEMA_VERSION: u32 = 2;
+
+/// How much of an upgrade is written at once.
+const UPGRADE_BYTES: usize = 1 << 20;
 
 /// How much memory the database may take. The defaults suit a hundred thousand images and more.
 #[derive(Debug, Clone, Copy)]
@@ -249,16 +253,43 @@ fn check_schema(db: &DB) -> Result<Option<OpenErrorKind>, ::rocksdb::Error> {
         Database::write_synced(db, batch)?;
         return Ok(None);
     };
-    Ok(
-        match <[u8; 4]>::try_from(stored.as_slice()).map(u32::from_be_bytes) {
-            Ok(found) if found > SCHEMA_VERSION => Some(OpenErrorKind::Newer {
-                found,
-                known: SCHEMA_VERSION,
-            }),
-            Ok(_) => None,
-            Err(_) => Some(OpenErrorKind::Foreign),
-        },
-    )
+    match <[u8; 4]>::try_from(stored.as_slice()).map(u32::from_be_bytes) {
+        Ok(SCHEMA_VERSION) => Ok(None),
+        Ok(found) if found > SCHEMA_VERSION => Ok(Some(OpenErrorKind::Newer {
+            found,
+            known: SCHEMA_VERSION,
+        })),
+        Ok(_) => upgrade(db),
+        Err(_) => Ok(Some(OpenErrorKind::Foreign)),
+    }
+}
+
+/// Writes the index entries that the records have in this version. An interruption leaves the earlier version, and some
+/// of them, which the next start writes again.
+fn upgrade(db: &DB) -> Result<Option<OpenErrorKind>, ::rocksdb::Error> {
+    tracing::info!("the metadata store comes from an earlier version: making its new indexes");
+    let mut records = db.raw_iterator_opt(read_options());
+    records.seek(keys::ENTRIES);
+    let mut batch = WriteBatch::default();
+    while let Some((key, record)) = records.item() {
+        if !key.starts_with(keys::ENTRIES) {
+            break;
+        }
+        let Some(entry) = keys::image_id(key).and_then(|id| record::decode(id, record).ok()) else {
+            return Ok(Some(OpenErrorKind::Damaged));
+        };
+        for key in keys::derived(Some(&entry)) {
+            batch.put(key, []);
+        }
+        if batch.size_in_bytes() > UPGRADE_BYTES {
+            db.write(std::mem::take(&mut batch))?;
+        }
+        records.next();
+    }
+    records.status()?;
+    batch.put(keys::SCHEMA, SCHEMA_VERSION.to_be_bytes());
+    Database::write_synced(db, batch)?;
+    Ok(None)
 }
 
 fn open_error_kind(error: &::rocksdb::Error) -> OpenErrorKind {

@@ -15,7 +15,7 @@ use crate::{
         AttemptId, Change, ChangeKind, ClaimPhase, Image, Listing, NodeId, Rejection, Revision, Timestamp,
         Viewer, VisibilityFilter,
     },
-    metadata::{DefineError, Filter, MetadefStore, Order},
+    metadata::{Condition, DefineError, Filter, MetadefStore, Order, Text},
     metadefs,
 };
 
@@ -472,9 +472,45 @@ mod keeping {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path()));
         let db = DB::open_default(dir.path()).unwrap();
-        db.put(keys::SCHEMA, 2_u32.to_be_bytes()).unwrap();
+        db.put(keys::SCHEMA, 3_u32.to_be_bytes()).unwrap();
         drop(db);
-        assert_eq!(refusal(dir.path()), OpenErrorKind::Newer { found: 2, known: 1 });
+        assert_eq!(refusal(dir.path()), OpenErrorKind::Newer { found: 3, known: 2 });
+    }
+
+    #[tokio::test]
+    async fn a_layout_of_an_earlier_version_is_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for number in 1..=40 {
+            let image = Image {
+                name: Some(format!("image {number}")),
+                ..image(number)
+            };
+            kind(&store, change(number, ChangeKind::Create(Box::new(image)))).await;
+        }
+        store.close().await;
+        let db = DB::open_default(dir.path()).unwrap();
+        // As the first version was: without terms.
+        let terms: Vec<_> = db.prefix_iterator(b"t").map(|item| item.unwrap().0).collect();
+        assert!(terms.len() >= 40);
+        for key in terms.iter().filter(|key| key.starts_with(b"t")) {
+            db.delete(key).unwrap();
+        }
+        db.put(keys::SCHEMA, 1_u32.to_be_bytes()).unwrap();
+        drop(db);
+        let store = open(dir.path());
+        for number in 1..=40 {
+            let name = format!("image {number}");
+            let query = Query {
+                filter: Filter(vec![Condition::OneOf(Text::Name, vec![name])]),
+                ..all()
+            };
+            let page = store.list(query).await.unwrap();
+            let found: Vec<_> = page.images.iter().map(|found| found.id).collect();
+            assert_eq!(found, [id(number)]);
+        }
+        drop(store);
+        drop(open(dir.path()));
     }
 
     #[test]
