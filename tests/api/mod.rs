@@ -13,6 +13,7 @@ mod info;
 mod listing;
 mod metadefs;
 mod patch;
+mod patch_races;
 mod policy;
 mod schemas;
 mod tasks;
