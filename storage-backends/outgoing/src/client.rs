@@ -1,0 +1,283 @@
+//! Requests, one redirect after the other.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use url::Url;
+
+use crate::{
+    Error, Filter, OpenError, Proxies, Resolver, Response, Target, Verification, headers, resolve::Checked,
+    tls,
+};
+
+/// The first pause between two tries; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+const USER_AGENT: &str = concat!("saccade/", env!("CARGO_PKG_VERSION"));
+
+/// Bounds in time and number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// To a connection, name and TLS included.
+    pub connect: Duration,
+    /// From a request to its header, connection included.
+    pub answer: Duration,
+    /// To the last header, with all redirects, tries and pauses.
+    pub opening: Duration,
+    /// Between two pieces of a body.
+    pub between_reads: Duration,
+    /// Bytes in each second that is spent waiting for a body, over any `between_reads` of waiting.
+    pub slowest: u64,
+    /// How many redirects are followed (glance_store: 5).
+    pub redirects: u32,
+    /// How many times a request is repeated that met no server, or one that is overloaded or failing; never once the
+    /// body has begun.
+    pub retries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            opening: Duration::from_secs(90),
+            between_reads: Duration::from_secs(60),
+            slowest: 1024,
+            redirects: 5,
+            retries: 2,
+        }
+    }
+}
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Where it may be sent.
+    pub filter: Filter,
+    /// Whom it believes.
+    pub verification: Verification,
+    /// Through whom it goes. A proxy resolves names itself: then only what the URL says is checked, as nothing else is
+    /// known, and the proxy's own rules decide on addresses.
+    pub proxies: Proxies,
+    /// Its time.
+    pub limits: Limits,
+    /// Its names.
+    pub resolver: Arc<dyn Resolver>,
+}
+
+/// Whose word a URL is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// Somebody's who asks now: it must pass the whole filter.
+    Asked,
+    /// A record's, made when the filter of that time let it pass: its addresses are checked, not the lists, which would
+    /// make images unreadable that Glance reads. Redirects away from its origin pass the whole filter.
+    Recorded,
+}
+
+/// One request: `GET`, or `HEAD`.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// Whether it is `HEAD`.
+    pub only_header: bool,
+    /// Where to.
+    pub target: &'a Target,
+    /// Whose word that is.
+    pub provenance: Provenance,
+    /// Header fields; those marked sensitive stay within the first origin.
+    pub headers: HeaderMap,
+}
+
+/// Makes requests. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    filter: Arc<Filter>,
+    limits: Limits,
+    direct: reqwest::Client,
+    http: Option<reqwest::Client>,
+    https: Option<reqwest::Client>,
+}
+
+impl Client {
+    /// Reads the authorities; blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn new(options: ClientOptions) -> Result<Self, OpenError> {
+        let tls = tls::client(&options.verification)?;
+        let filter = Arc::new(options.filter);
+        let builder = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .http1_only()
+                // None of the environment.
+                .no_proxy()
+                .connect_timeout(options.limits.connect)
+                .user_agent(USER_AGENT)
+        };
+        // A proxy's own name is the operator's word, and the only one that its client resolves.
+        let proxied = |proxy: Option<&Url>| {
+            proxy
+                .map(|proxy| builder().proxy(reqwest::Proxy::all(proxy.clone())?).build())
+                .transpose()
+                .map_err(OpenError::Client)
+        };
+        let checked = Checked {
+            filter: Arc::clone(&filter),
+            resolver: Arc::clone(&options.resolver),
+        };
+        Ok(Self {
+            http: proxied(options.proxies.http())?,
+            https: proxied(options.proxies.https())?,
+            direct: builder()
+                .dns_resolver(checked)
+                .build()
+                .map_err(OpenError::Client)?,
+            filter,
+            limits: options.limits,
+        })
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Makes a request, follows its redirects, and repeats it where that can help; a `Retry-After` beyond the time there
+    /// is ends that. An answer of any status but a redirect is an answer. Cancel safe.
+    ///
+    /// # Errors
+    /// All but `Broken` and `TooSlow`.
+    pub async fn fetch(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let deadline = Instant::now() + self.limits.opening;
+        let mut retried = 0;
+        loop {
+            let answer = match timeout_at(deadline, self.once(call)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(timed_out(call.target)),
+            };
+            let pause = match &answer {
+                Ok(response) if is_passing(response.status()) => {
+                    asked_pause(response.headers()).unwrap_or_else(|| pause(retried))
+                }
+                Err(error) if error.is_passing() => pause(retried),
+                _ => return answer,
+            };
+            let again = Instant::now().checked_add(pause);
+            if retried >= self.limits.retries || again.is_none_or(|again| again >= deadline) {
+                return answer;
+            }
+            tracing::debug!(target = %call.target, ?pause, "asked again after {:?}", answer.map(|r| r.status()));
+            sleep(pause).await;
+            retried = retried.saturating_add(1);
+        }
+    }
+
+    async fn once(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let mut target = call.target.clone();
+        let mut provenance = call.provenance;
+        let mut headers = call.headers.clone();
+        for _ in 0..=self.limits.redirects {
+            self.admit(&target, provenance).map_err(|source| Error::Refused {
+                target: target.to_string(),
+                source,
+            })?;
+            let sent = self.send(call.only_header, &target, headers.clone());
+            let response = timeout(self.limits.answer, sent)
+                .await
+                .map_err(|_| timed_out(&target))??;
+            if !is_redirect(response.status()) {
+                return Ok(Response::new(response, target, self.limits));
+            }
+            let next = redirect(&target, response.headers())?;
+            if !next.is_same_origin(&target) {
+                provenance = Provenance::Asked;
+                headers = insensitive(&headers);
+            }
+            target = next;
+        }
+        Err(Error::TooManyRedirects {
+            target: call.target.to_string(),
+            most: self.limits.redirects,
+        })
+    }
+
+    fn admit(&self, target: &Target, provenance: Provenance) -> Result<(), crate::Refusal> {
+        if provenance == Provenance::Asked {
+            self.filter.admit(target)?;
+        }
+        self.filter.admit_literal(target)
+    }
+
+    async fn send(
+        &self,
+        only_header: bool,
+        target: &Target,
+        headers: HeaderMap,
+    ) -> Result<reqwest::Response, Error> {
+        let proxied = match target.scheme() {
+            "https" => &self.https,
+            _ => &self.http,
+        };
+        let method = if only_header { Method::HEAD } else { Method::GET };
+        let mut request = proxied
+            .as_ref()
+            .unwrap_or(&self.direct)
+            .request(method, target.url().clone())
+            // The bytes of the file, not another form of them.
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .headers(headers);
+        if let Some(credentials) = target.credentials() {
+            request = request.basic_auth(&credentials.user, Some(&credentials.password));
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| Error::unsent(target.to_string(), error))
+    }
+}
+
+fn timed_out(target: &Target) -> Error {
+    let target = target.to_string();
+    Error::Timeout { target }
+}
+
+fn redirect(from: &Target, headers: &HeaderMap) -> Result<Target, Error> {
+    let bad = |source| Error::BadRedirect {
+        from: from.to_string(),
+        source,
+    };
+    let location = headers.get(header::LOCATION).ok_or_else(|| bad(None))?;
+    let location =
+        std::str::from_utf8(location.as_bytes()).map_err(|_| bad(Some(crate::InvalidTarget::Characters)))?;
+    from.redirected(location).map_err(|why| bad(Some(why)))
+}
+
+fn insensitive(headers: &HeaderMap) -> HeaderMap {
+    let keep = headers.iter().filter(|(_, value)| !value.is_sensitive());
+    keep.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Those that leave GET and HEAD as they are, and 303, which makes GET of others. glance_store knows the first two.
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?;
+    headers::retry_after(value.as_bytes(), SystemTime::now())
+}
+
+fn pause(retried: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << retried.min(6))
+}
