@@ -17,6 +17,9 @@ use crate::{
 /// The first pause between two tries; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
+/// How many connections to one server are kept for the next request.
+const IDLE_CONNECTIONS: usize = 8;
+
 const USER_AGENT: &str = concat!("saccade/", env!("CARGO_PKG_VERSION"));
 
 /// Bounds in time and number.
@@ -119,6 +122,7 @@ impl Client {
                 // None of the environment.
                 .no_proxy()
                 .connect_timeout(options.limits.connect)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
                 .user_agent(USER_AGENT)
         };
         // A proxy's own name is the operator's word, and the only one that its client resolves.

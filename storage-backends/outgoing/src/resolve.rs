@@ -81,3 +81,77 @@ impl Resolve for Checked {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{FilterOptions, Refusal};
+
+    /// Answers each question with the next of its answers, and counts.
+    #[derive(Debug)]
+    struct Scripted(Vec<Vec<&'static str>>, AtomicUsize);
+
+    #[async_trait]
+    impl Resolver for Scripted {
+        async fn resolve(&self, _name: &str) -> io::Result<Vec<IpAddr>> {
+            let answers = &self.0[self.1.fetch_add(1, Ordering::Relaxed)];
+            Ok(answers.iter().map(|address| address.parse().unwrap()).collect())
+        }
+    }
+
+    fn checked(filter: Filter, answers: &[&[&'static str]]) -> Checked {
+        let answers = answers.iter().map(|answer| answer.to_vec()).collect();
+        Checked {
+            filter: Arc::new(filter),
+            resolver: Arc::new(Scripted(answers, AtomicUsize::new(0))),
+        }
+    }
+
+    async fn ask(checked: &Checked) -> Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
+        let found = checked.resolve("name.example".parse()?).await?;
+        Ok(found.map(|address| address.ip().to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn the_connector_gets_only_what_passes() {
+        let mixed = ["192.0.2.1", "127.0.0.1", "::ffff:169.254.169.254", "2001:db8::1"];
+        let checked = checked(Filter::default(), &[&mixed]);
+        assert_eq!(ask(&checked).await.unwrap(), ["192.0.2.1", "2001:db8::1"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_leads_nowhere() {
+        let checked = checked(Filter::default(), &[&["192.0.2.1"], &["127.0.0.1", "::1"], &[]]);
+        assert_eq!(ask(&checked).await.unwrap(), ["192.0.2.1"]);
+        let refused = ask(&checked).await.unwrap_err();
+        assert!(matches!(
+            refused.downcast_ref(),
+            Some(Refusal::Address {
+                address: IpAddr::V4(_),
+                ..
+            })
+        ));
+        assert!(ask(&checked).await.unwrap_err().is::<io::Error>());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_allowed_by_name_may_be_here() {
+        let allowed = FilterOptions {
+            allowed_hosts: vec!["Name.Example".to_owned()],
+            ..FilterOptions::default()
+        };
+        let checked = checked(Filter::new(allowed).unwrap(), &[&["127.0.0.1"]]);
+        assert_eq!(ask(&checked).await.unwrap(), ["127.0.0.1"]);
+    }
+
+    #[tokio::test]
+    async fn the_system_knows_addresses_of_this_machine() {
+        let found = SystemResolver(Lookup::Machine)
+            .resolve("localhost")
+            .await
+            .unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty());
+    }
+}
