@@ -46,12 +46,13 @@ impl File<'_> {
     /// alone, and frameworks say 0.
     pub(crate) async fn size(&self) -> Result<u64> {
         let response = self.ask(Question::Header).await?;
-        let told = headers::content_length(response.headers()).filter(|len| *len > 0);
-        match (response.status(), told) {
-            (StatusCode::OK, Some(size)) => return Ok(size),
-            (StatusCode::OK, None) => {}
-            (status, _) if is_final(status) => return Err(self.refused(status)),
-            _ => {}
+        let told = match response.status() {
+            StatusCode::OK => headers::content_length(response.headers()),
+            status if is_final(status) => return Err(self.refused(status)),
+            _ => None,
+        };
+        if let Some(size) = told.filter(|size| *size > 0) {
+            return Ok(size);
         }
         drop(response);
         let response = self.ask(Question::Part { start: 0, end: 1 }).await?;
@@ -60,7 +61,8 @@ impl File<'_> {
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => total(&response),
             status => return Err(self.refused(status)),
         };
-        size.ok_or_else(|| {
+        let both_say_empty = told == Some(0) && headers::content_length(response.headers()) == Some(0);
+        size.or(both_say_empty.then_some(0)).ok_or_else(|| {
             let cause = "the server does not say how long it is";
             failed(ErrorKind::Unsupported, self.operation, self.target, cause)
         })
@@ -103,6 +105,10 @@ impl File<'_> {
     }
 
     async fn answered_part(&self, response: Response, range: Range<u64>) -> Result<Blob> {
+        // No part is empty, but tower-http's answer for an empty file is (`bytes 0-0/0`).
+        if headers::content_length(response.headers()) == Some(0) && self.size().await? == 0 {
+            return Ok(nothing_of(0));
+        }
         let Some(ContentRange::Part { first, last, total }) = content_range(&response) else {
             return Err(self.nonsense("a part without a Content-Range that could be read"));
         };
