@@ -44,7 +44,7 @@ impl HttpStoreConfig {
             proxies: self.http_proxy_information,
             limits: Limits::default(),
             // Recorded names were resolved by Glance's store as the machine does.
-            resolver: Arc::new(SystemResolver(Lookup::Machine)),
+            resolver: Arc::new(SystemResolver::new(Lookup::Machine)),
         })
     }
 }

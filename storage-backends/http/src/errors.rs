@@ -18,7 +18,8 @@ pub(crate) fn failed(
 pub(crate) fn unanswered(operation: Operation, target: &Target, cause: Outgoing) -> Error {
     let kind = match cause {
         Outgoing::Refused { .. } => ErrorKind::Denied,
-        Outgoing::BadRedirect { .. }
+        Outgoing::Unresolved { .. }
+        | Outgoing::BadRedirect { .. }
         | Outgoing::TooManyRedirects { .. }
         | Outgoing::Unreachable { .. }
         | Outgoing::Timeout { .. }

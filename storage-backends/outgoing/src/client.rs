@@ -7,10 +7,11 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
-    Error, Filter, OpenError, Proxies, Resolver, Response, Target, Verification, headers, resolve::Checked,
+    Error, Filter, OpenError, Proxies, Resolver, Response, Target, Verification, headers,
+    resolve::{Checked, Nowhere},
     tls,
 };
 
@@ -98,7 +99,7 @@ pub struct Call<'a> {
 /// Makes requests. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    filter: Arc<Filter>,
+    checked: Checked,
     limits: Limits,
     direct: reqwest::Client,
     http: Option<reqwest::Client>,
@@ -112,7 +113,6 @@ impl Client {
     /// [`OpenError`].
     pub fn new(options: ClientOptions) -> Result<Self, OpenError> {
         let tls = tls::client(&options.verification)?;
-        let filter = Arc::new(options.filter);
         let builder = || {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -133,17 +133,17 @@ impl Client {
                 .map_err(OpenError::Client)
         };
         let checked = Checked {
-            filter: Arc::clone(&filter),
-            resolver: Arc::clone(&options.resolver),
+            filter: Arc::new(options.filter),
+            resolver: options.resolver,
         };
         Ok(Self {
             http: proxied(options.proxies.http())?,
             https: proxied(options.proxies.https())?,
             direct: builder()
-                .dns_resolver(checked)
+                .dns_resolver(checked.clone())
                 .build()
                 .map_err(OpenError::Client)?,
-            filter,
+            checked,
             limits: options.limits,
         })
     }
@@ -151,6 +151,34 @@ impl Client {
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Judges a URL that somebody asks for now, name and addresses included, and asks nobody but the resolver: for an
+    /// answer before the work begins (Glance's `validate_uri`). The request itself is judged again. Cancel safe.
+    ///
+    /// # Errors
+    /// `Refused`, `Unresolved`, `Timeout` (of the name server).
+    pub async fn check(&self, target: &Target) -> Result<(), Error> {
+        let refused = |source| Error::Refused {
+            target: target.to_string(),
+            source,
+        };
+        self.admit(target, Provenance::Asked).map_err(refused)?;
+        let Some(Host::Domain(name)) = target.url().host() else {
+            return Ok(());
+        };
+        if self.proxied(target).is_some() {
+            return Ok(());
+        }
+        match timeout(self.limits.connect, self.checked.addresses(name)).await {
+            Err(_) => Err(timed_out(target)),
+            Ok(Err(Nowhere::Refused(why))) => Err(refused(why)),
+            Ok(Err(Nowhere::Unresolved(source))) => {
+                let target = target.to_string();
+                Err(Error::Unresolved { target, source })
+            }
+            Ok(Ok(_)) => Ok(()),
+        }
     }
 
     /// Makes a request, follows its redirects, and repeats it where that can help; a `Retry-After` beyond the time there
@@ -212,11 +240,18 @@ impl Client {
         })
     }
 
+    fn proxied(&self, target: &Target) -> Option<&reqwest::Client> {
+        match target.scheme() {
+            "https" => self.https.as_ref(),
+            _ => self.http.as_ref(),
+        }
+    }
+
     fn admit(&self, target: &Target, provenance: Provenance) -> Result<(), crate::Refusal> {
         if provenance == Provenance::Asked {
-            self.filter.admit(target)?;
+            self.checked.filter.admit(target)?;
         }
-        self.filter.admit_literal(target)
+        self.checked.filter.admit_literal(target)
     }
 
     async fn send(
@@ -225,13 +260,9 @@ impl Client {
         target: &Target,
         headers: HeaderMap,
     ) -> Result<reqwest::Response, Error> {
-        let proxied = match target.scheme() {
-            "https" => &self.https,
-            _ => &self.http,
-        };
         let method = if only_header { Method::HEAD } else { Method::GET };
-        let mut request = proxied
-            .as_ref()
+        let mut request = self
+            .proxied(target)
             .unwrap_or(&self.direct)
             .request(method, target.url().clone())
             // The bytes of the file, not another form of them.
@@ -284,4 +315,81 @@ fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
 
 fn pause(retried: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << retried.min(6))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::IpAddr};
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// `inside` is this machine, `outside` is not, and there are no others.
+    #[derive(Debug)]
+    struct Names;
+
+    #[async_trait]
+    impl Resolver for Names {
+        async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+            let address = match name {
+                "inside" => "127.0.0.1",
+                "outside" => "192.0.2.1",
+                "hanging" => std::future::pending().await,
+                _ => return Err(io::ErrorKind::NotFound.into()),
+            };
+            Ok(vec![address.parse().unwrap()])
+        }
+    }
+
+    async fn check(url: &str) -> Result<(), Error> {
+        let client = Client::new(ClientOptions {
+            filter: Filter::default(),
+            verification: Verification::Off,
+            proxies: Proxies::parse([("https", "proxy:1")]).unwrap(),
+            limits: Limits {
+                connect: Duration::from_millis(100),
+                ..Limits::default()
+            },
+            resolver: Arc::new(Names),
+        });
+        client.unwrap().check(&Target::parse(url).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_url_is_judged_before_it_is_asked() {
+        check("http://outside/x").await.unwrap();
+        // Whom a proxy knows is the proxy's to say.
+        check("https://nobody/x").await.unwrap();
+        for url in ["http://inside/x", "https://127.0.0.1/x", "http://outside:22/x"] {
+            assert!(matches!(check(url).await, Err(Error::Refused { .. })), "{url}");
+        }
+        assert!(matches!(
+            check("http://nobody/x").await,
+            Err(Error::Unresolved { .. })
+        ));
+        assert!(matches!(
+            check("http://hanging/x").await,
+            Err(Error::Timeout { .. })
+        ));
+    }
+
+    #[test]
+    fn sensitive_fields_stay_behind() {
+        let mut secret = HeaderValue::from_static("secret");
+        secret.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-auth-token", secret);
+        headers.insert(header::RANGE, HeaderValue::from_static("bytes=0-1"));
+        let kept = insensitive(&headers);
+        assert_eq!(kept.len(), 1);
+        assert!(kept.contains_key(header::RANGE));
+    }
+
+    #[test]
+    fn pauses_double() {
+        assert_eq!(pause(0), FIRST_PAUSE);
+        assert_eq!(pause(2), FIRST_PAUSE * 4);
+        assert_eq!(pause(u32::MAX), FIRST_PAUSE * 64);
+    }
 }

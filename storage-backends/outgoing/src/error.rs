@@ -1,6 +1,6 @@
 //! What can go wrong with a request. No error shows credentials or queries.
 
-use std::{error::Error as StdError, path::PathBuf};
+use std::{error::Error as StdError, io, path::PathBuf};
 
 use crate::{InvalidTarget, Refusal};
 
@@ -14,6 +14,14 @@ pub enum Error {
         target: String,
         /// Why not.
         source: Refusal,
+    },
+    /// Its name has no address now; only [`crate::Client::check`] says so.
+    #[error("the name of {target} could not be resolved")]
+    Unresolved {
+        /// What was to be asked.
+        target: String,
+        /// Why.
+        source: io::Error,
     },
     /// A redirect leads to what is no address, or nowhere.
     #[error("{from} redirects to what cannot be asked")]
@@ -97,6 +105,9 @@ impl Error {
 
     /// Whether the same request may have an answer soon.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unresolved { .. } | Self::Timeout { .. }
+        )
     }
 }

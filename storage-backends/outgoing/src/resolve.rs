@@ -2,14 +2,16 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::{Filter, HostName};
+use tokio::sync::Semaphore;
+
+use crate::{Filter, HostName, Refusal};
 
 /// Turns names into addresses.
 #[async_trait]
@@ -31,52 +33,97 @@ pub enum Lookup {
     Machine,
 }
 
-/// The system's resolver (getaddrinfo, on a thread of its own).
-#[derive(Debug, Clone, Copy)]
-pub struct SystemResolver(pub Lookup);
+/// How many names are asked for at once: a name server that hangs holds threads that file I/O needs, too.
+const AT_ONCE: usize = 16;
+
+/// The system's resolver (getaddrinfo). It blocks a thread for each name, of at most 16 at a time; clones share them.
+#[derive(Debug, Clone)]
+pub struct SystemResolver {
+    lookup: Lookup,
+    at_once: Arc<Semaphore>,
+}
+
+impl SystemResolver {
+    /// A resolver of these names.
+    pub fn new(lookup: Lookup) -> Self {
+        Self {
+            lookup,
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+}
 
 #[async_trait]
 impl Resolver for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let absolute = format!("{}.", name.trim_end_matches('.'));
-        let name = match self.0 {
-            Lookup::Absolute => &absolute,
-            Lookup::Machine => name,
+        let name = match self.lookup {
+            Lookup::Absolute => format!("{}.", name.trim_end_matches('.')),
+            Lookup::Machine => name.to_owned(),
         };
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
+        let turn = Arc::clone(&self.at_once).acquire_owned().await;
+        let asking = tokio::task::spawn_blocking(move || {
+            // Until the system has answered, whether or not anybody still waits for it.
+            let _turn = turn;
+            let found = (name, 0).to_socket_addrs()?;
+            Ok(found.map(|address| address.ip()).collect())
+        });
+        asking.await.map_err(io::Error::other)?
     }
 }
 
 /// What the connector asks: gives it only addresses that the filter admits.
+#[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) filter: Arc<Filter>,
     pub(crate) resolver: Arc<dyn Resolver>,
 }
 
-impl Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (filter, resolver) = (Arc::clone(&self.filter), Arc::clone(&self.resolver));
-        Box::pin(async move {
-            let host = HostName::of_name(name.as_str());
-            let mut refusal = None;
-            let mut admitted = Vec::new();
-            for address in resolver.resolve(name.as_str()).await? {
-                match filter.admit_address(&host, address) {
-                    // The connector puts the URL's port in.
-                    Ok(()) => admitted.push(SocketAddr::new(address, 0)),
-                    Err(why) => {
-                        tracing::debug!("not connected to: {why}");
-                        refusal.get_or_insert(why);
-                    }
+/// Why a name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Nowhere {
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("the name could not be resolved")]
+    Unresolved(#[source] io::Error),
+}
+
+impl Checked {
+    /// The addresses of a name that may be connected to, at least one.
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Nowhere> {
+        let host = HostName::of_name(name);
+        let mut refusal = None;
+        let mut admitted = Vec::new();
+        for address in self.resolver.resolve(name).await.map_err(Nowhere::Unresolved)? {
+            match self.filter.admit_address(&host, address) {
+                Ok(()) => admitted.push(address),
+                Err(why) => {
+                    tracing::debug!("not connected to: {why}");
+                    refusal.get_or_insert(why);
                 }
             }
-            match refusal {
-                Some(why) if admitted.is_empty() => Err(why.into()),
-                None if admitted.is_empty() => {
-                    Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address").into())
+        }
+        match refusal {
+            Some(why) if admitted.is_empty() => Err(Nowhere::Refused(why)),
+            None if admitted.is_empty() => Err(Nowhere::Unresolved(io::Error::new(
+                io::ErrorKind::NotFound,
+                "it has no address",
+            ))),
+            _ => Ok(admitted),
+        }
+    }
+}
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let checked = self.clone();
+        Box::pin(async move {
+            match checked.addresses(name.as_str()).await {
+                // The connector puts the URL's port in.
+                Ok(admitted) => {
+                    Ok(Box::new(admitted.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
                 }
-                _ => Ok(Box::new(admitted.into_iter()) as Addrs),
+                Err(Nowhere::Refused(why)) => Err(why.into()),
+                Err(unresolved) => Err(unresolved.into()),
             }
         })
     }
@@ -87,7 +134,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::{FilterOptions, Refusal};
+    use crate::FilterOptions;
 
     /// Answers each question with the next of its answers, and counts.
     #[derive(Debug)]
@@ -133,7 +180,7 @@ mod tests {
                 ..
             })
         ));
-        assert!(ask(&checked).await.unwrap_err().is::<io::Error>());
+        assert!(ask(&checked).await.unwrap_err().is::<Nowhere>());
     }
 
     #[tokio::test]
@@ -148,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_knows_addresses_of_this_machine() {
-        let found = SystemResolver(Lookup::Machine)
+        let found = SystemResolver::new(Lookup::Machine)
             .resolve("localhost")
             .await
             .unwrap();
