@@ -187,6 +187,7 @@ async fn the_size_comes_from_a_get_where_head_does_not_tell() {
 async fn a_wrong_part_is_not_given_out() {
     for header in [
         "Content-Range: bytes 0-9/100\nContent-Length: 10",
+        "Content-Range: bytes 9-19/100\nContent-Length: 11",
         "Content-Range: bytes 10-18/100\nContent-Length: 9",
         "Content-Range: bytes 10-20/100\nContent-Length: 11",
         "Content-Range: bytes 10-19/100\nContent-Length: 9",
@@ -199,8 +200,9 @@ async fn a_wrong_part_is_not_given_out() {
     ] {
         let header = format!("206 Partial Content\n{header}");
         let server = Server::start(move |_, _| answer(&header, b"0123456789")).await;
-        let read = read(&local(), &server.url("/x"), Some(10..20)).await;
-        assert_eq!(kind(read), ErrorKind::Unavailable);
+        // At once: nothing of it is given out.
+        let opened = local().read(&Location::new(server.url("/x")), Some(10..20)).await;
+        assert_eq!(kind(opened), ErrorKind::Unavailable);
     }
 }
 
@@ -530,7 +532,7 @@ async fn a_slow_header_and_a_body_that_stops_have_an_end() {
         kind(read(&once(), &stopping.url("/x"), None).await),
         ErrorKind::Unavailable
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
@@ -544,7 +546,7 @@ async fn a_body_that_drips_has_an_end() {
     let begun = Instant::now();
     let error = read(&local(), &server.url("/x"), None).await.unwrap_err();
     assert!(shown(&error).contains("too slowly"), "{}", shown(&error));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -157,9 +157,9 @@ impl Resolver for Names {
 pub(crate) fn limits() -> Limits {
     Limits {
         connect: Duration::from_millis(500),
-        answer: Duration::from_millis(500),
-        opening: Duration::from_secs(5),
-        between_reads: Duration::from_millis(300),
+        answer: Duration::from_secs(2),
+        opening: Duration::from_secs(10),
+        between_reads: Duration::from_millis(500),
         slowest: 1000,
         ..Limits::default()
     }
