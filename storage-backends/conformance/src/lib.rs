@@ -20,11 +20,24 @@ pub use self::{
 
 /// Makes the tests of a backend: one `#[tokio::test]` for each function of [`rules`], by its name.
 ///
-/// `conformance_suite!(MyHarness);` in a module of its own; the crate needs `tokio` with `rt` and `macros`.
+/// `conformance_suite!(MyHarness);` in a module of its own; the crate needs `tokio` with `rt` and `macros`. A store that
+/// only reads ([`saccade_store_contract::Capabilities::writable`]) has `conformance_suite!(read_only MyHarness);`.
 #[macro_export]
 macro_rules! conformance_suite {
+    (read_only $harness:ty) => {
+        $crate::conformance_suite! { @tests $harness, READ_ONLY_COUNT:
+            ranges_are_cut_to_the_blob
+            an_empty_blob_has_empty_ranges
+            what_others_wrote_is_read
+            many_readers_at_once_do_not_mix
+            what_is_missing_is_not_found
+            foreign_locations_are_invalid
+            foreign_handles_are_invalid
+            a_read_only_store_changes_nothing
+        }
+    };
     ($harness:ty) => {
-        $crate::conformance_suite! { @tests $harness:
+        $crate::conformance_suite! { @tests $harness, COUNT:
             create_leaves_nothing
             a_blob_is_found_by_its_location_after_a_restart
             no_location_reads_before_commit
@@ -57,6 +70,9 @@ macro_rules! conformance_suite {
             an_open_reader_outlives_delete
             dropping_a_writer_publishes_nothing
             ranges_are_cut_to_the_blob
+            an_empty_blob_has_empty_ranges
+            what_others_wrote_is_read
+            many_readers_at_once_do_not_mix
             what_is_missing_is_not_found
             foreign_locations_are_invalid
             foreign_handles_are_invalid
@@ -64,7 +80,7 @@ macro_rules! conformance_suite {
             many_blobs_at_once_do_not_mix
         }
     };
-    (@tests $harness:ty: $($rule:ident)*) => {
+    (@tests $harness:ty, $count:ident: $($rule:ident)*) => {
         $(
             #[tokio::test]
             async fn $rule() {
@@ -75,7 +91,7 @@ macro_rules! conformance_suite {
         /// The list above has every rule there is.
         #[test]
         fn no_rule_was_forgotten() {
-            assert_eq!([$(stringify!($rule)),*].len(), $crate::rules::COUNT);
+            assert_eq!([$(stringify!($rule)),*].len(), $crate::rules::$count);
         }
     };
 }

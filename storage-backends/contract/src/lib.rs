@@ -18,6 +18,7 @@
 //!    location is in the catalogue, and followed by forgetting the handle.
 //! 8. **Delete is final when it returns `Ok`** (durably gone), [`ErrorKind::NotFound`] when the blob was gone already;
 //!    on any other error it is unknown whether the blob remains. Readers that have opened the blob read it to its end.
+//!    A read-only store ([`Capabilities::writable`]) deletes nothing and says so: [`ErrorKind::Unsupported`].
 //! 9. **Dropping a writer does no I/O** that could block, and publishes nothing. What it leaves is for `discard`.
 //! 10. **Memory is bounded** by a constant per open writer or reader, stated by the backend.
 

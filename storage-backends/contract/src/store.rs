@@ -34,7 +34,8 @@ pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// nothing. The blob is open when this returns: a failure to find it comes now, not in the body. Cancel safe.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid`, `Denied`, `Unavailable`.
+    /// `NotFound`, `Invalid`, `Denied`, `Unavailable`; `Unsupported` for a range that this blob cannot be read by;
+    /// `Corrupt` when it is known to be another than it was.
     async fn read(&self, location: &Location, range: Option<Range<u64>>) -> Result<Blob>;
 
     /// The length of a blob in bytes, also of one this daemon did not write. Cancel safe.
@@ -46,14 +47,15 @@ pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// Asks whether the blob may be deleted, and makes ready for it; changes nothing that a reader could see.
     ///
     /// # Errors
-    /// `InUse` or `HasSnapshots` when it may not; `NotFound` when there is nothing to delete; `Invalid`;
-    /// `Unavailable`.
+    /// `InUse` or `HasSnapshots` when it may not; `NotFound` when there is nothing to delete; `Unsupported` when the
+    /// store is read-only: the bytes stay, and the record may go without them; `Invalid`; `Unavailable`.
     async fn prepare_delete(&self, location: &Location) -> Result<()>;
 
     /// Deletes a blob (rule 8). Cancelled, it is unknown whether the blob remains.
     ///
     /// # Errors
-    /// `NotFound` when it was gone already; any other: unknown whether it remains.
+    /// `NotFound` when it was gone already; `Unsupported` from a read-only store, which leaves it; any other: unknown
+    /// whether it remains.
     async fn delete(&self, location: &Location) -> Result<()>;
 
     /// Removes whatever an attempt has left, published or not (rule 6). Cancelled: call it again.

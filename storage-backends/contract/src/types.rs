@@ -134,7 +134,9 @@ pub struct Capabilities {
     pub kind: &'static str,
     /// Whether ranges cost what they are long, not where they begin.
     pub random_access: bool,
-    /// Whether blobs can be written; a read-only store refuses [`crate::Store::create`] with `Unsupported`.
+    /// Whether blobs can be written and deleted. A read-only store refuses [`crate::Store::create`],
+    /// [`crate::Store::prepare_delete`] and [`crate::Store::delete`] with `Unsupported` and has made no handle; its blobs
+    /// are somebody else's, and stay where they are when no record names them any more.
     pub writable: bool,
 }
 

@@ -10,6 +10,8 @@ use saccade_store_contract::{
 };
 use uuid::Uuid;
 
+use crate::Harness;
+
 pub use self::{
     publish::{
         a_blob_is_found_by_its_location_after_a_restart, a_blob_may_be_longer_or_shorter_than_was_declared,
@@ -20,10 +22,11 @@ pub use self::{
         of_concurrent_attempts_exactly_one_commits, zeroes_read_as_zeroes,
     },
     read::{
-        an_open_reader_outlives_delete, delete_removes_and_then_finds_nothing,
-        delete_works_on_what_the_store_did_not_write, foreign_handles_are_invalid,
-        foreign_locations_are_invalid, prepare_delete_changes_nothing, ranges_are_cut_to_the_blob,
-        what_is_missing_is_not_found,
+        a_read_only_store_changes_nothing, an_empty_blob_has_empty_ranges, an_open_reader_outlives_delete,
+        delete_removes_and_then_finds_nothing, delete_works_on_what_the_store_did_not_write,
+        foreign_handles_are_invalid, foreign_locations_are_invalid, many_readers_at_once_do_not_mix,
+        prepare_delete_changes_nothing, ranges_are_cut_to_the_blob, what_is_missing_is_not_found,
+        what_others_wrote_is_read,
     },
     undo::{
         a_name_is_free_again_after_discard, abort_leaves_nothing, discard_after_settle_keeps_the_blob,
@@ -36,8 +39,11 @@ pub use self::{
     },
 };
 
-/// How many rules there are, to see that a list of them is whole.
-pub const COUNT: usize = 37;
+/// How many rules there are for a store that writes, to see that a list of them is whole.
+pub const COUNT: usize = 40;
+
+/// How many rules there are for a store that only reads.
+pub const READ_ONLY_COUNT: usize = 8;
 
 fn name() -> BlobName {
     BlobName(Uuid::new_v4())
@@ -81,6 +87,13 @@ async fn committed(store: &dyn Store, name: BlobName, bytes: &Bytes) -> (Handle,
     (handle, location)
 }
 
+/// A blob that somebody else has put there.
+async fn planted<H: Harness>(harness: &H, bytes: &[u8]) -> Location {
+    let name = name();
+    harness.plant(name, bytes).await;
+    harness.location(name)
+}
+
 async fn read(store: &dyn Store, location: &Location) -> Result<Vec<u8>> {
     crate::bytes_of(store.read(location, None).await?).await
 }
@@ -115,6 +128,9 @@ async fn finish(store: &dyn Store, handle: &Handle, location: &Location) {
     remove(store, location).await;
 }
 
+/// What is planted at a read-only store goes with its place.
 async fn remove(store: &dyn Store, location: &Location) {
-    store.ensure_deleted(location).await.expect("the blob is deleted");
+    if store.capabilities().writable {
+        store.ensure_deleted(location).await.expect("the blob is deleted");
+    }
 }

@@ -1,0 +1,133 @@
+//! The store.
+
+use std::{fmt, ops::Range};
+
+use async_trait::async_trait;
+use saccade_outgoing::{Client, Target};
+use saccade_store_contract::{
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Error, ErrorKind, Handle, Location,
+    Operation, Result, Store,
+};
+
+use crate::{HttpStoreConfig, OpenError, errors::failed, open::File, versions::Versions};
+
+/// Blobs that are files on web servers.
+#[derive(Debug)]
+pub struct HttpStore {
+    id: String,
+    client: Client,
+    versions: Versions,
+}
+
+impl HttpStore {
+    /// A store of this configuration. Reads the authorities and asks nobody; blocks.
+    ///
+    /// # Errors
+    /// The authorities or the proxies cannot be used.
+    pub fn open(config: HttpStoreConfig) -> Result<Self, OpenError> {
+        let id = config.id.clone();
+        match config.client() {
+            Ok(client) => Ok(Self::with_client(id, client)),
+            Err(source) => Err(OpenError { id, source }),
+        }
+    }
+
+    /// A store whose requests are made by this client, with bounds and names of its own.
+    pub fn with_client(id: impl Into<String>, client: Client) -> Self {
+        Self {
+            id: id.into(),
+            client,
+            versions: Versions::default(),
+        }
+    }
+
+    fn file<'a>(&'a self, target: &'a Target, operation: Operation) -> File<'a> {
+        File {
+            client: &self.client,
+            versions: &self.versions,
+            target,
+            operation,
+        }
+    }
+}
+
+/// Never shows the location: what cannot be read may be a secret.
+fn parse(location: &Location, operation: Operation) -> Result<Target> {
+    Target::parse(location.as_str())
+        .map_err(|error| Error::new(ErrorKind::Invalid, operation, "a location").caused_by(error))
+}
+
+fn stays(location: &Location, operation: Operation) -> Result<()> {
+    let target = parse(location, operation)?;
+    let cause = "files of web servers are read only: it stays where it is";
+    Err(failed(ErrorKind::Unsupported, operation, &target, cause))
+}
+
+#[async_trait]
+impl Store for HttpStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: "http",
+            // Of nearly all servers; the others refuse what would cost too much.
+            random_access: true,
+            writable: false,
+        }
+    }
+
+    async fn create(
+        &self,
+        name: BlobName,
+        _attempt: Attempt,
+        _size_hint: Option<u64>,
+    ) -> Result<(Handle, Box<dyn BlobWriter>)> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            Operation::Create,
+            name.to_string(),
+        ))
+    }
+
+    async fn read(&self, location: &Location, range: Option<Range<u64>>) -> Result<Blob> {
+        let target = parse(location, Operation::Read)?;
+        let file = self.file(&target, Operation::Read);
+        match range {
+            None => file.whole().await,
+            Some(range) => file.part(range).await,
+        }
+    }
+
+    async fn size(&self, location: &Location) -> Result<u64> {
+        let target = parse(location, Operation::Size)?;
+        self.file(&target, Operation::Size).size().await
+    }
+
+    async fn prepare_delete(&self, location: &Location) -> Result<()> {
+        stays(location, Operation::PrepareDelete)
+    }
+
+    async fn delete(&self, location: &Location) -> Result<()> {
+        stays(location, Operation::Delete)
+    }
+
+    async fn discard(&self, _handle: &Handle) -> Result<()> {
+        Err(no_handle(Operation::Discard))
+    }
+
+    async fn settle(&self, _handle: &Handle) -> Result<()> {
+        Err(no_handle(Operation::Settle))
+    }
+
+    async fn capacity(&self) -> Result<Option<Capacity>> {
+        Ok(None)
+    }
+}
+
+fn no_handle(operation: Operation) -> Error {
+    Error::new(ErrorKind::Invalid, operation, "a handle").caused_by("an http store makes none")
+}
+
+impl fmt::Display for HttpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http store {}", self.id)
+    }
+}
