@@ -261,7 +261,14 @@ pub async fn a_writer_holds_few_chunks<H: Harness>(harness: &mut H) {
     }
     drop(writer);
     store.discard(&handle).await.expect("the attempt is discarded");
-    assert_eq!(held.load(Ordering::SeqCst), 0, "a chunk was never let go");
+    // The write that was under way when the writer was dropped still ends by itself.
+    for _ in 0..1000 {
+        if held.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("a chunk was never let go");
 }
 
 /// All of it at once.
