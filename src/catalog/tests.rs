@@ -37,6 +37,17 @@ use crate::{
     transfer::{Limits, Reserve, Transfers},
 };
 
+fn url_filter() -> config::UrlFilter {
+    config::UrlFilter {
+        allowed_schemes: Vec::new(),
+        disallowed_schemes: Vec::new(),
+        allowed_hosts: Vec::new(),
+        disallowed_hosts: Vec::new(),
+        allowed_ports: Vec::new(),
+        disallowed_ports: Vec::new(),
+    }
+}
+
 /// A whole daemon without its server.
 pub(crate) struct Fixture {
     pub(crate) catalog: Catalog,
@@ -46,21 +57,36 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) fn new(naming: StoreNaming, rules: Rules) -> Self {
+    /// With one store, without a name.
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self::with_stores(StoreNaming::Single, &["file"], rules)
+    }
+
+    /// With a file store for each id, the first one the default.
+    pub(crate) fn with_stores(naming: StoreNaming, ids: &[&str], rules: Rules) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let datadir = dir.path().join("images");
-        std::fs::create_dir(&datadir).unwrap();
-        let store = config::Store {
-            naming,
-            description: None,
-            weight: 0,
-            driver: StoreDriver::File(FileStore {
-                datadir,
-                file_mode: None,
-                thin_provisioning: false,
-            }),
+        let store = |id: &&str| {
+            let directory = if *id == ids[0] { "images" } else { id };
+            let datadir = dir.path().join(directory);
+            std::fs::create_dir(&datadir).unwrap();
+            config::Store {
+                id: (*id).to_owned(),
+                description: None,
+                weight: 0,
+                driver: StoreDriver::File(FileStore {
+                    datadir,
+                    file_mode: None,
+                    thin_provisioning: false,
+                }),
+            }
         };
-        let stores = Stores::open(&store).unwrap();
+        let stores = config::Stores {
+            naming,
+            default: ids[0].to_owned(),
+            list: ids.iter().map(store).collect(),
+            url_filter: url_filter(),
+        };
+        let stores = Stores::open(&stores).unwrap();
         let ledger = Ledger::open(dir.path(), Arc::new(RealDisk)).unwrap().ledger;
         let metadata = Arc::new(Racing::default());
         let node = NodeId::random();
@@ -208,7 +234,7 @@ fn rules() -> Rules {
 }
 
 fn fixture() -> Fixture {
-    Fixture::new(StoreNaming::Single, rules())
+    Fixture::new(rules())
 }
 
 fn new(body: Value) -> Result<NewImage, Kind> {

@@ -2,13 +2,8 @@
 
 use super::{
     error::{ErrorKind, OptionName, Warning},
-    glance_options::RESERVED_BACKENDS,
     reader::Reader,
-    settings::{
-        Api, FileStore, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas, Store, StoreDriver,
-        StoreNaming,
-    },
-    sources,
+    settings::{Api, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas},
     value::{self, ByteSize, CountLimit, Rejected},
 };
 use std::{
@@ -17,7 +12,6 @@ use std::{
 };
 
 const DEFAULT: &str = "DEFAULT";
-const GLANCE_STORE: &str = "glance_store";
 const IMAGE_FORMAT: &str = "image_format";
 const OSLO_POLICY: &str = "oslo_policy";
 
@@ -125,120 +119,6 @@ pub(super) enum Given {
     Glance,
     /// `[saccade]` at most.
     OwnAtMost,
-}
-
-/// `enabled_backends`, before anything else is read: it makes sections of other names into backends.
-pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<StoreNaming> {
-    let pairs = reader.optional(DEFAULT, "enabled_backends", |text| {
-        let pairs: Option<Vec<(String, String)>> = value::list(text)
-            .iter()
-            .map(|item| item.split_once(':'))
-            .map(|pair| pair.map(|(id, driver)| (id.trim().to_owned(), driver.trim().to_owned())))
-            .collect();
-        pairs
-            .filter(|pairs| {
-                pairs
-                    .iter()
-                    .all(|(id, driver)| !id.is_empty() && !driver.is_empty())
-            })
-            .ok_or_else(|| Rejected::accepts("pairs of a name and a driver, such as local:file"))
-    })?;
-    for (id, _) in &pairs {
-        reader.catalogue.add_backend(&sources::group(id));
-    }
-    match pairs.as_slice() {
-        [] => None,
-        [(id, _)] if id.starts_with("os_glance_") => {
-            let reserved = RESERVED_BACKENDS.join(", ");
-            let message = format!("names that begin with os_glance_ are reserved ({reserved})");
-            reader.refuse(ErrorKind::Value, DEFAULT, "enabled_backends", message);
-            None
-        }
-        [(id, driver)] if driver == "file" => Some(StoreNaming::Backend { id: id.clone() }),
-        [(id, driver)] => {
-            let message = format!(
-                "the store {id} wants the driver {driver}; only `file` is available in this version, as in {id}:file"
-            );
-            reader.refuse(ErrorKind::Unsupported, DEFAULT, "enabled_backends", message);
-            None
-        }
-        several => {
-            let message = format!(
-                "{} stores are named; one store, with the driver `file`, is available in this version",
-                several.len()
-            );
-            reader.refuse(ErrorKind::Unsupported, DEFAULT, "enabled_backends", message);
-            None
-        }
-    }
-}
-
-/// The store, whose images stand in `fallback` when nothing says where.
-pub(super) fn store(reader: &mut Reader<'_>, naming: Option<StoreNaming>, fallback: PathBuf) -> Store {
-    let is_named = reader
-        .effective
-        .contains_key(&OptionName::new(DEFAULT, "enabled_backends"));
-    let naming = naming.unwrap_or(StoreNaming::Single);
-    let section = match &naming {
-        StoreNaming::Single => GLANCE_STORE.to_owned(),
-        StoreNaming::Backend { id } => sources::group(id),
-    };
-    let default = reader
-        .text(GLANCE_STORE, "default_backend")
-        .map(|found| found.text);
-    if let StoreNaming::Backend { id } = &naming {
-        if default.as_ref() != Some(id) {
-            let message = format!("must be set to {id}, the store that enabled_backends names");
-            reader.refuse(ErrorKind::Conflict, GLANCE_STORE, "default_backend", message);
-        }
-    } else if !is_named {
-        single_store(reader);
-    }
-    let driver = FileStore {
-        datadir: reader
-            .optional(&section, "filesystem_store_datadir", value::not_empty)
-            .map_or(fallback, PathBuf::from),
-        file_mode: reader.or(&section, "filesystem_store_file_perm", None, value::file_mode),
-        thin_provisioning: reader.or(&section, "filesystem_thin_provisioning", false, value::boolean),
-    };
-    let (mut description, mut weight) = (None, 0);
-    if matches!(naming, StoreNaming::Backend { .. }) {
-        description = reader.optional(&section, "store_description", |text| Ok(text.to_owned()));
-        weight = reader.or(&section, "weight", 0, value::integer);
-    }
-    Store {
-        naming,
-        description,
-        weight,
-        driver: StoreDriver::File(driver),
-    }
-}
-
-/// `http` reads what others serve, and is on in Glance by default; it stores nothing.
-fn single_store(reader: &mut Reader<'_>) {
-    for (name, accepted) in [
-        ("stores", &["file", "filesystem", "http", "https"][..]),
-        ("default_store", &["file", "filesystem"][..]),
-    ] {
-        let Some(found) = reader.text(GLANCE_STORE, name) else {
-            continue;
-        };
-        let asked = value::list(&found.text);
-        if let Some(driver) = asked.iter().find(|driver| !accepted.contains(&driver.as_str())) {
-            let message =
-                format!("asks for the driver {driver}; images are kept by `file` only in this version");
-            reader.refuse(ErrorKind::Unsupported, GLANCE_STORE, name, message);
-        } else if name == "stores" && !asked.iter().any(|driver| driver.starts_with("file")) {
-            reader.refuse(
-                ErrorKind::Conflict,
-                GLANCE_STORE,
-                name,
-                "must hold `file`, where images are kept",
-            );
-        } else if name == "default_store" && asked.len() != 1 {
-            reader.wrong(OptionName::new(GLANCE_STORE, name), &found, "file");
-        }
-    }
 }
 
 /// Where a file is looked for that an option names, as oslo.config does: in the configuration directories, beside

@@ -21,6 +21,7 @@ mod report;
 mod saccade;
 mod settings;
 mod sources;
+mod stores;
 mod substitute;
 mod support;
 #[cfg(test)]
@@ -31,9 +32,9 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
-    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, Quotas, Secret, Server, Store,
-    StoreDriver, StoreNaming, TrustedPeers,
+    Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, HttpStore,
+    Identity, ImportMethod, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, Quotas, Secret, Server,
+    Store, StoreDriver, StoreNaming, Stores, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -93,7 +94,7 @@ struct Built {
 
 /// Goes on after an error, with a default in the place of what is wrong, so that all errors are found.
 fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
-    let naming = glance::enabled_backends(reader);
+    let backends = stores::enabled_backends(reader);
     keystone::find_auth_section(reader);
     let is_known = |option: &OptionName| reader.catalogue.find(option).is_some();
     let given = match reader.raw.configures_glance(is_known) {
@@ -117,10 +118,10 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         glance::quotas(reader),
         glance::hashing(reader),
         glance::formats(reader),
-        glance::store(reader, naming, images),
+        stores::stores(reader, backends, images),
         glance::policy(reader, &sources.dirs, given),
     );
-    let (log, api, quotas, hashing, formats, store, policy) = parts;
+    let (log, api, quotas, hashing, formats, stores, policy) = parts;
     let config = identity.zip(hashing).map(|(identity, hashing)| Config {
         server,
         cors,
@@ -129,7 +130,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         quotas,
         hashing,
         formats,
-        store,
+        stores,
         policy,
         identity,
         node,

@@ -23,7 +23,7 @@ pub struct Config {
     /// Formats, and what is checked of them.
     pub formats: Formats,
     /// Where image data is kept.
-    pub store: Store,
+    pub stores: Stores,
     /// Where the rules are.
     pub policy: Policy,
     /// Who the callers are.
@@ -172,29 +172,39 @@ pub struct Formats {
     pub gpt_safety_checks_nonfatal: Vec<String>,
 }
 
-/// The store of image data.
+/// The stores of image data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stores {
+    /// How the API speaks of them.
+    pub naming: StoreNaming,
+    /// The id of the one that takes data when the client names none.
+    pub default: String,
+    /// All of them, in the order of the configuration.
+    pub list: Vec<Store>,
+    /// Where users may send the daemon for data.
+    pub url_filter: UrlFilter,
+}
+
+/// One store of image data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// How the API speaks of it.
-    pub naming: StoreNaming,
+    /// As written in `enabled_backends`.
+    pub id: String,
     /// For `/v2/info/stores`.
     pub description: Option<String>,
-    /// Its place among others.
+    /// Its place among others: the greatest is read first.
     pub weight: i64,
     /// What it is.
     pub driver: StoreDriver,
 }
 
-/// How the API speaks of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How the API speaks of stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreNaming {
-    /// `enabled_backends` is not set: stores have no ids.
+    /// `enabled_backends` is not set: it does not, and their ids are ours.
     Single,
-    /// `enabled_backends = id:file`.
-    Backend {
-        /// As written.
-        id: String,
-    },
+    /// By the ids of `enabled_backends`.
+    Named,
 }
 
 /// The driver of a store, with its options.
@@ -202,6 +212,31 @@ pub enum StoreNaming {
 pub enum StoreDriver {
     /// One file for each image.
     File(FileStore),
+    /// What web servers have; never written.
+    Http(HttpStore),
+}
+
+/// `http_*` and `https_*` options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpStore {
+    /// Authorities that servers are verified with; `None` takes the system's.
+    pub ca_certificates_file: Option<PathBuf>,
+    /// Whether servers are not verified at all.
+    pub insecure: bool,
+    /// Proxies by scheme.
+    pub proxies: Vec<(String, String)>,
+}
+
+/// `[import_filtering_opts]`, by Glance's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct UrlFilter {
+    pub allowed_schemes: Vec<String>,
+    pub disallowed_schemes: Vec<String>,
+    pub allowed_hosts: Vec<String>,
+    pub disallowed_hosts: Vec<String>,
+    pub allowed_ports: Vec<u16>,
+    pub disallowed_ports: Vec<u16>,
 }
 
 /// `filesystem_*` options.

@@ -104,7 +104,9 @@ fn nothing_at_all_gives_a_private_daemon_with_local_identity() {
         config.node.data_dir,
         PathBuf::from("/home/op/.local/share/saccade")
     );
-    let StoreDriver::File(store) = &config.store.driver;
+    let StoreDriver::File(store) = &config.stores.list[0].driver else {
+        panic!("another driver")
+    };
     assert_eq!(
         store.datadir,
         PathBuf::from("/home/op/.local/share/saccade/images")
@@ -194,7 +196,9 @@ fn the_configuration_of_the_install_guide_loads_as_it_is() {
     let loaded = setup.loaded();
     assert!(matches!(loaded.config.identity, Identity::Keystone(_)));
     assert_eq!(loaded.config.server.bind.to_string(), "192.0.2.10:9292");
-    let StoreDriver::File(store) = &loaded.config.store.driver;
+    let StoreDriver::File(store) = &loaded.config.stores.list[0].driver else {
+        panic!("another driver")
+    };
     assert_eq!(store.datadir, PathBuf::from("/srv/images/"));
     assert_eq!(loaded.warnings, []);
     let report = loaded.report.to_string();
@@ -224,7 +228,9 @@ fn a_file_of_our_own_section_alone_is_no_glance_configuration() {
     let loaded = Setup::new()
         .file("saccade.conf", "[saccade]\ndata_dir = /data\n")
         .loaded();
-    let StoreDriver::File(store) = &loaded.config.store.driver;
+    let StoreDriver::File(store) = &loaded.config.stores.list[0].driver else {
+        panic!("another driver")
+    };
     assert_eq!(store.datadir, PathBuf::from("/data/images"));
 }
 
@@ -312,7 +318,9 @@ fn references_are_replaced_from_their_section_then_default() {
         config.server.public_endpoint.as_deref(),
         Some("http://127.0.0.1:80/$x")
     );
-    let StoreDriver::File(store) = &config.store.driver;
+    let StoreDriver::File(store) = &config.stores.list[0].driver else {
+        panic!("another driver")
+    };
     assert!(store.datadir.starts_with("/srv/file/"), "{store:?}");
 }
 
@@ -411,7 +419,6 @@ fn every_value_that_would_fail_open_is_guarded() {
         ("oslo_policy", "enforce_scope = false"),
         ("oslo_messaging_notifications", "driver = messagingv2"),
         ("image_import_opts", "image_import_plugins = ['image_conversion']"),
-        ("import_filtering_opts", "disallowed_hosts = [10.0.0.1]"),
         ("glance_store", "filesystem_store_datadirs = /a:1"),
     ] {
         let error = glance(&format!("[{group}]\n{line}\n")).only_error();
@@ -437,15 +444,19 @@ fn one_file_backend_is_honoured_by_its_id() {
         )
         .loaded();
     assert_eq!(loaded.warnings, []);
-    let store = loaded.config.store;
+    let stores = loaded.config.stores;
     assert_eq!(
-        store.naming,
-        StoreNaming::Backend {
-            id: "Fast".to_owned()
-        }
+        (stores.naming, stores.default.as_str()),
+        (StoreNaming::Named, "Fast")
     );
+    let [store] = stores.list.as_slice() else {
+        panic!("{stores:?}")
+    };
+    assert_eq!(store.id, "Fast");
     assert_eq!((store.description.as_deref(), store.weight), (Some("quick"), 7));
-    let StoreDriver::File(file) = store.driver;
+    let StoreDriver::File(file) = &store.driver else {
+        panic!("{store:?}")
+    };
     assert_eq!(file.datadir, PathBuf::from("/fast"));
     assert_eq!(file.file_mode.map(FileMode::bits), Some(0o640));
     let reserved = glance(text).loaded();
@@ -460,10 +471,70 @@ fn one_file_backend_is_honoured_by_its_id() {
 }
 
 #[test]
+fn several_stores_are_taken_in_their_order() {
+    let text = "[DEFAULT]\nenabled_backends = fast:file, big:file, web:http\n[glance_store]\ndefault_backend = big\n\
+                [fast]\nfilesystem_store_datadir = /fast\nweight = 2\n[big]\nfilesystem_store_datadir = /big\n\
+                [web]\nhttps_insecure = false\nhttps_ca_certificates_file = /ca.pem\n\
+                http_proxy_information = http:10.0.0.1:3128\n[import_filtering_opts]\nallowed_hosts = images.example\n\
+                allowed_ports = 8080\n";
+    let stores = glance(text).loaded().config.stores;
+    assert_eq!(stores.default, "big");
+    let shown: Vec<_> = stores
+        .list
+        .iter()
+        .map(|store| (store.id.as_str(), store.weight))
+        .collect();
+    assert_eq!(shown, [("fast", 2), ("big", 0), ("web", 0)]);
+    let web = StoreDriver::Http(HttpStore {
+        ca_certificates_file: Some(PathBuf::from("/ca.pem")),
+        insecure: false,
+        proxies: vec![("http".to_owned(), "10.0.0.1:3128".to_owned())],
+    });
+    assert_eq!(stores.list[2].driver, web);
+    assert_eq!(stores.url_filter.allowed_hosts, ["images.example"]);
+    assert_eq!(stores.url_filter.allowed_ports, [8080]);
+    assert_eq!(stores.url_filter.allowed_schemes, ["http", "https"]);
+}
+
+#[test]
+fn the_unnamed_stores_are_file_and_http_unless_said_otherwise() {
+    let ids = |text: &str| -> Vec<String> {
+        let stores = glance(text).loaded().config.stores;
+        assert_eq!(
+            (stores.naming, stores.default.as_str()),
+            (StoreNaming::Single, "file")
+        );
+        stores.list.into_iter().map(|store| store.id).collect()
+    };
+    assert_eq!(ids("[DEFAULT]\ndebug = false\n"), ["file", "http"]);
+    assert_eq!(ids("[glance_store]\nstores = file\n"), ["file"]);
+    assert_eq!(ids("[glance_store]\nstores = http,file\n"), ["file", "http"]);
+}
+
+#[test]
 fn other_stores_are_refused_by_name() {
     for (text, part) in [
         ("[DEFAULT]\nenabled_backends = a:rbd\n", "rbd"),
-        ("[DEFAULT]\nenabled_backends = a:file,b:file\n", "2 stores"),
+        (
+            "[DEFAULT]\nenabled_backends = a:file,b:file\n[b]\nfilesystem_store_datadir = /b\n",
+            "must be set to one of a, b",
+        ),
+        (
+            "[DEFAULT]\nenabled_backends = a:file,b:file\n[glance_store]\ndefault_backend = a\n",
+            "another store's directory",
+        ),
+        (
+            "[DEFAULT]\nenabled_backends = a:file,A:file\n[glance_store]\ndefault_backend = a\n",
+            "twice",
+        ),
+        (
+            "[DEFAULT]\nenabled_backends = a:file,web:http\n[glance_store]\ndefault_backend = web\n",
+            "must be set to a",
+        ),
+        (
+            "[DEFAULT]\nenabled_backends = web:http\n",
+            "no store that can be written",
+        ),
         ("[DEFAULT]\nenabled_backends = os_glance_x:file\n", "reserved"),
         ("[DEFAULT]\nenabled_backends = a:file\n", "must be set to a"),
         ("[glance_store]\nstores = file,rbd\n", "rbd"),

@@ -57,11 +57,12 @@ async fn upload(
         return Err(refused.detail(format!("Invalid content type {found}")));
     }
     let declared_size = declared_size(headers)?;
-    check_store(headers, &state.settings)?;
+    let store = wanted_store(headers, &state.settings)?;
     let (permission, image) = state.catalog.authorize_upload(&caller, &id).await?;
     let source = Source {
         body: request.into_body(),
         declared_size,
+        store,
     };
     state.transfers.upload(permission, image, source).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -81,19 +82,24 @@ fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 }
 
 /// The store that the client wants has to be there. Where stores have no names the header means nothing.
-fn check_store(headers: &HeaderMap, settings: &Settings) -> Result<(), ApiError> {
-    let (StoreNames::Shown(_), Some(wanted)) = (&settings.stores, headers.get(&STORE)) else {
-        return Ok(());
+fn wanted_store(headers: &HeaderMap, settings: &Settings) -> Result<Option<String>, ApiError> {
+    let (StoreNames::Shown(stores), Some(wanted)) = (&settings.stores, headers.get(&STORE)) else {
+        return Ok(None);
     };
-    let ids = settings.stores.shown();
-    if ids.iter().any(|id| id.as_bytes() == wanted.as_bytes()) {
-        Ok(())
-    } else {
-        Err(ApiError::bad_request(format!(
+    match stores
+        .iter()
+        .find(|store| store.id.as_bytes() == wanted.as_bytes())
+    {
+        Some(store) if store.read_only => Err(ApiError::bad_request(format!(
+            "The store {:?} in X-Image-Meta-Store is read only: name another, or none",
+            store.id
+        ))),
+        Some(store) => Ok(Some(store.id.clone())),
+        None => Err(ApiError::bad_request(format!(
             "Unknown store {:?} in X-Image-Meta-Store: there are {}",
             wanted.to_str().unwrap_or("?"),
-            ids.join(", ")
-        )))
+            settings.stores.shown().join(", ")
+        ))),
     }
 }
 

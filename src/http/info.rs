@@ -84,6 +84,8 @@ struct StoreView<'s> {
     description: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<&'static str>,
+    #[serde(rename = "read-only", skip_serializing_if = "Option::is_none")]
+    read_only: Option<&'static str>,
     #[serde(flatten)]
     detail: Option<StoreDetail<'s>>,
 }
@@ -101,6 +103,7 @@ impl<'s> StoreView<'s> {
             id: &store.id,
             description: store.description.as_deref().filter(|text| !text.is_empty()),
             default: store.is_default.then_some("true"),
+            read_only: store.read_only.then_some("true"),
             detail: None,
         }
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, Cors, ImportMethod, Store, StoreDriver, StoreNaming};
+use crate::config::{Config, Cors, ImportMethod, StoreDriver, StoreNaming, Stores};
 
 /// The import methods that can be carried out; of these the operator's are offered. There are none in this version.
 const AVAILABLE_METHODS: &[ImportMethod] = &[];
@@ -56,6 +56,8 @@ pub struct StoreInfo {
     pub description: Option<String>,
     /// Whether data goes there when the client names no store.
     pub is_default: bool,
+    /// Whether it holds only what others have put there.
+    pub read_only: bool,
     /// The driver, by Glance's name.
     pub driver: &'static str,
     /// Its place among others.
@@ -74,26 +76,31 @@ impl StoreNames {
     }
 }
 
-impl From<&Store> for StoreNames {
-    fn from(store: &Store) -> Self {
-        let StoreNaming::Backend { id } = &store.naming else {
+impl From<&Stores> for StoreNames {
+    fn from(stores: &Stores) -> Self {
+        if stores.naming == StoreNaming::Single {
             return Self::Hidden;
-        };
-        let (driver, properties) = match &store.driver {
-            StoreDriver::File(file) => (
-                "file",
-                json!({ "data_dir": file.datadir, "thin_provisioning": file.thin_provisioning }),
-            ),
-        };
-        Self::Shown(vec![StoreInfo {
-            id: id.clone(),
-            description: store.description.clone(),
-            // The configuration is refused where `default_backend` is another.
-            is_default: true,
-            driver,
-            weight: store.weight,
-            properties,
-        }])
+        }
+        let info = stores.list.iter().map(|store| {
+            let (driver, read_only, properties) = match &store.driver {
+                StoreDriver::File(file) => (
+                    "file",
+                    false,
+                    json!({ "data_dir": file.datadir, "thin_provisioning": file.thin_provisioning }),
+                ),
+                StoreDriver::Http(_) => ("http", true, json!({})),
+            };
+            StoreInfo {
+                id: store.id.clone(),
+                description: store.description.clone(),
+                is_default: store.id == stores.default,
+                read_only,
+                driver,
+                weight: store.weight,
+                properties,
+            }
+        });
+        Self::Shown(info.collect())
     }
 }
 
@@ -110,7 +117,7 @@ impl From<&Config> for Settings {
                 .filter(|method| AVAILABLE_METHODS.contains(method))
                 .map(|method| name(*method))
                 .collect(),
-            stores: StoreNames::from(&config.store),
+            stores: StoreNames::from(&config.stores),
             show_direct_url: config.api.show_image_direct_url,
             show_locations: config.api.show_multiple_locations,
             disk_formats: config.formats.disk_formats.clone(),

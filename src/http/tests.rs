@@ -66,6 +66,7 @@ pub(super) fn store(id: &str) -> StoreNames {
         id: id.to_owned(),
         description: Some("quick".to_owned()),
         is_default: true,
+        read_only: false,
         driver: "file",
         weight: 7,
         properties: serde_json::json!({ "data_dir": "/fast", "thin_provisioning": false }),
@@ -130,11 +131,10 @@ impl App {
     }
 
     fn with(settings: Settings) -> Self {
-        let naming = match settings.stores.shown().as_slice() {
-            [] => StoreNaming::Single,
-            [id, ..] => StoreNaming::Backend { id: (*id).to_owned() },
+        let fixture = match settings.stores.shown().as_slice() {
+            [] => Fixture::new(rules()),
+            ids => Fixture::with_stores(StoreNaming::Named, ids, rules()),
         };
-        let fixture = Fixture::new(naming, rules());
         let lifecycle = Lifecycle::new();
         let state = State {
             catalog: fixture.catalog.clone(),

@@ -82,7 +82,7 @@ impl Application {
         let rocks = RocksMetadata::open(&data_dir.path().join("metadata"), Options::default())?;
         let metadata: Arc<dyn Metadata> = Arc::new(rocks.clone());
         tracing::info!("metadata opened");
-        let stores = Stores::open(&config.store)?;
+        let stores = Stores::open(&config.stores)?;
         tracing::info!(%stores, "stores opened");
         let Opened {
             ledger,

@@ -6,13 +6,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use self::metered::Metered;
 use saccade_disk::{Disk, RealDisk};
+use saccade_outgoing as outgoing;
 use saccade_store_contract::Store;
-use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
+use saccade_store_file::{FileStore, FileStoreConfig};
+use saccade_store_http::{HttpStore, HttpStoreConfig};
 
-use crate::config::{self, StoreDriver, StoreNaming};
-
-/// The name of the only store where `enabled_backends` is not set, as glance_store has it.
-const SINGLE: &str = "file";
+use crate::config::{self, StoreDriver, UrlFilter};
 
 /// The configured stores. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ pub struct Stores {
 pub struct StoresError {
     id: String,
     #[source]
-    source: OpenError,
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// A record names a store that is not configured.
@@ -40,23 +39,20 @@ impl Stores {
     ///
     /// # Errors
     /// The first store that cannot be used.
-    pub fn open(config: &config::Store) -> Result<Self, StoresError> {
-        let id = match &config.naming {
-            StoreNaming::Single => SINGLE.to_owned(),
-            StoreNaming::Backend { id } => id.clone(),
-        };
-        let StoreDriver::File(file) = &config.driver;
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let config = FileStoreConfig {
-            id: id.clone(),
-            datadir: file.datadir.clone(),
-            file_mode: file.file_mode.map(|mode| mode.bits()),
-            thin_provisioning: file.thin_provisioning,
-        };
-        match FileStore::open(config, disk) {
-            Ok(store) => Ok(Self::of([(id.clone(), Arc::new(store) as Arc<dyn Store>)], &id)),
-            Err(source) => Err(StoresError { id, source }),
+    pub fn open(config: &config::Stores) -> Result<Self, StoresError> {
+        let mut stores = Vec::new();
+        for store in &config.list {
+            let opened = match &store.driver {
+                StoreDriver::File(file) => open_file(&store.id, file),
+                StoreDriver::Http(http) => open_http(&store.id, http, &config.url_filter),
+            };
+            let opened = opened.map_err(|source| StoresError {
+                id: store.id.clone(),
+                source,
+            })?;
+            stores.push((store.id.clone(), opened));
         }
+        Ok(Self::of(stores, &config.default))
     }
 
     /// The given stores, their failures counted; `default` takes uploads that do not say where to.
@@ -69,15 +65,6 @@ impl Stores {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
             default: default.into(),
         }
-    }
-
-    /// The store that takes uploads that do not say where to, by its id.
-    ///
-    /// # Errors
-    /// It is not configured.
-    pub fn default_store(&self) -> Result<(&str, &Arc<dyn Store>), UnknownStore> {
-        let store = self.store(&self.default)?;
-        Ok((&self.default, store))
     }
 
     /// The id of the store that takes uploads that do not say where to.
@@ -100,6 +87,41 @@ impl Stores {
     pub fn of_location(&self, id: Option<&str>) -> Result<&Arc<dyn Store>, UnknownStore> {
         self.store(id.unwrap_or(&self.default))
     }
+}
+
+type Opened = Result<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>;
+
+fn open_file(id: &str, file: &config::FileStore) -> Opened {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let config = FileStoreConfig {
+        id: id.to_owned(),
+        datadir: file.datadir.clone(),
+        file_mode: file.file_mode.map(|mode| mode.bits()),
+        thin_provisioning: file.thin_provisioning,
+    };
+    Ok(Arc::new(FileStore::open(config, disk)?))
+}
+
+fn open_http(id: &str, http: &config::HttpStore, filter: &UrlFilter) -> Opened {
+    let proxies = http
+        .proxies
+        .iter()
+        .map(|(scheme, proxy)| (scheme.as_str(), proxy.as_str()));
+    let config = HttpStoreConfig {
+        id: id.to_owned(),
+        https_ca_certificates_file: http.ca_certificates_file.clone(),
+        https_insecure: http.insecure,
+        http_proxy_information: outgoing::Proxies::parse(proxies)?,
+        filter: outgoing::Filter::new(outgoing::FilterOptions {
+            allowed_schemes: filter.allowed_schemes.clone(),
+            disallowed_schemes: filter.disallowed_schemes.clone(),
+            allowed_hosts: filter.allowed_hosts.clone(),
+            disallowed_hosts: filter.disallowed_hosts.clone(),
+            allowed_ports: filter.allowed_ports.clone(),
+            disallowed_ports: filter.disallowed_ports.clone(),
+        })?,
+    };
+    Ok(Arc::new(HttpStore::open(config)?))
 }
 
 impl fmt::Display for Stores {

@@ -33,6 +33,8 @@ pub struct Source<B> {
     pub body: B,
     /// Their number, where the client has declared it.
     pub declared_size: Option<u64>,
+    /// The store that is to take the data, by its id; `None` is the default one.
+    pub store: Option<String>,
 }
 
 /// One attempt under way.
@@ -112,7 +114,9 @@ impl Transfers {
     async fn begin<B>(&self, image: Image, source: Source<B>) -> Result<Running<B>, UploadError> {
         let attempt = AttemptId::random();
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
-        let (id, store) = self.shared.parts.stores.default_store().map_err(unavailable)?;
+        let stores = &self.shared.parts.stores;
+        let id = source.store.as_deref().unwrap_or(stores.default_id());
+        let store = stores.store(id).map_err(unavailable)?;
         let name = BlobName(image.id.as_uuid());
         let created = store
             .create(name, Attempt(attempt.as_uuid()), source.declared_size)

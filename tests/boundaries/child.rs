@@ -157,6 +157,7 @@ impl Child {
         let source = Source {
             body: Full::new(bytes()),
             declared_size: Some(SIZE as u64),
+            store: None,
         };
         if self.transfers.upload(may, image.clone(), source).await.is_ok() {
             say("uploaded");

@@ -38,11 +38,28 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "filesystem_store_datadir",
             "filesystem_store_file_perm",
             "filesystem_thin_provisioning",
+            "https_ca_certificates_file",
+            "https_insecure",
+            "http_proxy_information",
+        ],
+    ),
+    (
+        "import_filtering_opts",
+        &[
+            "allowed_schemes",
+            "disallowed_schemes",
+            "allowed_hosts",
+            "disallowed_hosts",
+            "allowed_ports",
+            "disallowed_ports",
         ],
     ),
     (
         "<backend>",
         &[
+            "https_ca_certificates_file",
+            "https_insecure",
+            "http_proxy_information",
             "filesystem_store_datadir",
             "filesystem_store_file_perm",
             "filesystem_thin_provisioning",
@@ -137,7 +154,6 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
     ),
 ];
 
-const NO_IMPORT_RULES: &str = "Saccade does not apply these rules to imports yet";
 const NO_SIGNATURES: &str = "signatures of images are not verified yet, so no key manager is asked";
 const OWN_LOGIN: &str = "[keystone_authtoken] says who the service is";
 const OTHER_PLUGIN: &str = "belongs to another auth_type; choosing that stops the start";
@@ -275,7 +291,6 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         "no plugin would change images on import",
         &["[]", "['no_op']", "[no_op]"],
     ),
-    ("import_filtering_opts", ALL, NO_IMPORT_RULES, &[]),
     (
         "healthcheck",
         ALL,

@@ -150,7 +150,15 @@ impl Rig {
     {
         let may = Policy::with_defaults().authorize_upload(&admin(), image).unwrap();
         self.transfers
-            .upload(may, image.clone(), Source { body, declared_size })
+            .upload(
+                may,
+                image.clone(),
+                Source {
+                    body,
+                    declared_size,
+                    store: None,
+                },
+            )
             .await
     }
 
