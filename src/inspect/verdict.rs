@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Format, Hazard, HazardKind, Report, assessment::Assessment};
+use super::{Content, Format, Hazard, HazardKind, Report, assessment::Assessment};
 
 /// The container format whose contents are inspected; all others pass unlooked at, as in Glance.
 const BARE: &str = "bare";
@@ -12,7 +12,8 @@ const BARE: &str = "bare";
 pub enum DiskFormat {
     /// One that can be told from the bytes.
     Inspectable(Format),
-    /// One that cannot, such as `ami` or `ploop`: only data that looks like nothing else passes as it.
+    /// One that cannot, or not in Glance, such as `ami` or `ploop`: only data that looks like nothing else passes
+    /// as it.
     Other(String),
 }
 
@@ -20,7 +21,9 @@ impl DiskFormat {
     /// The format of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
-        Format::from_name(name).map_or_else(|| Self::Other(name.to_owned()), Self::Inspectable)
+        Format::from_name(name)
+            .filter(|format| *format == Format::Raw || !format.counts_as_raw())
+            .map_or_else(|| Self::Other(name.to_owned()), Self::Inspectable)
     }
 }
 
@@ -104,12 +107,14 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The data is not what it was declared to be.
-    #[error("{}", Mismatch { declared, detected: *detected })]
+    #[error("{}", Mismatch { declared, detected: *detected, content: *content })]
     Mismatch {
         /// The declaration.
         declared: DiskFormat,
         /// What the data is, if that is known already.
         detected: Option<Format>,
+        /// What the data seems to hold, if it is raw.
+        content: Option<Content>,
     },
     /// The data is dangerous to whoever opens it.
     #[error("the {format} image failed safety checks: {}", Listed(hazards))]
@@ -124,18 +129,30 @@ pub enum Refusal {
 struct Mismatch<'a> {
     declared: &'a DiskFormat,
     detected: Option<Format>,
+    content: Option<Content>,
 }
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { declared, detected } = self;
-        match detected {
-            Some(detected) => write!(
-                f,
-                "the data is {detected}, but disk_format is {declared}: upload {declared} data, or set \
-                 disk_format to {detected}"
-            ),
-            None => write!(f, "the data is not {declared}, which disk_format says it is"),
+        let Self {
+            declared,
+            detected,
+            content,
+        } = self;
+        let Some(detected) = detected else {
+            return write!(f, "the data is not {declared}, which disk_format says it is");
+        };
+        write!(f, "the data is {detected}")?;
+        if let Some(content) = content {
+            write!(f, " ({content})")?;
+        }
+        write!(f, ", but disk_format is {declared}: upload {declared} data")?;
+        match (content, detected) {
+            // Its contents may well be what was declared.
+            (Some(content), _) if content.is_packed() => write!(f, ", unpacked"),
+            // It cannot be kept as what it is.
+            (_, Format::Qed) => Ok(()),
+            _ => write!(f, ", or set disk_format to {detected}"),
         }
     }
 }
@@ -165,18 +182,15 @@ impl Report {
         let (matches, virtual_size) = match &declared.disk_format {
             DiskFormat::Inspectable(Format::Raw) => (true, raw_size),
             DiskFormat::Inspectable(format) if *format == self.format => (true, self.virtual_size),
+            DiskFormat::Inspectable(Format::Vhd) if self.fixed_vhd.is_some() => (true, self.fixed_vhd),
             DiskFormat::Inspectable(_) => (false, None),
-            DiskFormat::Other(_) => (self.format == Format::Raw, None),
+            DiskFormat::Other(_) => (self.format.counts_as_raw(), None),
         };
-        let undisputed = !self
-            .hazards
-            .iter()
-            .any(|hazard| hazard.kind == HazardKind::MultipleFormats);
-        if !matches && undisputed && declared.rules.format_match == FormatMatch::Required {
-            let declared = declared.disk_format.clone();
+        if !matches && !self.is_disputed() && declared.rules.format_match == FormatMatch::Required {
             return Err(Refusal::Mismatch {
-                declared,
+                declared: declared.disk_format.clone(),
                 detected: Some(self.format),
+                content: self.content,
             });
         }
         self.safety(&declared.rules)?;
@@ -250,6 +264,7 @@ impl Assessment {
             return Some(Refusal::Mismatch {
                 declared: declared.disk_format.clone(),
                 detected,
+                content: self.examined().and_then(|report| report.content),
             });
         }
         self.examined()
