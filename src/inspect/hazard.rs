@@ -8,7 +8,7 @@ use super::{Content, Format, partitions::Partition};
 const TEXT_MAX: usize = 1024;
 
 /// Hazards, and warnings, that are reported of one image: a table may repeat the same one thousands of times.
-const FINDINGS_MAX: usize = 32;
+pub(super) const FINDINGS_MAX: usize = 32;
 
 /// What is wrong, as a stable name for control flow, logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

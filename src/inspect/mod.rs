@@ -19,11 +19,13 @@
 //! `docs/formats.md` says what is read of each format, what every hazard is, and where and why this differs from
 //! Glance and QEMU. A further format is one file that implements `Probe`, and one line in `probe.rs`.
 
+mod archive;
 mod assessment;
 mod content;
 mod format;
 mod gpt;
 mod hazard;
+mod inspection;
 mod iso;
 mod luks;
 mod partitions;
@@ -45,9 +47,10 @@ pub use self::{
     content::Content,
     format::Format,
     hazard::{Detail, Extent, Hazard, HazardKind, Reference},
+    inspection::Inspection,
     partitions::Partition,
     report::Report,
-    verdict::{Accepted, Declared, DiskFormat, FormatMatch, Refusal, Rules},
+    verdict::{Accepted, Archives, Declared, DiskFormat, FormatMatch, Refusal, Rules},
 };
 
 /// How many more bytes are kept before they are assessed again: at once in the header, by sectors in the
@@ -102,6 +105,11 @@ impl Inspector {
     #[must_use]
     pub fn early_refusal(&self, declared: &Declared) -> Option<Refusal> {
         self.assessment.early_refusal(declared)
+    }
+
+    /// The hazards that are certain by now.
+    fn hazards_so_far(&self) -> &[Hazard] {
+        self.assessment.examined().map_or(&[], |report| &report.hazards)
     }
 
     /// The image is complete: what it is. Short images are judged like all others.

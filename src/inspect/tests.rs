@@ -370,7 +370,7 @@ proptest! {
         let report = inspect(&data);
         let kinds = |refusal: &Refusal| match refusal {
             Refusal::Unsafe { hazards, .. } => hazards.iter().map(|hazard| hazard.kind).collect(),
-            Refusal::Mismatch { .. } => Vec::new(),
+            Refusal::Mismatch { .. } | Refusal::UnsafeArchive { .. } => Vec::new(),
         };
         // A mismatch hides the hazards, which a verdict without that rule names.
         let safety = report.verdict(&Declared::new("raw", "bare", Rules::default()));

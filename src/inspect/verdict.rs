@@ -4,8 +4,10 @@ use std::fmt;
 
 use super::{Content, Format, Hazard, HazardKind, Report, assessment::Assessment};
 
-/// The container format whose contents are inspected; all others pass unlooked at, as in Glance.
+/// The container format whose contents are inspected.
 const BARE: &str = "bare";
+/// The container format that is an archive of disks.
+const OVA: &str = "ova";
 
 /// A `disk_format` as a client declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,16 @@ pub enum FormatMatch {
     Optional,
 }
 
+/// What becomes of an OVA, which Glance does not look into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Archives {
+    /// It passes unlooked at.
+    #[default]
+    Unseen,
+    /// Its members are inspected.
+    Inspected,
+}
+
 /// What an operator decides: the section `[image_format]` of Glance's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -56,6 +68,8 @@ pub struct Rules {
     pub vmdk_allowed_types: Vec<String>,
     /// Hazards of a `gpt` image, by name, that do not count. `mbr` is the only one there is.
     pub gpt_safety_checks_nonfatal: Vec<String>,
+    /// Whether archives are looked into.
+    pub archives: Archives,
 }
 
 impl Default for Rules {
@@ -65,6 +79,7 @@ impl Default for Rules {
             format_match: FormatMatch::Required,
             vmdk_allowed_types: vec!["streamOptimized".to_owned(), "monolithicSparse".to_owned()],
             gpt_safety_checks_nonfatal: Vec::new(),
+            archives: Archives::Unseen,
         }
     }
 }
@@ -73,18 +88,30 @@ impl Default for Rules {
 #[derive(Clone, Debug)]
 pub struct Declared {
     disk_format: DiskFormat,
-    inspected: bool,
+    scope: Scope,
     rules: Rules,
 }
 
+/// What of an image is inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Nothing,
+    Disk,
+    Archive,
+}
+
 impl Declared {
-    /// As the image record says. Only the container format `bare` is inspected: with any other, every
-    /// verdict accepts and no virtual size is known.
+    /// As the image record says. Only the container format `bare` is inspected, as in Glance, and `ova` where the
+    /// rules say so: with any other, every verdict accepts and no virtual size is known.
     #[must_use]
     pub fn new(disk_format: &str, container_format: &str, rules: Rules) -> Self {
         Self {
             disk_format: DiskFormat::from_name(disk_format),
-            inspected: container_format == BARE,
+            scope: match container_format {
+                BARE => Scope::Disk,
+                OVA if rules.archives == Archives::Inspected => Scope::Archive,
+                _ => Scope::Nothing,
+            },
             rules,
         }
     }
@@ -92,7 +119,11 @@ impl Declared {
     /// Whether the data needs to be inspected at all.
     #[must_use]
     pub fn is_inspected(&self) -> bool {
-        self.inspected
+        self.scope != Scope::Nothing
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
     }
 }
 
@@ -121,6 +152,12 @@ pub enum Refusal {
     Unsafe {
         /// What the data is.
         format: Format,
+        /// What is wrong with it, at least one.
+        hazards: Vec<Hazard>,
+    },
+    /// Something in the archive is dangerous to whoever unpacks it, or opens what it holds.
+    #[error("the archive failed safety checks: {}", Listed(hazards))]
+    UnsafeArchive {
         /// What is wrong with it, at least one.
         hazards: Vec<Hazard>,
     },
@@ -175,7 +212,7 @@ impl Report {
     /// # Errors
     /// The refusal; a mismatch before a hazard.
     pub fn verdict(&self, declared: &Declared) -> Result<Accepted, Refusal> {
-        if !declared.inspected {
+        if declared.scope != Scope::Disk {
             return Ok(Accepted { virtual_size: None });
         }
         let raw_size = Some(self.bytes).filter(|&size| size > 0 && i64::try_from(size).is_ok());
@@ -250,7 +287,7 @@ impl Report {
 impl Assessment {
     /// The refusal that is certain by now. Sound: whatever follows, the final verdict refuses as well.
     pub(super) fn early_refusal(&self, declared: &Declared) -> Option<Refusal> {
-        if !declared.inspected {
+        if declared.scope != Scope::Disk {
             return None;
         }
         let excluded = match &declared.disk_format {
