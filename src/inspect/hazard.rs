@@ -181,6 +181,13 @@ impl Reference {
     pub(super) fn unnamed(offset: u64) -> Self {
         Self { name: None, offset }
     }
+
+    /// The name in quotes, or nothing: a message says where the reference was found in any case.
+    pub(super) fn in_message(&self) -> String {
+        self.name
+            .as_deref()
+            .map_or_else(String::new, |name| quoted(name.as_bytes()))
+    }
 }
 
 impl fmt::Display for Reference {
@@ -290,7 +297,7 @@ impl Findings {
             HazardKind::ParentReference,
             offset,
             field,
-            &reference,
+            reference.in_message(),
             "the image reads through to a parent; merge it with its parent first",
         );
         self.backing_file.get_or_insert(reference);

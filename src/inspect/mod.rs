@@ -127,6 +127,8 @@ impl Default for Inspector {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod test_images;
 #[cfg(test)]
 mod tests;

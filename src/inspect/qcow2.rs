@@ -196,7 +196,7 @@ fn backing(evidence: &Evidence, findings: &mut Findings, offset: u64, length: Re
         HazardKind::BackingFile,
         8,
         "backing_file_offset",
-        &reference,
+        reference.in_message(),
         "the image reads through to another file; flatten it first (qemu-img convert)",
     );
     findings.backing_file = Some(reference);
@@ -366,7 +366,7 @@ fn data_file(evidence: &Evidence, findings: &mut Findings, offset: u64, length: 
             HazardKind::DataFile,
             offset,
             "external data file name",
-            &reference,
+            reference.in_message(),
             "the image names another file for its data, though its feature bit says there is none",
         );
     }

@@ -58,7 +58,7 @@ fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
             HazardKind::BackingFile,
             16,
             "features",
-            &reference,
+            reference.in_message(),
             "the image reads through to another file; flatten it first (qemu-img convert)",
         );
         findings.backing_file = Some(reference);

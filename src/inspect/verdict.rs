@@ -259,7 +259,9 @@ impl Report {
             .collect();
         if self.format == Format::Vmdk
             && let Some(kind) = &self.subformat
-            && hazards.iter().all(|hazard| hazard.kind != HazardKind::CreateType)
+            && hazards
+                .iter()
+                .all(|hazard| !matches!(hazard.kind, HazardKind::CreateType | HazardKind::TextDescriptor))
             && !rules
                 .vmdk_allowed_types
                 .iter()
