@@ -165,7 +165,7 @@ impl fmt::Display for Report {
         }
         for detail in &self.details {
             let label = format!("{}:", detail.name.replace('_', " "));
-            write!(f, "\n{label:<15}{}", detail.value.escape_debug())?;
+            write!(f, "\n{label:<14} {}", detail.value.escape_debug())?;
         }
         write!(
             f,

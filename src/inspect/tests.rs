@@ -322,6 +322,11 @@ fn samples() -> Vec<Vec<u8>> {
         DESCRIPTOR.as_bytes().to_vec(),
         format!("{}{hint}", "# padding\n".repeat(9000)).into_bytes(),
         b"no format at all".repeat(6000),
+        vhd::tests::disk(3, 1 << 30, ""),
+        vhd::tests::disk(4, 1 << 30, "base.vhd"),
+        vdi::tests::disk(1, 1 << 30),
+        [b"WithouFreSpacExt".to_vec(), vec![2; 600]].concat(),
+        [vec![0; 4096], vhd::tests::disk(2, 4096, "")].concat(),
     ]);
     samples
 }
@@ -375,7 +380,7 @@ proptest! {
         // A mismatch hides the hazards, which a verdict without that rule names.
         let safety = report.verdict(&Declared::new("raw", "bare", Rules::default()));
         let safety = safety.err().map(|refusal| kinds(&refusal)).unwrap_or_default();
-        for name in ["raw", "qcow2", "vmdk", "iso", "gpt", "vdi", "ami"] {
+        for name in ["raw", "qcow2", "vmdk", "iso", "gpt", "vhd", "vdi", "ami"] {
             let declared = declared(name);
             let mut inspector = Inspector::new();
             for chunk in data.chunks(step) {
@@ -385,6 +390,21 @@ proptest! {
                 prop_assert!(kinds(&refusal).iter().all(|kind| safety.contains(kind)), "{name}: {refusal}");
             }
         }
+    }
+
+    #[test]
+    fn no_mutation_makes_it_keep_more_than_its_bound(data in mutated(), more in 0_usize..3, step in 1000_usize..2_000_000) {
+        let mut inspector = Inspector::new();
+        // Something behind the image, for what it may ask to keep of it.
+        let tail = data.repeat(more * (1 << 21) / data.len().max(1));
+        for chunk in data.chunks(step).chain(tail.chunks(step)) {
+            inspector.push(chunk);
+            prop_assert!(inspector.evidence.kept() <= window::KEPT_MAX);
+        }
+        let report = inspector.finish();
+        prop_assert!(report.hazards.len() <= 32 && report.warnings.len() <= 32);
+        prop_assert!(report.extents.len() <= 1024 && report.partitions.len() <= 128);
+        prop_assert!(report.to_json().to_string().len() < 1 << 20);
     }
 
     #[test]

@@ -90,13 +90,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::inspect::test_images::{declared, early, hazards, inspect, qemu_img};
 
-    fn disk(kind: u32, size: u64) -> Vec<u8> {
+    pub(in crate::inspect) fn disk(kind: u32, size: u64) -> Vec<u8> {
         let mut data = vec![0; 4096];
         data[..20].copy_from_slice(b"<<< test disk >>>\n\0\0");
         data[0x40..0x44].copy_from_slice(MAGIC);

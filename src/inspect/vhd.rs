@@ -247,4 +247,4 @@ pub(super) fn fixed(evidence: &Evidence, findings: &mut Findings) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -35,7 +35,8 @@ fn header(parent: &str) -> Vec<u8> {
     bytes
 }
 
-fn disk(kind: u32, size: u64, parent: &str) -> Vec<u8> {
+/// A whole disk: 3 is a dynamic one, 4 a differencing one.
+pub(in crate::inspect) fn disk(kind: u32, size: u64, parent: &str) -> Vec<u8> {
     let footer = footer(kind, size, b"win ");
     [&footer[..], &header(parent), &[0; 2048], &footer].concat()
 }

@@ -320,4 +320,36 @@ proptest! {
         prop_assert_eq!(&report.details[0].value, &block.to_string());
         prop_assert_eq!(report, inspect(&data));
     }
+
+    #[test]
+    fn a_changed_disk_is_judged_alike_in_any_chunks_and_early_refusals_stand(
+        changes in proptest::collection::vec((0_usize..6, 0_usize..200, any::<u8>()), 1..8),
+        located in any::<bool>(),
+        cut in proptest::option::weighted(0.2, any::<proptest::sample::Index>()),
+        chunk in 500_usize..3_000_000,
+    ) {
+        let mut data = changed(|disk| {
+            if located {
+                disk.items.push((PARENT_LOCATOR, 70_000, locator("relative_path", "base"), 4));
+            }
+        });
+        // Where something is: the headers, the region tables, the metadata table and its items.
+        let places = [HEADERS[0], HEADERS[1], REGION_TABLES[0], REGION_TABLES[1], 2 << 20, (2 << 20) + 65_536];
+        for (place, offset, value) in changes {
+            data[places[place] as usize + offset] = value;
+        }
+        if let Some(cut) = cut {
+            data.truncate(cut.index(data.len()));
+        }
+        let mut inspector = Inspector::new();
+        let mut early = None;
+        for piece in data.chunks(chunk) {
+            inspector.push(piece);
+            prop_assert!(inspector.evidence.kept() <= 400_000);
+            early = early.or(inspector.early_refusal(&declared("raw")));
+        }
+        let report = inspector.finish();
+        prop_assert_eq!(&report, &inspect(&data));
+        prop_assert!(early.is_none() || report.verdict(&declared("raw")).is_err());
+    }
 }
