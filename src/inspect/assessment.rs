@@ -59,11 +59,6 @@ impl Assessment {
         }
     }
 
-    /// What the image is, as far as that is certain.
-    pub(super) fn certain(&self) -> Option<Format> {
-        self.report.as_ref().map(|report| report.format)
-    }
-
     /// The report so far: its hazards stay, the rest may still change.
     pub(super) fn examined(&self) -> Option<&Report> {
         self.report.as_ref()

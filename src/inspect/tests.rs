@@ -234,30 +234,35 @@ fn reports_as_text_without_letting_an_image_control_the_terminal() {
 }
 
 #[test]
-fn refuses_a_mismatch_as_soon_as_the_mark_shows() {
+fn refuses_a_mismatch_as_soon_as_it_can_say_what_the_data_is() {
     let raw = vec![0; 2 << 20];
-    for format in ["qcow2", "vhdx", "luks", "qed", "vmdk"] {
-        assert!(early(&raw, 1024, format).is_some(), "{format}");
+    // A disc shows behind its system area.
+    for format in ["qcow2", "vhdx", "luks", "qed", "vmdk", "vdi", "gpt", "iso"] {
+        assert_eq!(early(&raw, 32_769, format), None);
+        let refusal = early(&raw, 33_300, format).unwrap().to_string();
+        assert!(
+            refusal.starts_with("the data is raw, but disk_format is"),
+            "{refusal}"
+        );
     }
-    assert_eq!(early(&raw, 60, "vdi"), None);
-    assert!(early(&raw, 68, "vdi").is_some());
-    assert_eq!(early(&raw, 510, "gpt"), None);
-    assert!(early(&raw, 511, "gpt").is_some());
-    assert_eq!(early(&raw, 32_769, "iso"), None);
-    assert!(early(&raw, 33_300, "iso").is_some());
     // A fixed VHD shows in its last sector.
-    assert_eq!(early(&raw, raw.len(), "vhd"), None);
-    assert_eq!(early(&raw, raw.len(), "raw"), None);
-    assert_eq!(early(&raw, raw.len(), "ami"), None);
+    for format in ["vhd", "raw", "ami"] {
+        assert_eq!(early(&raw, raw.len(), format), None);
+    }
     let qcow2 = Qcow2Image::default().bytes();
     assert_eq!(early(&qcow2, qcow2.len(), "qcow2"), None);
-    let refusal = early(&qcow2, 4, "ami").unwrap();
-    assert!(
-        refusal
-            .to_string()
-            .starts_with("the data is qcow2, but disk_format is ami"),
-        "{refusal}"
-    );
+    for format in ["ami", "vhd", "vmdk", "ploop"] {
+        let refusal = early(&qcow2, 4, format).unwrap().to_string();
+        let told = format!("the data is qcow2, but disk_format is {format}");
+        assert!(refusal.starts_with(&told), "{refusal}");
+    }
+    let gzip = [vec![0x1f, 0x8b, 8], vec![9; 40_000]].concat();
+    let refusal = early(&gzip, gzip.len(), "qcow2").unwrap().to_string();
+    assert!(refusal.contains("raw (gzip)"), "{refusal}");
+    // Text could become a VMDK's descriptor, which may be a mebibyte long.
+    let text = b"# nothing to see\n".repeat(70_000);
+    assert_eq!(early(&text, 500_000, "qcow2"), None);
+    assert!(early(&text, 1 << 20, "qcow2").is_some());
 }
 
 #[test]

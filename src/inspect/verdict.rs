@@ -142,8 +142,8 @@ pub enum Refusal {
     Mismatch {
         /// The declaration.
         declared: DiskFormat,
-        /// What the data is, if that is known already.
-        detected: Option<Format>,
+        /// What the data is.
+        detected: Format,
         /// What the data seems to hold, if it is raw.
         content: Option<Content>,
     },
@@ -165,7 +165,7 @@ pub enum Refusal {
 
 struct Mismatch<'a> {
     declared: &'a DiskFormat,
-    detected: Option<Format>,
+    detected: Format,
     content: Option<Content>,
 }
 
@@ -176,9 +176,6 @@ impl fmt::Display for Mismatch<'_> {
             detected,
             content,
         } = self;
-        let Some(detected) = detected else {
-            return write!(f, "the data is not {declared}, which disk_format says it is");
-        };
         write!(f, "the data is {detected}")?;
         if let Some(content) = content {
             write!(f, " ({content})")?;
@@ -226,7 +223,7 @@ impl Report {
         if !matches && !self.is_disputed() && declared.rules.format_match == FormatMatch::Required {
             return Err(Refusal::Mismatch {
                 declared: declared.disk_format.clone(),
-                detected: Some(self.format),
+                detected: self.format,
                 content: self.content,
             });
         }
@@ -297,16 +294,15 @@ impl Assessment {
             DiskFormat::Inspectable(format) => !self.may_be(*format),
             DiskFormat::Other(_) => !self.may_be(Format::Raw),
         };
-        let disputed = self.examined().is_some_and(Report::is_disputed);
-        if excluded && !disputed && declared.rules.format_match == FormatMatch::Required {
-            let detected = self.certain();
+        // A mismatch waits until it can say what the data is.
+        let examined = self.examined()?;
+        if excluded && !examined.is_disputed() && declared.rules.format_match == FormatMatch::Required {
             return Some(Refusal::Mismatch {
                 declared: declared.disk_format.clone(),
-                detected,
-                content: self.examined().and_then(|report| report.content),
+                detected: examined.format,
+                content: examined.content,
             });
         }
-        self.examined()
-            .and_then(|report| report.safety(&declared.rules).err())
+        examined.safety(&declared.rules).err()
     }
 }

@@ -4,6 +4,7 @@ Asked as Glance asks on upload: the whole stream in chunks, then which formats m
 """
 
 import json
+import logging
 import sys
 
 from oslo_utils.imageutils import format_inspector
@@ -28,5 +29,6 @@ def inspect(name):
     return answer
 
 
+logging.disable(logging.CRITICAL)
 for line in sys.stdin:
     print(json.dumps(inspect(line.rstrip("\n"))))
