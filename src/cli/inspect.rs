@@ -14,8 +14,11 @@ use std::{
 const CHUNK: usize = 1 << 20;
 
 pub(super) const AFTER_HELP: &str = "\
-Exit codes: 0 the image is safe, and what --disk-format says, if that is given; 3 it is not; 1 it cannot be read;
-64 wrong arguments.";
+Exit codes:
+  0   the image is safe, and what --disk-format says, where that is given
+  1   it cannot be read
+  3   it is not safe, or would not be accepted
+  64  wrong arguments";
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
