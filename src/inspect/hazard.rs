@@ -7,7 +7,7 @@ use super::{Content, Format, partitions::Partition};
 /// Longest text taken from an image into a report, in bytes; the rest is cut.
 const TEXT_MAX: usize = 1024;
 
-/// Hazards, and warnings, that are reported of one image: a table may repeat the same one thousands of times.
+/// Hazards, warnings and details that are reported of one image: a table may repeat the same one thousands of times.
 pub(super) const FINDINGS_MAX: usize = 32;
 
 /// What is wrong, as a stable name for control flow, logs and tests.
@@ -285,10 +285,12 @@ impl Findings {
     }
 
     pub(super) fn detail(&mut self, name: &'static str, value: impl fmt::Display) {
-        self.details.push(Detail {
-            name,
-            value: value.to_string(),
-        });
+        if self.details.len() < FINDINGS_MAX {
+            self.details.push(Detail {
+                name,
+                value: value.to_string(),
+            });
+        }
     }
 
     /// The image reads through to a parent.
