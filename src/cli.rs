@@ -31,7 +31,8 @@ Examples:
       What holds, from where, and what would stop the start.
   saccade policy list --config-file /etc/glance/glance-api.conf --rule '*_image'
       Who may do what to images, and where that is written.
-  saccade inspect disk.qcow2
+  saccade inspect disk.qcow2 --disk-format qcow2
+      What it is and refers to, and whether an upload of it would be accepted.
   saccade user add alice --project demo
       A user of the local identity; their password is printed.
 
@@ -42,7 +43,7 @@ Environment:
   NOTIFY_SOCKET         set by systemd, which is told when the daemon is ready and when it stops
   RUST_BACKTRACE        1 adds a backtrace to the log of a panic
 
-Exit codes: 0 done; 1 failed; 3 the inspected image is not safe; 64 wrong arguments; 78 wrong configuration.";
+Exit codes: 0 done; 1 failed; 3 the inspected image is not safe, or not what it was said to be; 64 wrong arguments; 78 wrong configuration.";
 
 /// Keeps a cloud's disk images: a drop-in replacement for OpenStack Glance.
 #[derive(Debug, Parser)]
@@ -63,8 +64,8 @@ enum Command {
     Config(ConfigCommand),
     /// Say what a disk image is, how large its disk is, what it refers to, and whether it is safe to open.
     ///
-    /// Reads it as an upload would be read, from a file or a pipe, and opens nothing that it refers to. Exits
-    /// with 0 if it is safe, with 3 if not.
+    /// Reads it as an upload would be read, from a file or a pipe, and opens nothing that it refers to.
+    #[command(after_help = inspect::AFTER_HELP)]
     Inspect(inspect::Inspect),
     /// Users of the local identity. Works on a running daemon, and on its data directory when it does not run.
     User(admin::User),

@@ -49,6 +49,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "digest::Algorithm",
             "digest::DigestPool",
             "digest::UnknownAlgorithm",
+            "inspect::Archives",
             "inspect::FormatMatch",
             "inspect::Rules",
         ],

@@ -19,6 +19,7 @@ mod clients;
 mod crash;
 mod daemon;
 mod faults;
+mod formats;
 mod harness;
 mod keystone;
 mod log_sync;

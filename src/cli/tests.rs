@@ -91,6 +91,66 @@ fn a_file_is_read_as_a_pipe_is() {
 }
 
 #[test]
+fn says_whether_an_upload_would_be_accepted() {
+    let accepted = run_with(&["inspect", "-", "--disk-format", "qcow2"], &qcow2(None));
+    assert_eq!(accepted.exit, Exit::Success);
+    let line = "accepted:      yes, as qcow2, with a virtual size of 1073741824 bytes\n";
+    assert!(accepted.output.ends_with(line), "{}", accepted.output);
+
+    // Safe, and yet not what it is said to be.
+    let refused = run_with(&["inspect", "-", "--disk-format", "vmdk"], &qcow2(None));
+    assert_eq!(refused.exit, Exit::Unsafe);
+    assert!(
+        refused
+            .output
+            .contains("accepted:      no: the data is qcow2, but disk_format is vmdk"),
+        "{}",
+        refused.output
+    );
+
+    let arguments = ["inspect", "-", "--json", "--disk-format", "raw"];
+    let refused = run_with(&arguments, &qcow2(Some("/etc/passwd")));
+    assert_eq!(refused.exit, Exit::Unsafe);
+    let answer: serde_json::Value = serde_json::from_str(&refused.output).unwrap();
+    assert_eq!(
+        (&answer["disk_format"], &answer["accepted"]),
+        (&"raw".into(), &false.into())
+    );
+    assert!(answer["refusal"].as_str().unwrap().contains("backing_file"));
+}
+
+#[test]
+fn looks_into_an_archive_that_is_declared_as_one() {
+    let arguments = [
+        "inspect",
+        "-",
+        "--disk-format",
+        "vmdk",
+        "--container-format",
+        "ova",
+    ];
+    let outcome = run_with(&arguments, b"no archive");
+    assert_eq!(outcome.exit, Exit::Unsafe);
+    assert!(outcome.output.contains("bad_archive"), "{}", outcome.output);
+    let alone = run_with(&["inspect", "-", "--container-format", "ova"], b"");
+    assert_eq!(alone.exit, Exit::Usage);
+}
+
+#[test]
+fn the_help_of_inspect_says_what_its_exit_codes_mean() {
+    let help = run_with(&["inspect", "--help"], b"");
+    assert_eq!(help.exit, Exit::Success);
+    for line in [
+        "0   the image is safe",
+        "1   it cannot",
+        "3   it is not safe",
+        "64  wrong",
+    ] {
+        assert!(help.output.contains(line), "{}", help.output);
+    }
+}
+
+#[test]
 fn an_image_that_cannot_be_read_is_a_failure() {
     let outcome = run_with(&["inspect", "/nowhere/image"], b"");
     assert_eq!(outcome.exit, Exit::Failure);

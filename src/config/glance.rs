@@ -67,6 +67,7 @@ pub(super) fn formats(reader: &mut Reader<'_>) -> Formats {
         container_formats: list("container_formats", "ami,ari,aki,bare,ovf,ova,docker,compressed"),
         vmdk_allowed_types: list("vmdk_allowed_types", "streamOptimized,monolithicSparse"),
         gpt_safety_checks_nonfatal: list("gpt_safety_checks_nonfatal", ""),
+        inspect_ova: reader.or("saccade", "inspect_ova", false, value::boolean),
         require_image_format_match: reader.or(
             IMAGE_FORMAT,
             "require_image_format_match",

@@ -28,6 +28,7 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("free_space_reserve", Some("256MiB")),
     ("graceful_timeout", Some("60s")),
     ("identity", None),
+    ("inspect_ova", Some("false")),
     ("log_format", Some("text")),
     ("max_connections", Some("10000")),
     ("metrics_bind", Some("127.0.0.1:9299")),

@@ -157,7 +157,7 @@ pub struct Hashing {
     pub do_secure_hash: bool,
 }
 
-/// `[image_format]`.
+/// `[image_format]`, and what Saccade adds to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Formats {
     /// Accepted `disk_format` values.
@@ -170,6 +170,8 @@ pub struct Formats {
     pub require_image_format_match: bool,
     /// GPT checks whose failure does not refuse an image.
     pub gpt_safety_checks_nonfatal: Vec<String>,
+    /// Whether the disks in an OVA are inspected (`inspect_ova` of `[saccade]`).
+    pub inspect_ova: bool,
 }
 
 /// The stores of image data.

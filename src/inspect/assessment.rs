@@ -1,9 +1,11 @@
 //! What the kept bytes say by now: which formats they may be, and what is wrong with them.
 
 use super::{
-    Examination, Format, HazardKind, Report,
+    Format, HazardKind, Report, content,
     hazard::Findings,
+    partitions,
     probe::{PROBES, Probe},
+    vhd,
     window::{Evidence, Recognition},
 };
 
@@ -44,18 +46,17 @@ impl Assessment {
     /// Whether, with the right data to follow, the image would be of `format` alone.
     pub(super) fn may_be(&self, format: Format) -> bool {
         match format {
-            Format::Raw => self.recognised.is_empty(),
+            Format::Raw => self.recognised.iter().all(|format| format.counts_as_raw()),
+            // A fixed VHD is a disk's data, whatever it is, and shows in its last sector.
+            Format::Vhd if !self.recognised.contains(&format) => {
+                self.recognised.iter().all(|other| vhd::may_be_fixed(*other))
+            }
             _ if self.recognised.contains(&format) || self.undecided.contains(&format) => self
                 .recognised
                 .iter()
                 .all(|&other| other == format || (format, other) == (Format::Iso, Format::Gpt)),
             _ => false,
         }
-    }
-
-    /// What the image is, as far as that is certain.
-    pub(super) fn certain(&self) -> Option<Format> {
-        self.report.as_ref().map(|report| report.format)
     }
 
     /// The report so far: its hazards stay, the rest may still change.
@@ -79,13 +80,21 @@ fn report(recognised: &[&dyn Probe], evidence: &Evidence) -> Report {
     let Some(probe) = recognised.first() else {
         let mut findings = Findings::new(Format::Raw);
         findings.size(Some(bytes));
-        return Report::new(findings, Examination::Structure, bytes);
+        findings.content = content::of(evidence);
+        vhd::fixed(evidence, &mut findings);
+        return Report::new(findings, bytes);
     };
     let mut findings = Findings::new(probe.format());
     probe.examine(evidence, &mut findings);
     let formats: Vec<_> = recognised.iter().map(|probe| probe.format()).collect();
+    if formats.contains(&Format::Gpt) {
+        partitions::read(evidence, &mut findings);
+    }
+    if vhd::may_be_fixed(probe.format()) {
+        vhd::fixed(evidence, &mut findings);
+    }
     several(&formats, &mut findings);
-    Report::new(findings, probe.examination(), bytes)
+    Report::new(findings, bytes)
 }
 
 /// Data that is several formats at once is refused, except that a bootable ISO is also a partitioned disk.

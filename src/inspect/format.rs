@@ -14,7 +14,8 @@ pub enum Format {
     Qcow2,
     /// VMware disk: sparse, stream-optimized, COWD, or a bare text descriptor.
     Vmdk,
-    /// Virtual PC disk with its footer's copy in front (dynamic or differencing).
+    /// Virtual PC disk with its footer's copy in front (dynamic or differencing). A fixed one is data with a
+    /// footer, which counts only where it is declared: see [`super::Report::fixed_vhd`].
     Vhd,
     /// Hyper-V disk.
     Vhdx,
@@ -28,11 +29,13 @@ pub enum Format {
     Luks,
     /// QEMU enhanced disk: recognised only to be refused.
     Qed,
+    /// Parallels disk. Glance cannot tell it from raw data: see [`Format::counts_as_raw`].
+    Ploop,
 }
 
 impl Format {
     /// Every format, `Raw` first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Raw,
         Self::Qcow2,
         Self::Vmdk,
@@ -43,6 +46,7 @@ impl Format {
         Self::Gpt,
         Self::Luks,
         Self::Qed,
+        Self::Ploop,
     ];
 
     /// Glance's name of the format.
@@ -59,10 +63,17 @@ impl Format {
             Self::Gpt => "gpt",
             Self::Luks => "luks",
             Self::Qed => "qed",
+            Self::Ploop => "ploop",
         }
     }
 
-    /// The format of that name, if the inspector can tell it from bytes (`ami`, `ploop` and the like: no).
+    /// Whether the format passes wherever raw data does, as it does in Glance, which does not know it.
+    #[must_use]
+    pub const fn counts_as_raw(self) -> bool {
+        matches!(self, Self::Raw | Self::Ploop)
+    }
+
+    /// The format of that name, if the inspector can tell it from bytes (`ami` and the like: no).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use super::Format;
+use super::{Content, Format, partitions::Partition};
 
 /// Longest text taken from an image into a report, in bytes; the rest is cut.
 const TEXT_MAX: usize = 1024;
+
+/// Hazards, warnings and details that are reported of one image: a table may repeat the same one thousands of times.
+pub(super) const FINDINGS_MAX: usize = 32;
 
 /// What is wrong, as a stable name for control flow, logs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +38,7 @@ pub enum HazardKind {
     ExtentPath,
     /// A VMDK extent that the image cannot hold by itself.
     Extent,
-    /// A VMDK that names a parent.
+    /// A VMDK, VHD, VHDX or VDI that reads through to a parent.
     ParentReference,
     /// A VMDK that names a change-tracking file.
     ChangeTrackPath,
@@ -43,15 +46,56 @@ pub enum HazardKind {
     FooterMismatch,
     /// A VMDK without capacity: readers then follow its descriptor to other files.
     ZeroCapacity,
+    /// Two copies of a structure, or two of what there may be one of: readers differ on which counts.
+    CopiesDiffer,
+    /// A structure that says what the image refers to is missing or malformed, or lies where a stream has passed.
+    BadStructure,
+    /// A log that is not written back: whoever opens the image changes what was examined.
+    DirtyLog,
     /// The data is several formats at once: readers differ on which.
     MultipleFormats,
     /// A format that is refused whatever it holds.
     BannedFormat,
     /// A master boot record that contradicts itself (Glance's check `mbr`).
     Mbr,
+    /// An archive in a container that is none, or one that readers unpack in different ways.
+    BadArchive,
+    /// An archive's member that is a link or a device: unpacked, it leads out of the archive.
+    ArchiveLink,
+    /// An archive's member, or a file that its description names, whose name leads out of the archive.
+    ArchivePath,
 }
 
 impl HazardKind {
+    /// Every kind.
+    pub const ALL: [Self; 25] = [
+        Self::BackingFile,
+        Self::DataFile,
+        Self::UnknownIncompatibleFeatures,
+        Self::Version,
+        Self::Truncated,
+        Self::HeaderExtensions,
+        Self::TextDescriptor,
+        Self::BadDescriptor,
+        Self::CreateType,
+        Self::TwoCreateTypes,
+        Self::ExtentPath,
+        Self::Extent,
+        Self::ParentReference,
+        Self::ChangeTrackPath,
+        Self::FooterMismatch,
+        Self::ZeroCapacity,
+        Self::CopiesDiffer,
+        Self::BadStructure,
+        Self::DirtyLog,
+        Self::MultipleFormats,
+        Self::BannedFormat,
+        Self::Mbr,
+        Self::BadArchive,
+        Self::ArchiveLink,
+        Self::ArchivePath,
+    ];
+
     /// The stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -72,9 +116,15 @@ impl HazardKind {
             Self::ChangeTrackPath => "change_track_path",
             Self::FooterMismatch => "footer_mismatch",
             Self::ZeroCapacity => "zero_capacity",
+            Self::CopiesDiffer => "copies_differ",
+            Self::BadStructure => "bad_structure",
+            Self::DirtyLog => "dirty_log",
             Self::MultipleFormats => "multiple_formats",
             Self::BannedFormat => "banned_format",
             Self::Mbr => "mbr",
+            Self::BadArchive => "bad_archive",
+            Self::ArchiveLink => "archive_link",
+            Self::ArchivePath => "archive_path",
         }
     }
 }
@@ -131,6 +181,13 @@ impl Reference {
     pub(super) fn unnamed(offset: u64) -> Self {
         Self { name: None, offset }
     }
+
+    /// The name in quotes, or nothing: a message says where the reference was found in any case.
+    pub(super) fn in_message(&self) -> String {
+        self.name
+            .as_deref()
+            .map_or_else(String::new, |name| quoted(name.as_bytes()))
+    }
 }
 
 impl fmt::Display for Reference {
@@ -153,6 +210,15 @@ pub struct Extent {
     pub file: Option<String>,
 }
 
+/// A fact about an image that decides nothing: its cluster size, its encryption, its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// What it is, as a stable name.
+    pub name: &'static str,
+    /// What the image says; bounded, and not escaped.
+    pub value: String,
+}
+
 /// Text from an image as UTF-8, cut to a bounded length.
 pub(super) fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text.get(..TEXT_MAX).unwrap_or(text)).into_owned()
@@ -173,6 +239,10 @@ pub(super) struct Findings {
     pub(super) backing_file: Option<Reference>,
     pub(super) data_file: Option<Reference>,
     pub(super) extents: Vec<Extent>,
+    pub(super) partitions: Vec<Partition>,
+    pub(super) details: Vec<Detail>,
+    pub(super) content: Option<Content>,
+    pub(super) fixed_vhd: Option<u64>,
     pub(super) hazards: Vec<Hazard>,
     pub(super) warnings: Vec<String>,
 }
@@ -186,6 +256,10 @@ impl Findings {
             backing_file: None,
             data_file: None,
             extents: Vec::new(),
+            partitions: Vec::new(),
+            details: Vec::new(),
+            content: None,
+            fixed_vhd: None,
             hazards: Vec::new(),
             warnings: Vec::new(),
         }
@@ -199,17 +273,53 @@ impl Findings {
         value: impl fmt::Display,
         why: &'static str,
     ) {
-        self.hazards.push(Hazard {
-            kind,
+        if self.hazards.len() < FINDINGS_MAX {
+            self.hazards.push(Hazard {
+                kind,
+                offset,
+                field,
+                value: value.to_string(),
+                why,
+            });
+        }
+    }
+
+    pub(super) fn detail(&mut self, name: &'static str, value: impl fmt::Display) {
+        if self.details.len() < FINDINGS_MAX {
+            self.details.push(Detail {
+                name,
+                value: value.to_string(),
+            });
+        }
+    }
+
+    /// The image reads through to a parent.
+    pub(super) fn parent(&mut self, offset: u64, field: &'static str, reference: Reference) {
+        self.hazard(
+            HazardKind::ParentReference,
             offset,
             field,
-            value: value.to_string(),
-            why,
-        });
+            reference.in_message(),
+            "the image reads through to a parent; merge it with its parent first",
+        );
+        self.backing_file.get_or_insert(reference);
+    }
+
+    /// The stream has ended inside a structure that the image must have.
+    pub(super) fn truncated(&mut self, received: u64) {
+        self.hazard(
+            HazardKind::Truncated,
+            received,
+            "header",
+            format_args!("{received} bytes"),
+            "the image ends inside its header",
+        );
     }
 
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
-        self.warnings.push(warning.into());
+        if self.warnings.len() < FINDINGS_MAX {
+            self.warnings.push(warning.into());
+        }
     }
 
     /// Set the virtual size, in bytes. Zero is no size; so is one that no 64-bit file can have.

@@ -45,6 +45,7 @@ impl Probe for Luks {
 fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
     let mut reader = Reader::at(evidence.head(), MAGIC.len() as u64);
     let version = reader.be_u16()?;
+    findings.detail("version", version);
     if version != 1 {
         findings.hazard(
             HazardKind::Version,
@@ -55,6 +56,12 @@ fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
         );
         return Ok(());
     }
+    let cipher: Vec<_> = reader
+        .take(64)?
+        .chunks(32)
+        .map(|name| String::from_utf8_lossy(name.split(|&byte| byte == 0).next().unwrap_or_default()))
+        .collect();
+    findings.detail("encryption", cipher.join("-"));
     let payload = u64::from(Reader::at(evidence.head(), 104).be_u32()?) * SECTOR;
     match evidence.received().checked_sub(payload) {
         Some(size) => findings.size(Some(size)),

@@ -7,40 +7,50 @@
 //!
 //! Guarantees:
 //! - The answer depends on the bytes alone, not on how they were cut into chunks.
-//! - Memory: at most 1 MiB + 128 KiB of the image's bytes, as long again in passing while a VMDK descriptor
-//!   of that length is judged, plus a report of at most about as much. All of it is copied: no chunk is held.
-//! - Time: once the format's own windows are passed (64 KiB; up to 1 MiB for VMDK), a chunk of any length
-//!   costs one copy of at most 1536 bytes.
+//! - Memory: the first 64 KiB and the last 1536 bytes of every image. More only of VMDK (1 MiB, the longest
+//!   descriptor that is read, and as much again in passing while it is judged), of VHDX (8 KiB of headers, 192 KiB
+//!   of tables, 32 KiB of a parent's name and 16 bytes) and of VHD (a header of 1 KiB); of all together at most
+//!   1 MiB + 128 KiB. The report adds about as much at most: 1024 extents, 128 partitions, 32 hazards, 32 warnings.
+//!   All of it is copied: no chunk is held.
+//! - Time: once the format's own windows are passed (64 KiB; 1 MiB for VMDK, wherever its metadata is for VHDX), a
+//!   chunk of any length costs one copy of at most 1536 bytes.
 //! - No input makes it panic. Sizes are computed with checks; one that fits no file is reported as unknown.
 //!
-//! Where it differs from Glance: a bootable ISO (both `iso` and `gpt`) declared raw is accepted, and Glance
-//! refuses it only because a log line fails; short qcow2 files, VMDK descriptors in any encoding and COWD are
-//! seen for what they are; VMDK parents, contradicting footers and create types, and qcow2 data-file names
-//! without the feature bit are refused.
-//!
-//! A further format is one file that implements `Probe`, and one line in `probe.rs`.
+//! `docs/formats.md` says what is read of each format, what every hazard is, and where and why this differs from
+//! Glance and QEMU. A further format is one file that implements `Probe`, and one line in `probe.rs`.
 
+mod archive;
 mod assessment;
+mod content;
 mod format;
 mod gpt;
 mod hazard;
+mod inspection;
+mod iso;
 mod luks;
-mod magic;
+mod partitions;
+mod ploop;
 mod probe;
 mod qcow2;
+mod qed;
 mod reader;
 mod report;
+mod vdi;
 mod verdict;
+mod vhd;
+mod vhdx;
 mod vmdk;
 mod window;
 
 use self::{assessment::Assessment, probe::PROBES, window::Evidence};
 pub use self::{
+    content::Content,
     format::Format,
-    hazard::{Extent, Hazard, HazardKind, Reference},
-    probe::Examination,
+    hazard::{Detail, Extent, Hazard, HazardKind, Reference},
+    inspection::Inspection,
+    partitions::Partition,
     report::Report,
-    verdict::{Accepted, Declared, DiskFormat, FormatMatch, Refusal, Rules},
+    verdict::{Accepted, Archives, Declared, DiskFormat, FormatMatch, Refusal, Rules},
 };
 
 /// How many more bytes are kept before they are assessed again: at once in the header, by sectors in the
@@ -97,6 +107,11 @@ impl Inspector {
         self.assessment.early_refusal(declared)
     }
 
+    /// The hazards that are certain by now.
+    fn hazards_so_far(&self) -> &[Hazard] {
+        self.assessment.examined().map_or(&[], |report| &report.hazards)
+    }
+
     /// The image is complete: what it is. Short images are judged like all others.
     #[must_use]
     pub fn finish(mut self) -> Report {
@@ -111,6 +126,8 @@ impl Default for Inspector {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod test_images;
 #[cfg(test)]

@@ -6,9 +6,14 @@ use super::{
     Format,
     gpt::Gpt,
     hazard::Findings,
+    iso::Iso,
     luks::Luks,
-    magic::Magic,
+    ploop::Ploop,
     qcow2::Qcow2,
+    qed::Qed,
+    vdi::Vdi,
+    vhd::Vhd,
+    vhdx::Vhdx,
     vmdk::Vmdk,
     window::{Evidence, Recognition},
 };
@@ -26,35 +31,12 @@ pub(super) trait Probe: Sync {
         None
     }
 
-    /// How far [`Probe::examine`] goes.
-    fn examination(&self) -> Examination {
-        Examination::Structure
-    }
-
     /// Judge an image that was recognised, possibly before it is complete: then only what more data
     /// cannot change may be found.
     fn examine(&self, evidence: &Evidence, findings: &mut Findings);
 }
 
-/// How much an inspector knows of a format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Examination {
-    /// The structure was examined: sizes, references and hazards are what the image says.
-    Structure,
-    /// Only the format's mark was recognised. Nothing is known of what the image refers to.
-    MagicOnly,
-}
-
 /// The formats, in order of precedence: ISO stands before GPT because a bootable ISO is both and counts
 /// as ISO, as in Glance. A new format is one line here.
-pub(super) static PROBES: [&dyn Probe; 9] = [
-    &Qcow2,
-    &Vmdk,
-    &Magic::VHD,
-    &Magic::VHDX,
-    &Magic::VDI,
-    &Magic::ISO,
-    &Luks,
-    &Magic::QED,
-    &Gpt,
-];
+pub(super) static PROBES: [&dyn Probe; 10] =
+    [&Qcow2, &Vmdk, &Vhd, &Vhdx, &Vdi, &Iso, &Luks, &Qed, &Ploop, &Gpt];

@@ -18,6 +18,13 @@ const BACKING_NAME_MAX: u32 = 1023;
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 /// Header extension that names the external data file.
 const DATA_FILE_NAME: u32 = 0x4441_5441;
+/// Header extension that names the backing file's format.
+const BACKING_FORMAT: u32 = 0xe279_2aca;
+/// Header extension that says where the encryption header is, inside the image.
+const ENCRYPTION_HEADER: u32 = 0x0537_be77;
+/// What QEMU accepts of an L1 table, in bytes, and of snapshots.
+const L1_MAX: u64 = 32 << 20;
+const SNAPSHOTS_MAX: u32 = 65_536;
 /// Extensions walked before giving up; real images have fewer than ten.
 const EXTENSIONS_MAX: usize = 4096;
 
@@ -66,9 +73,13 @@ fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
             version,
             "only versions 2 and 3 are accepted",
         );
-        // Version 1 has other fields after the size; those of an unknown version mean nothing.
-        return Ok(());
+        // The fields of an unknown version mean nothing.
+        return match version {
+            1 => version_1(evidence, &mut reader, findings),
+            _ => Ok(()),
+        };
     }
+    findings.detail("version", version);
 
     let backing_offset = reader.be_u64()?;
     let backing_length = reader.be_u32();
@@ -83,18 +94,24 @@ fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
             "cluster_bits is {cluster_bits}, outside 9 to 21: QEMU will not open the image"
         ));
     }
-    findings.size(Some(reader.be_u64()?));
+    if let Some(cluster) = 1_u64.checked_shl(cluster_bits) {
+        findings.detail("cluster_size", cluster);
+    }
+    let size = reader.be_u64()?;
+    findings.size(Some(size));
 
     match reader.be_u32()? {
         0 => {}
-        1 => findings.warn("the image is encrypted with the obsolete AES method"),
-        2 => findings.warn("the image is encrypted (LUKS)"),
+        1 => {
+            findings.detail("encryption", "AES");
+            findings.warn("the image is encrypted with the obsolete AES method");
+        }
+        2 => findings.detail("encryption", "LUKS"),
         other => findings.warn(format!(
             "crypt_method {other} is unknown: QEMU will not open the image"
         )),
     }
-    // The L1, refcount and snapshot tables, to the end of version 2's header.
-    reader.skip(36)?;
+    tables(&mut reader, size, cluster_bits, findings)?;
 
     let end = if version == 3 {
         version_3(&mut reader, findings)?
@@ -110,6 +127,56 @@ fn header(evidence: &Evidence, findings: &mut Findings) -> Result<(), Short> {
             backing_offset,
         },
     );
+    Ok(())
+}
+
+/// Version 1, for the report: its fields are laid out in another way.
+fn version_1(evidence: &Evidence, reader: &mut Reader<'_>, findings: &mut Findings) -> Result<(), Short> {
+    findings.detail("version", 1);
+    let backing_offset = reader.be_u64()?;
+    let backing_length = reader.be_u32();
+    if backing_offset != 0 {
+        backing(evidence, findings, backing_offset, backing_length);
+    }
+    backing_length?;
+    reader.skip(4)?;
+    findings.size(Some(reader.be_u64()?));
+    reader.skip(4)?;
+    if reader.be_u32()? != 0 {
+        findings.detail("encryption", "AES");
+    }
+    Ok(())
+}
+
+/// The places of the L1, refcount and snapshot tables, to the end of version 2's header. What is wrong with them
+/// keeps an image from being opened, and leads nowhere else.
+fn tables(
+    reader: &mut Reader<'_>,
+    size: u64,
+    cluster_bits: u32,
+    findings: &mut Findings,
+) -> Result<(), Short> {
+    let l1_entries = reader.be_u32()?;
+    reader.skip(8 + 8 + 4)?;
+    let snapshots = reader.be_u32()?;
+    reader.skip(8)?;
+    if snapshots > 0 {
+        findings.detail("snapshots", snapshots);
+        if snapshots > SNAPSHOTS_MAX {
+            findings.warn(format!("{snapshots} snapshots: QEMU will not open the image"));
+        }
+    }
+    if u64::from(l1_entries) * 8 > L1_MAX {
+        findings.warn(format!(
+            "the L1 table has {l1_entries} entries, more than 32 MiB: QEMU will not open the image"
+        ));
+    } else if CLUSTER_BITS.contains(&cluster_bits) {
+        // An L1 entry stands for a cluster full of entries, which stand for a cluster each.
+        let covered = u64::from(l1_entries) << (2 * cluster_bits - 3).min(42);
+        if covered < size {
+            findings.warn("the L1 table is too short for the virtual size: QEMU will not open the image");
+        }
+    }
     Ok(())
 }
 
@@ -129,7 +196,7 @@ fn backing(evidence: &Evidence, findings: &mut Findings, offset: u64, length: Re
         HazardKind::BackingFile,
         8,
         "backing_file_offset",
-        &reference,
+        reference.in_message(),
         "the image reads through to another file; flatten it first (qemu-img convert)",
     );
     findings.backing_file = Some(reference);
@@ -189,13 +256,18 @@ fn version_3(reader: &mut Reader<'_>, findings: &mut Findings) -> Result<u32, Sh
         return Ok(V3_HEADER);
     }
     if length > V3_HEADER
-        && incompatible & COMPRESSION_TYPE != 0
         && let Ok(&[kind]) = reader.take(1)
-        && kind > 1
     {
-        findings.warn(format!(
-            "compression_type {kind} is unknown: QEMU will not open the image"
-        ));
+        if kind != 0 {
+            let name = if kind == 1 { "zstd" } else { "unknown" };
+            findings.detail("compression", name);
+        }
+        if kind > 1 || (kind == 0) == (incompatible & COMPRESSION_TYPE != 0) {
+            findings.warn(format!(
+                "compression_type is {kind}, and its feature bit says otherwise or nobody knows it: QEMU will not \
+                 open the image"
+            ));
+        }
     }
     Ok(length)
 }
@@ -241,6 +313,16 @@ fn extensions(evidence: &Evidence, findings: &mut Findings, layout: &Layout) {
         match kind {
             0 => return,
             DATA_FILE_NAME => data_file(evidence, findings, offset, length),
+            BACKING_FORMAT => {
+                let name = evidence.bytes(offset + 8, length.unwrap_or(0).min(64) as usize);
+                findings.detail("backing_format", String::from_utf8_lossy(until_nul(name)));
+            }
+            ENCRYPTION_HEADER => {
+                let place = Reader::at(evidence.head(), offset + 8).be_u64();
+                if let Ok(place) = place {
+                    findings.detail("encryption_header", format_args!("at byte {place}"));
+                }
+            }
             _ => {}
         }
         let Ok(length) = length else { return };
@@ -284,7 +366,7 @@ fn data_file(evidence: &Evidence, findings: &mut Findings, offset: u64, length: 
             HazardKind::DataFile,
             offset,
             "external data file name",
-            &reference,
+            reference.in_message(),
             "the image names another file for its data, though its feature bit says there is none",
         );
     }

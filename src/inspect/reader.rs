@@ -59,6 +59,10 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(super) fn le_u16(&mut self) -> Result<u16, Short> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     pub(super) fn le_u32(&mut self) -> Result<u32, Short> {
         self.array().map(u32::from_le_bytes)
     }

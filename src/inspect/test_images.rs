@@ -70,6 +70,14 @@ impl Qcow2Image {
         bytes.extend((name.len() as u32).to_be_bytes());
         bytes.extend(self.cluster_bits.to_be_bytes());
         bytes.extend(self.size.to_be_bytes());
+        bytes.extend(0_u32.to_be_bytes());
+        // As many L1 entries as the size takes, which is none where there are too many for a real image.
+        let entries = self
+            .size
+            .checked_shr((2 * self.cluster_bits).saturating_sub(3))
+            .unwrap_or(0)
+            + 1;
+        bytes.extend(u32::try_from(entries).unwrap_or(0).to_be_bytes());
         bytes.resize(72, 0);
         if self.version >= 3 {
             bytes.extend(self.incompatible.to_be_bytes());

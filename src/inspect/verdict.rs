@@ -2,17 +2,20 @@
 
 use std::fmt;
 
-use super::{Format, Hazard, HazardKind, Report, assessment::Assessment};
+use super::{Content, Format, Hazard, HazardKind, Report, assessment::Assessment};
 
-/// The container format whose contents are inspected; all others pass unlooked at, as in Glance.
+/// The container format whose contents are inspected.
 const BARE: &str = "bare";
+/// The container format that is an archive of disks.
+const OVA: &str = "ova";
 
 /// A `disk_format` as a client declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskFormat {
     /// One that can be told from the bytes.
     Inspectable(Format),
-    /// One that cannot, such as `ami` or `ploop`: only data that looks like nothing else passes as it.
+    /// One that cannot, or not in Glance, such as `ami` or `ploop`: only data that looks like nothing else passes
+    /// as it.
     Other(String),
 }
 
@@ -20,7 +23,9 @@ impl DiskFormat {
     /// The format of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
-        Format::from_name(name).map_or_else(|| Self::Other(name.to_owned()), Self::Inspectable)
+        Format::from_name(name)
+            .filter(|format| *format == Format::Raw || !format.counts_as_raw())
+            .map_or_else(|| Self::Other(name.to_owned()), Self::Inspectable)
     }
 }
 
@@ -43,6 +48,16 @@ pub enum FormatMatch {
     Optional,
 }
 
+/// What becomes of an OVA, which Glance does not look into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Archives {
+    /// It passes unlooked at.
+    #[default]
+    Unseen,
+    /// Its members are inspected.
+    Inspected,
+}
+
 /// What an operator decides: the section `[image_format]` of Glance's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -53,6 +68,8 @@ pub struct Rules {
     pub vmdk_allowed_types: Vec<String>,
     /// Hazards of a `gpt` image, by name, that do not count. `mbr` is the only one there is.
     pub gpt_safety_checks_nonfatal: Vec<String>,
+    /// Whether archives are looked into.
+    pub archives: Archives,
 }
 
 impl Default for Rules {
@@ -62,6 +79,7 @@ impl Default for Rules {
             format_match: FormatMatch::Required,
             vmdk_allowed_types: vec!["streamOptimized".to_owned(), "monolithicSparse".to_owned()],
             gpt_safety_checks_nonfatal: Vec::new(),
+            archives: Archives::Unseen,
         }
     }
 }
@@ -70,18 +88,30 @@ impl Default for Rules {
 #[derive(Clone, Debug)]
 pub struct Declared {
     disk_format: DiskFormat,
-    inspected: bool,
+    scope: Scope,
     rules: Rules,
 }
 
+/// What of an image is inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Nothing,
+    Disk,
+    Archive,
+}
+
 impl Declared {
-    /// As the image record says. Only the container format `bare` is inspected: with any other, every
-    /// verdict accepts and no virtual size is known.
+    /// As the image record says. Only the container format `bare` is inspected, as in Glance, and `ova` where the
+    /// rules say so: with any other, every verdict accepts and no virtual size is known.
     #[must_use]
     pub fn new(disk_format: &str, container_format: &str, rules: Rules) -> Self {
         Self {
             disk_format: DiskFormat::from_name(disk_format),
-            inspected: container_format == BARE,
+            scope: match container_format {
+                BARE => Scope::Disk,
+                OVA if rules.archives == Archives::Inspected => Scope::Archive,
+                _ => Scope::Nothing,
+            },
             rules,
         }
     }
@@ -89,7 +119,11 @@ impl Declared {
     /// Whether the data needs to be inspected at all.
     #[must_use]
     pub fn is_inspected(&self) -> bool {
-        self.inspected
+        self.scope != Scope::Nothing
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
     }
 }
 
@@ -104,12 +138,14 @@ pub struct Accepted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The data is not what it was declared to be.
-    #[error("{}", Mismatch { declared, detected: *detected })]
+    #[error("{}", Mismatch { declared, detected: *detected, content: *content })]
     Mismatch {
         /// The declaration.
         declared: DiskFormat,
-        /// What the data is, if that is known already.
-        detected: Option<Format>,
+        /// What the data is.
+        detected: Format,
+        /// What the data seems to hold, if it is raw.
+        content: Option<Content>,
     },
     /// The data is dangerous to whoever opens it.
     #[error("the {format} image failed safety checks: {}", Listed(hazards))]
@@ -119,23 +155,38 @@ pub enum Refusal {
         /// What is wrong with it, at least one.
         hazards: Vec<Hazard>,
     },
+    /// Something in the archive is dangerous to whoever unpacks it, or opens what it holds.
+    #[error("the archive failed safety checks: {}", Listed(hazards))]
+    UnsafeArchive {
+        /// What is wrong with it, at least one.
+        hazards: Vec<Hazard>,
+    },
 }
 
 struct Mismatch<'a> {
     declared: &'a DiskFormat,
-    detected: Option<Format>,
+    detected: Format,
+    content: Option<Content>,
 }
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { declared, detected } = self;
-        match detected {
-            Some(detected) => write!(
-                f,
-                "the data is {detected}, but disk_format is {declared}: upload {declared} data, or set \
-                 disk_format to {detected}"
-            ),
-            None => write!(f, "the data is not {declared}, which disk_format says it is"),
+        let Self {
+            declared,
+            detected,
+            content,
+        } = self;
+        write!(f, "the data is {detected}")?;
+        if let Some(content) = content {
+            write!(f, " ({content})")?;
+        }
+        write!(f, ", but disk_format is {declared}: upload {declared} data")?;
+        match (content, detected) {
+            // Its contents may well be what was declared.
+            (Some(content), _) if content.is_packed() => write!(f, ", unpacked"),
+            // It cannot be kept as what it is.
+            (_, Format::Qed) => Ok(()),
+            _ => write!(f, ", or set disk_format to {detected}"),
         }
     }
 }
@@ -158,25 +209,22 @@ impl Report {
     /// # Errors
     /// The refusal; a mismatch before a hazard.
     pub fn verdict(&self, declared: &Declared) -> Result<Accepted, Refusal> {
-        if !declared.inspected {
+        if declared.scope != Scope::Disk {
             return Ok(Accepted { virtual_size: None });
         }
         let raw_size = Some(self.bytes).filter(|&size| size > 0 && i64::try_from(size).is_ok());
         let (matches, virtual_size) = match &declared.disk_format {
             DiskFormat::Inspectable(Format::Raw) => (true, raw_size),
             DiskFormat::Inspectable(format) if *format == self.format => (true, self.virtual_size),
+            DiskFormat::Inspectable(Format::Vhd) if self.fixed_vhd.is_some() => (true, self.fixed_vhd),
             DiskFormat::Inspectable(_) => (false, None),
-            DiskFormat::Other(_) => (self.format == Format::Raw, None),
+            DiskFormat::Other(_) => (self.format.counts_as_raw(), None),
         };
-        let undisputed = !self
-            .hazards
-            .iter()
-            .any(|hazard| hazard.kind == HazardKind::MultipleFormats);
-        if !matches && undisputed && declared.rules.format_match == FormatMatch::Required {
-            let declared = declared.disk_format.clone();
+        if !matches && !self.is_disputed() && declared.rules.format_match == FormatMatch::Required {
             return Err(Refusal::Mismatch {
-                declared,
-                detected: Some(self.format),
+                declared: declared.disk_format.clone(),
+                detected: self.format,
+                content: self.content,
             });
         }
         self.safety(&declared.rules)?;
@@ -208,7 +256,9 @@ impl Report {
             .collect();
         if self.format == Format::Vmdk
             && let Some(kind) = &self.subformat
-            && hazards.iter().all(|hazard| hazard.kind != HazardKind::CreateType)
+            && hazards
+                .iter()
+                .all(|hazard| !matches!(hazard.kind, HazardKind::CreateType | HazardKind::TextDescriptor))
             && !rules
                 .vmdk_allowed_types
                 .iter()
@@ -236,7 +286,7 @@ impl Report {
 impl Assessment {
     /// The refusal that is certain by now. Sound: whatever follows, the final verdict refuses as well.
     pub(super) fn early_refusal(&self, declared: &Declared) -> Option<Refusal> {
-        if !declared.inspected {
+        if declared.scope != Scope::Disk {
             return None;
         }
         let excluded = match &declared.disk_format {
@@ -244,15 +294,15 @@ impl Assessment {
             DiskFormat::Inspectable(format) => !self.may_be(*format),
             DiskFormat::Other(_) => !self.may_be(Format::Raw),
         };
-        let disputed = self.examined().is_some_and(Report::is_disputed);
-        if excluded && !disputed && declared.rules.format_match == FormatMatch::Required {
-            let detected = self.certain();
+        // A mismatch waits until it can say what the data is.
+        let examined = self.examined()?;
+        if excluded && !examined.is_disputed() && declared.rules.format_match == FormatMatch::Required {
             return Some(Refusal::Mismatch {
                 declared: declared.disk_format.clone(),
-                detected,
+                detected: examined.format,
+                content: examined.content,
             });
         }
-        self.examined()
-            .and_then(|report| report.safety(&declared.rules).err())
+        examined.safety(&declared.rules).err()
     }
 }

@@ -172,6 +172,19 @@ impl Evidence {
             .unwrap_or_default()
     }
 
+    /// The `length` bytes from `offset` on, if all of them are kept.
+    pub(super) fn part(&self, offset: u64, length: usize) -> Part<'_> {
+        let bytes = self.bytes(offset, length);
+        let passed = self.received.saturating_sub(offset);
+        if bytes.len() == length {
+            Part::Whole(bytes)
+        } else if self.ended || !self.collecting || passed > bytes.len() as u64 {
+            Part::Lost
+        } else {
+            Part::Pending
+        }
+    }
+
     /// Whether the stream carries `magic` at `offset`.
     pub(super) fn magic(&self, offset: u64, magic: &[u8]) -> Recognition {
         let bytes = self.bytes(offset, magic.len());
@@ -193,6 +206,16 @@ impl Evidence {
             Recognition::Undecided
         }
     }
+}
+
+/// A part of the stream that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    Whole(&'a [u8]),
+    /// It may yet come.
+    Pending,
+    /// It was not kept, or the stream ended before it.
+    Lost,
 }
 
 /// Whether a stream is of a format.

@@ -15,7 +15,7 @@ use crate::{
     http::{self, Settings},
     identity::Identity,
     image::NodeId,
-    inspect::{FormatMatch, Rules},
+    inspect::{Archives, FormatMatch, Rules},
     janitor::Janitor,
     ledger::{Ledger, LedgerError, Opened},
     lifecycle::Lifecycle,
@@ -178,12 +178,17 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         true => FormatMatch::Required,
         false => FormatMatch::Optional,
     };
+    let archives = match config.formats.inspect_ova {
+        true => Archives::Inspected,
+        false => Archives::Unseen,
+    };
     Limits {
         hash_algorithm,
         rules: Rules {
             format_match,
             vmdk_allowed_types: config.formats.vmdk_allowed_types.clone(),
             gpt_safety_checks_nonfatal: config.formats.gpt_safety_checks_nonfatal.clone(),
+            archives,
         },
         size_cap: config.quotas.image_size_cap.bytes(),
         memory: config.server.transfer_memory.bytes(),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks, meter};
 use crate::{
     digest::{DigestError, DigestStream, Digests},
-    inspect::{Declared, Inspector, Report},
+    inspect::{Accepted, Declared, Inspection, Refusal},
 };
 
 /// Chunks between the reader and the writer: one on its way while one is being written.
@@ -23,14 +23,15 @@ const RESERVE_INTERVAL: u64 = 64 << 20;
 pub(super) struct Received {
     pub(super) size: u64,
     pub(super) digests: Digests,
-    pub(super) report: Report,
+    pub(super) verdict: Result<Accepted, Refusal>,
 }
 
 /// What each chunk is measured by.
 pub(super) struct Expected<'a> {
     /// What the client declared, in bytes.
     pub(super) size: Option<u64>,
-    pub(super) declared: &'a Declared,
+    /// What the image is declared to be.
+    pub(super) declared: Declared,
     pub(super) limits: &'a Limits,
 }
 
@@ -66,7 +67,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut inspector = Inspector::new();
+    let mut inspection = Inspection::new(expected.declared.clone());
     let mut size: u64 = 0;
     let mut reserve_at = 0;
     while let Some(chunk) = chunks.next().await? {
@@ -79,8 +80,8 @@ where
             }
             reserve_at = size.saturating_add(RESERVE_INTERVAL);
         }
-        inspector.push(&chunk);
-        if let Some(refusal) = inspector.early_refusal(expected.declared) {
+        inspection.push(&chunk);
+        if let Some(refusal) = inspection.early_refusal() {
             return Err(UploadErrorKind::Refused(refusal).into());
         }
         let (hashed, sent) = tokio::join!(digests.push(chunk.clone()), unwritten.send(chunk));
@@ -93,7 +94,7 @@ where
     Ok(Received {
         size,
         digests,
-        report: inspector.finish(),
+        verdict: inspection.verdict(),
     })
 }
 

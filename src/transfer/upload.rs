@@ -327,7 +327,7 @@ where
     );
     let expected = Expected {
         size: source.declared_size,
-        declared: &declared,
+        declared,
         limits,
     };
     let chunks = Chunks::new(source.body, &transfers.shared.chunks);
@@ -336,13 +336,7 @@ where
         received = streaming => received?,
         lost = keep_claim(transfers, image, attempt) => return Err(lost),
     };
-    verify(
-        received,
-        source.declared_size,
-        &declared,
-        attempt,
-        limits.hash_algorithm,
-    )
+    verify(received, source.declared_size, attempt, limits.hash_algorithm)
 }
 
 /// Renews the claim for as long as it is polled; returns when it is lost.
@@ -376,7 +370,6 @@ async fn keep_claim(transfers: &Transfers, image: &Image, attempt: AttemptId) ->
 fn verify(
     received: Received,
     declared_size: Option<u64>,
-    declared: &Declared,
     attempt: AttemptId,
     algorithm: Algorithm,
 ) -> Result<Content, UploadError> {
@@ -389,10 +382,7 @@ fn verify(
         }
         .into());
     }
-    let accepted = received
-        .report
-        .verdict(declared)
-        .map_err(UploadErrorKind::Refused)?;
+    let accepted = received.verdict.map_err(UploadErrorKind::Refused)?;
     let hex = |algorithm| received.digests.hex(algorithm).map(str::to_owned);
     Ok(Content {
         attempt,

@@ -265,6 +265,66 @@ fn agrees_with_images_that_qemu_makes() {
     assert_eq!(hazards(&report), [HazardKind::UnknownIncompatibleFeatures]);
 }
 
+#[test]
+fn reports_encryption_compression_snapshots_and_the_backing_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let detail = |report: &crate::inspect::Report, name: &str| {
+        let found = report.details.iter().find(|detail| detail.name == name);
+        found.map(|detail| detail.value.clone())
+    };
+    let make = |options: &str| {
+        let secret = "secret,id=s,data=s";
+        qemu_img(
+            dir.path(),
+            &[
+                "create", "-q", "--object", secret, "-f", "qcow2", "-o", options, "i", "1M",
+            ],
+        );
+        inspect(&std::fs::read(dir.path().join("i")).unwrap())
+    };
+    let report = make("encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,compression_type=zstd");
+    assert!(report.is_safe() && report.warnings.is_empty(), "{report}");
+    assert_eq!(detail(&report, "encryption").as_deref(), Some("LUKS"));
+    assert!(detail(&report, "encryption_header").is_some());
+    assert_eq!(detail(&report, "compression").as_deref(), Some("zstd"));
+    assert_eq!(detail(&report, "cluster_size").as_deref(), Some("65536"));
+    assert_eq!(detail(&report, "version").as_deref(), Some("3"));
+    make("compat=0.10");
+    qemu_img(dir.path(), &["snapshot", "-c", "one", "i"]);
+    let report = inspect(&std::fs::read(dir.path().join("i")).unwrap());
+    assert_eq!(detail(&report, "snapshots").as_deref(), Some("1"));
+    assert_eq!(detail(&report, "version").as_deref(), Some("2"));
+    let backed = image(|i| {
+        i.backing = Some((512, b"base".to_vec()));
+        i.extensions = vec![(BACKING_FORMAT, b"raw".to_vec())];
+    });
+    assert_eq!(
+        detail(&inspect(&backed), "backing_format").as_deref(),
+        Some("raw")
+    );
+}
+
+#[test]
+fn a_thousand_extensions_make_no_long_report() {
+    let many = image(|i| i.extensions = vec![(BACKING_FORMAT, b"raw".to_vec()); 1000]);
+    assert!(inspect(&many).details.len() <= 32);
+}
+
+#[test]
+fn tables_that_qemu_will_not_open_are_warnings() {
+    let mut data = image(|_| {});
+    data[36..40].copy_from_slice(&1_u32.to_be_bytes());
+    let report = inspect(&data);
+    assert!(
+        report.is_safe() && report.warnings[0].contains("too short"),
+        "{report}"
+    );
+    data[36..40].fill(0xff);
+    data[60..64].fill(0xff);
+    let report = inspect(&data);
+    assert!(report.is_safe() && report.warnings.len() == 2, "{report}");
+}
+
 proptest! {
     #[test]
     fn a_header_reads_back_as_it_was_written(

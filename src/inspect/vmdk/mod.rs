@@ -189,8 +189,8 @@ fn references(descriptor: &Descriptor<'_>, reach: &[u8], base: u64, findings: &m
             HazardKind::ParentReference,
             at,
             "parentFileNameHint",
-            &reference,
-            "the image reads through to a parent; consolidate it first",
+            reference.in_message(),
+            "the image reads through to a parent; merge it with its parent first",
         );
         findings.backing_file = Some(reference);
     }
