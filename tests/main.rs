@@ -18,6 +18,7 @@ mod boundaries;
 mod clients;
 mod crash;
 mod daemon;
+mod differential;
 mod faults;
 mod harness;
 mod keystone;

@@ -1,0 +1,206 @@
+//! The same requests to Python Glance and to Saccade: the answers must be the same.
+//!
+//! * `script/GROUP.yaml`: the requests, and which answers are meant to differ
+//! * `recorded/GROUP.jsonl`: what Python Glance 33 answered, one line for each request
+//!
+//! Without Glance, its recorded answers stand for it. With `SACCADE_GLANCE` (where `make glance` has put Python), it is
+//! asked, and the recordings must be what it says; with `RECORD=1` they are written. `GROUPS` names the groups to run, all
+//! of them if it is not set.
+//!
+//! Identity comes from the headers of an authenticating proxy on both sides, so that the requests are the same to the
+//! byte, and nobody has to be asked. What Keystone's tokens mean is tested in `tests/keystone/`.
+
+mod compare;
+mod difference;
+mod glance;
+mod peer;
+mod reply;
+mod script;
+mod wire;
+
+use self::{
+    compare::{Found, compare},
+    difference::Documented,
+    glance::Glance,
+    peer::Peer,
+    reply::Reply,
+    script::{Group, Step},
+};
+use crate::harness::Setup;
+use std::{
+    env, fs,
+    path::PathBuf,
+    sync::Mutex,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+/// Groups that run at once: most of a group is waiting.
+const AT_ONCE: usize = 4;
+
+#[test]
+fn every_answer_is_that_of_glance_or_differs_as_documented() {
+    let documented = Documented::read();
+    let groups = Group::all(&env::var("GROUPS").unwrap_or_default());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = run(group, &documented);
+                    results.lock().unwrap().push(result);
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap();
+    results.sort_by(|one, other| one.group.cmp(&other.group));
+    report(&results);
+}
+
+/// What came of one group.
+struct Outcome {
+    group: String,
+    requests: usize,
+    equal: usize,
+    explained: usize,
+    /// What must not be.
+    failures: Vec<String>,
+    /// Explanations that say the same in other words, or not the same.
+    texts: Vec<String>,
+}
+
+fn run(group: &Group, documented: &Documented) -> Outcome {
+    let mut failures = Vec::new();
+    let expected = match Glance::python() {
+        Some(python) => from_glance(group, &python, &mut failures),
+        None => recorded(group),
+    };
+    let setup = Setup::default()
+        .option("identity = trusted-headers")
+        .glance_api(&group.glance_api_conf());
+    let daemon = (group.expected_log.iter())
+        .fold(setup, |setup, text| setup.expect_log(text))
+        .start();
+    let mut saccade = Peer::new(daemon.address(), group);
+    let mut outcome = Outcome {
+        group: group.name.clone(),
+        requests: group.steps.len(),
+        equal: 0,
+        explained: 0,
+        failures,
+        texts: Vec::new(),
+    };
+    for (number, step) in group.steps.iter().enumerate() {
+        let reply = saccade.ask(step);
+        let Some(theirs) = expected.get(number) else {
+            break;
+        };
+        if theirs.ask != step.ask {
+            let message = format!("{}: the recording has {:?} here", place(group, number), theirs.ask);
+            outcome.failures.push(message);
+            break;
+        }
+        outcome.judge(&place(group, number), step, &compare(theirs, &reply), documented);
+    }
+    if expected.len() != group.steps.len() {
+        outcome.failures.push(format!(
+            "{}: {} requests, {} recorded answers: `make test-against-glance RECORD=1`",
+            group.name,
+            group.steps.len(),
+            expected.len()
+        ));
+    }
+    outcome
+}
+
+fn place(group: &Group, number: usize) -> String {
+    format!("{} {}: {}", group.name, number + 1, group.steps[number].ask)
+}
+
+impl Outcome {
+    fn judge(&mut self, place: &str, step: &Step, found: &Found, documented: &Documented) {
+        for text in &found.texts {
+            self.texts.push(format!("{place}\n{text}"));
+        }
+        let failures = match &step.differs {
+            None => found.differences.iter().map(ToString::to_string).collect(),
+            Some(differs) => {
+                let mut failures = differs.missing_from(found);
+                failures.extend(documented.complaint(&differs.why));
+                failures
+            }
+        };
+        if !failures.is_empty() {
+            self.failures
+                .push(format!("{place} (as {})\n    {}", step.caller, failures.join("\n    ")));
+        } else if step.differs.is_some() {
+            self.explained += 1;
+        } else {
+            self.equal += 1;
+        }
+    }
+}
+
+/// What Glance answers now. The recording is made, or must agree.
+fn from_glance(group: &Group, python: &PathBuf, failures: &mut Vec<String>) -> Vec<Reply> {
+    let glance = Glance::start(python, group);
+    let mut peer = Peer::new(glance.address(), group);
+    let replies: Vec<Reply> = group.steps.iter().map(|step| peer.ask(step)).collect();
+    drop(glance);
+    let path = group.recording();
+    if env::var_os("RECORD").is_some_and(|value| !value.is_empty()) {
+        let lines: String = replies.iter().map(|reply| reply.line() + "\n").collect();
+        fs::write(&path, lines).unwrap();
+        return replies;
+    }
+    let recorded = recorded(group);
+    for (number, (old, new)) in recorded.iter().zip(&replies).enumerate() {
+        if old != new {
+            failures.push(format!(
+                "{}\n    recorded {}\n    answered {}",
+                place(group, number),
+                old.line(),
+                new.line()
+            ));
+        }
+    }
+    if recorded.len() != replies.len() {
+        failures.push(format!("{}: the recording is not of this script", group.name));
+    }
+    replies
+}
+
+fn recorded(group: &Group) -> Vec<Reply> {
+    let text = fs::read_to_string(group.recording()).unwrap_or_default();
+    text.lines().map(Reply::from_line).collect()
+}
+
+fn report(results: &[Outcome]) {
+    let sum = |of: fn(&Outcome) -> usize| results.iter().map(of).sum::<usize>();
+    let texts: Vec<&str> = (results.iter())
+        .flat_map(|outcome| &outcome.texts)
+        .map(String::as_str)
+        .collect();
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("differential-texts");
+    fs::write(&path, texts.join("\n") + "\n").unwrap();
+    for outcome in results {
+        println!(
+            "{:24} {:4} requests, {:4} equal, {:3} explained",
+            outcome.group, outcome.requests, outcome.equal, outcome.explained
+        );
+    }
+    println!(
+        "{} requests, {} equal, {} explained",
+        sum(|outcome| outcome.requests),
+        sum(|outcome| outcome.equal),
+        sum(|outcome| outcome.explained),
+    );
+    println!("{} explanations in other words: {}", texts.len(), path.display());
+    let failures: Vec<&str> = (results.iter())
+        .flat_map(|outcome| &outcome.failures)
+        .map(String::as_str)
+        .collect();
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
