@@ -29,11 +29,7 @@ pub(super) struct Found {
 
 impl Found {
     fn add(&mut self, at: String, glance: Value, saccade: Value) {
-        self.differences.push(Difference {
-            at,
-            glance,
-            saccade,
-        });
+        self.differences.push(Difference { at, glance, saccade });
     }
 }
 

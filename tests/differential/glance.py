@@ -12,8 +12,6 @@ import sqlite3
 import subprocess
 import sys
 
-CHALLENGE = 'Keystone uri="http://keystone.example:5000"'
-
 
 def stock(name):
     return pathlib.Path(sys.prefix) / 'etc/glance' / name
@@ -30,7 +28,11 @@ def prepare(directory):
 
 def serve(directory, host, port):
     paste = stock('glance-api-paste.ini').read_text()
-    (directory / 'paste.ini').write_text(paste.replace(' authtoken ', ' '))
+    paste = paste.replace(' authtoken ', ' ')
+    # This filter would look into /etc/glance by itself.
+    project = 'oslo_config_project = glance'
+    (directory / 'paste.ini').write_text(
+        paste.replace(project, f'{project}\noslo_config_file = {directory}/glance-api.conf'))
     # One file in the place of both that Glance would look for.
     own = directory / 'glance-api.conf'
     own.write_text(own.read_text() + f'''
@@ -43,6 +45,7 @@ config_file = {directory}/paste.ini
     with sqlite3.connect(directory / 'glance.db') as database:
         database.execute('PRAGMA journal_mode = WAL')
     os.environ['OS_GLANCE_CONFIG_DIR'] = str(directory)
+    os.environ['OWN_ADDRESS'] = f'http://{host}:{port}'
     uwsgi = pathlib.Path(sys.executable).parent / 'uwsgi'
     # As Glance's documentation says, but for one process: SQLite.
     os.execv(uwsgi, [
@@ -55,10 +58,12 @@ config_file = {directory}/paste.ini
 
 def challenging(glance):
     """What `authtoken` does to answers of 401."""
+    challenge = f'Keystone uri="{os.environ["OWN_ADDRESS"]}"'
+
     def application(environ, start_response):
         def start(status, headers, *rest):
             if status.startswith('401'):
-                headers = [*headers, ('WWW-Authenticate', CHALLENGE)]
+                headers = [*headers, ('WWW-Authenticate', challenge)]
             return start_response(status, headers, *rest)
         return glance(environ, start)
     return application

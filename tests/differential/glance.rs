@@ -75,7 +75,10 @@ fn template(python: &Path) -> PathBuf {
     let make = || {
         let directory = tempfile::tempdir().unwrap();
         let mut command = command(python);
-        command.arg(script()).arg("prepare").arg(directory.path().join("glance"));
+        command
+            .arg(script())
+            .arg("prepare")
+            .arg(directory.path().join("glance"));
         clean(&mut command);
         run(&mut command).success();
         directory

@@ -4,7 +4,7 @@
 //! * `recorded/GROUP.jsonl`: what Python Glance 33 answered, one line for each request
 //!
 //! Without Glance, its recorded answers stand for it. With `SACCADE_GLANCE` (where `make glance` has put Python), it is
-//! asked, and the recordings must be what it says; with `RECORD=1` they are written. `GROUPS` names the groups to run, all
+//! asked, and the recordings must be what it says; with `RECORD=1` they are written. `ONLY` names the groups to run, all
 //! of them if it is not set.
 //!
 //! Identity comes from the headers of an authenticating proxy on both sides, so that the requests are the same to the
@@ -20,7 +20,7 @@ mod wire;
 
 use self::{
     compare::{Found, compare},
-    difference::Documented,
+    difference::{Documented, Everywhere},
     glance::Glance,
     peer::Peer,
     reply::Reply,
@@ -28,6 +28,7 @@ use self::{
 };
 use crate::harness::Setup;
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::PathBuf,
     sync::Mutex,
@@ -40,15 +41,18 @@ const AT_ONCE: usize = 4;
 
 #[test]
 fn every_answer_is_that_of_glance_or_differs_as_documented() {
-    let documented = Documented::read();
-    let groups = Group::all(&env::var("GROUPS").unwrap_or_default());
+    let meant = Meant {
+        documented: Documented::read(),
+        everywhere: Everywhere::read(),
+    };
+    let groups = Group::all(&env::var("ONLY").unwrap_or_default());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = run(group, &documented);
+                    let result = run(group, &meant);
                     results.lock().unwrap().push(result);
                 }
             });
@@ -56,7 +60,14 @@ fn every_answer_is_that_of_glance_or_differs_as_documented() {
     });
     let mut results = results.into_inner().unwrap();
     results.sort_by(|one, other| one.group.cmp(&other.group));
-    report(&results);
+    let is_whole = env::var_os("ONLY").is_none();
+    report(&results, &meant, is_whole);
+}
+
+/// The differences that are meant.
+struct Meant {
+    documented: Documented,
+    everywhere: Vec<Everywhere>,
 }
 
 /// What came of one group.
@@ -65,13 +76,15 @@ struct Outcome {
     requests: usize,
     equal: usize,
     explained: usize,
+    /// What of [`Meant::everywhere`] has occurred.
+    everywhere: BTreeSet<usize>,
     /// What must not be.
     failures: Vec<String>,
     /// Explanations that say the same in other words, or not the same.
     texts: Vec<String>,
 }
 
-fn run(group: &Group, documented: &Documented) -> Outcome {
+fn run(group: &Group, meant: &Meant) -> Outcome {
     let mut failures = Vec::new();
     let expected = match Glance::python() {
         Some(python) => from_glance(group, &python, &mut failures),
@@ -89,6 +102,7 @@ fn run(group: &Group, documented: &Documented) -> Outcome {
         requests: group.steps.len(),
         equal: 0,
         explained: 0,
+        everywhere: BTreeSet::new(),
         failures,
         texts: Vec::new(),
     };
@@ -98,11 +112,21 @@ fn run(group: &Group, documented: &Documented) -> Outcome {
             break;
         };
         if theirs.ask != step.ask {
-            let message = format!("{}: the recording has {:?} here", place(group, number), theirs.ask);
+            let message = format!(
+                "{}: the recording has {:?} here",
+                place(group, number),
+                theirs.ask
+            );
             outcome.failures.push(message);
             break;
         }
-        outcome.judge(&place(group, number), step, &compare(theirs, &reply), documented);
+        outcome.judge(
+            &place(group, number),
+            step,
+            compare(theirs, &reply),
+            reply.status,
+            meant,
+        );
     }
     if expected.len() != group.steps.len() {
         outcome.failures.push(format!(
@@ -116,25 +140,41 @@ fn run(group: &Group, documented: &Documented) -> Outcome {
 }
 
 fn place(group: &Group, number: usize) -> String {
-    format!("{} {}: {}", group.name, number + 1, group.steps[number].ask)
+    let step = &group.steps[number];
+    format!("{} {}: {}", group.name, number + 1, shortened(&step.to_string()))
+}
+
+/// For people.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(240) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 impl Outcome {
-    fn judge(&mut self, place: &str, step: &Step, found: &Found, documented: &Documented) {
+    fn judge(&mut self, place: &str, step: &Step, mut found: Found, status: u16, meant: &Meant) {
         for text in &found.texts {
             self.texts.push(format!("{place}\n{text}"));
         }
+        for (index, everywhere) in meant.everywhere.iter().enumerate() {
+            if everywhere.take_from(&mut found, status) {
+                self.everywhere.insert(index);
+            }
+        }
         let failures = match &step.differs {
-            None => found.differences.iter().map(ToString::to_string).collect(),
+            None => (found.differences.iter())
+                .map(|difference| shortened(&difference.to_string()))
+                .collect(),
             Some(differs) => {
-                let mut failures = differs.missing_from(found);
-                failures.extend(documented.complaint(&differs.why));
+                let mut failures = differs.missing_from(&found);
+                failures.extend(meant.documented.complaint(&differs.why));
                 failures
             }
         };
         if !failures.is_empty() {
             self.failures
-                .push(format!("{place} (as {})\n    {}", step.caller, failures.join("\n    ")));
+                .push(format!("{place}\n    {}", failures.join("\n    ")));
         } else if step.differs.is_some() {
             self.explained += 1;
         } else {
@@ -177,7 +217,7 @@ fn recorded(group: &Group) -> Vec<Reply> {
     text.lines().map(Reply::from_line).collect()
 }
 
-fn report(results: &[Outcome]) {
+fn report(results: &[Outcome], meant: &Meant, is_whole: bool) {
     let sum = |of: fn(&Outcome) -> usize| results.iter().map(of).sum::<usize>();
     let texts: Vec<&str> = (results.iter())
         .flat_map(|outcome| &outcome.texts)
@@ -198,9 +238,22 @@ fn report(results: &[Outcome]) {
         sum(|outcome| outcome.explained),
     );
     println!("{} explanations in other words: {}", texts.len(), path.display());
-    let failures: Vec<&str> = (results.iter())
-        .flat_map(|outcome| &outcome.failures)
-        .map(String::as_str)
+    let mut failures: Vec<String> = (results.iter())
+        .flat_map(|outcome| outcome.failures.iter().cloned())
         .collect();
-    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    for (index, everywhere) in meant.everywhere.iter().enumerate() {
+        failures.extend(meant.documented.complaint(&everywhere.why));
+        if is_whole && !results.iter().any(|outcome| outcome.everywhere.contains(&index)) {
+            failures.push(format!(
+                "everywhere.yaml: {:?} does not occur any more",
+                everywhere.why
+            ));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }

@@ -22,7 +22,7 @@ impl Peer {
     pub(super) fn new(address: SocketAddr, group: &Group) -> Self {
         Self {
             address,
-            normaliser: Normaliser::new(group.own_ids()),
+            normaliser: Normaliser::new(address, group.own_ids()),
             remembered: BTreeMap::new(),
         }
     }

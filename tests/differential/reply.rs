@@ -4,10 +4,17 @@ use super::wire::Raw;
 use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Headers of the connection or the server's own.
-const NOT_OF_THE_API: [&str; 6] = ["connection", "date", "keep-alive", "server", "transfer-encoding", "trailer"];
+const NOT_OF_THE_API: [&str; 6] = [
+    "connection",
+    "date",
+    "keep-alive",
+    "server",
+    "transfer-encoding",
+    "trailer",
+];
 
 /// An answer, as it is recorded.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +88,7 @@ impl Reply {
 
 /// Puts names in the place of ids and times.
 pub(super) struct Normaliser {
+    address: String,
     own_ids: Vec<String>,
     ids: Regex,
     times: Regex,
@@ -88,10 +96,11 @@ pub(super) struct Normaliser {
 }
 
 impl Normaliser {
-    /// For a script that chooses these ids itself: they stay.
-    pub(super) fn new(own_ids: Vec<String>) -> Self {
+    /// For a service that is asked by another name, and a script that chooses these ids itself: they stay.
+    pub(super) fn new(address: SocketAddr, own_ids: Vec<String>) -> Self {
         let pattern = |text| Regex::new(text).unwrap();
         Self {
+            address: address.to_string(),
             own_ids,
             ids: pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
             times: pattern(r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
@@ -107,7 +116,8 @@ impl Normaliser {
     }
 
     fn text(&self, text: &str, remembered: &BTreeMap<String, String>) -> String {
-        let text = self.ids.replace_all(text, |found: &Captures<'_>| {
+        let text = text.replace(&self.address, "<address>");
+        let text = self.ids.replace_all(&text, |found: &Captures<'_>| {
             let id = &found[0];
             if self.own_ids.iter().any(|own| own == id) {
                 return id.to_owned();

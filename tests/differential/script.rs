@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    fmt::Write,
+    fmt::{self, Write},
     fs,
     path::{Path, PathBuf},
 };
@@ -64,6 +64,22 @@ pub(super) struct Step {
     #[serde(default)]
     pub(super) remember: BTreeMap<String, String>,
     pub(super) differs: Option<Differs>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (as {})", self.ask, self.caller)?;
+        for (name, value) in &self.headers {
+            write!(f, " {name}: {}", value.as_deref().unwrap_or("none"))?;
+        }
+        if let Some(json) = &self.json {
+            write!(f, " {json}")?;
+        }
+        for body in [&self.raw, &self.bytes].into_iter().flatten() {
+            write!(f, " {body:?}")?;
+        }
+        Ok(())
+    }
 }
 
 fn member() -> String {

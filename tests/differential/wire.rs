@@ -83,7 +83,8 @@ fn unchunked(mut bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn chunks_are_joined() {
-    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+    let answer =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n";
     let answer = parse(answer, false).unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (200, &b"abcde"[..]));
     assert_eq!(answer.headers[1], ("a".to_owned(), "b".to_owned()));
