@@ -9,9 +9,8 @@ use serde_json::json;
 
 use super::{State, accept::Accept};
 
-pub(super) const PATH: &str = "/healthcheck";
 /// Whatever is below is the same.
-pub(super) const BELOW: &str = "/healthcheck/{*rest}";
+pub(super) const PATHS: [&str; 3] = ["/healthcheck", "/healthcheck/", "/healthcheck/{*rest}"];
 
 pub(super) async fn answer(Shared(state): Shared<State>, method: Method, headers: HeaderMap) -> Response {
     let disabled = match &state.settings.disable_file {

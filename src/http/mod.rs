@@ -80,9 +80,11 @@ pub struct State {
 pub fn router(state: State, extra: Router) -> Router {
     let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);
     let shared = from_fn_with_state(state.settings.clone(), middleware::cors).layer(negotiated);
-    Router::new()
-        .route(healthcheck::PATH, any(healthcheck::answer))
-        .route(healthcheck::BELOW, any(healthcheck::answer))
+    let health = healthcheck::PATHS.into_iter();
+    health
+        .fold(Router::new(), |router, path| {
+            router.route(path, any(healthcheck::answer))
+        })
         .with_state(state.clone())
         .merge(extra)
         .fallback_service(shared)

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 pub(super) struct Glance {
     address: SocketAddr,
     _service: Service,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Glance {
@@ -32,7 +32,7 @@ impl Glance {
             .prefix("saccade-glance-")
             .tempdir()
             .unwrap();
-        let root = directory.path().join("glance");
+        let root = root(&directory);
         copy(&template(python), &root);
         fs::create_dir(root.join("images")).unwrap();
         let conf = format!(
@@ -56,13 +56,22 @@ impl Glance {
         Self {
             address,
             _service: service,
-            _directory: directory,
+            directory,
         }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    pub(super) fn root(&self) -> PathBuf {
+        root(&self.directory)
+    }
+}
+
+/// Where `@ROOT@` is.
+fn root(directory: &TempDir) -> PathBuf {
+    directory.path().join("glance")
 }
 
 fn script() -> PathBuf {

@@ -30,7 +30,7 @@ use crate::harness::Setup;
 use std::{
     collections::BTreeSet,
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -96,7 +96,7 @@ fn run(group: &Group, meant: &Meant) -> Outcome {
     let daemon = (group.expected_log.iter())
         .fold(setup, |setup, text| setup.expect_log(text))
         .start();
-    let mut saccade = Peer::new(daemon.address(), group);
+    let mut saccade = Peer::new(daemon.address(), daemon.data_dir().parent().unwrap(), group);
     let mut outcome = Outcome {
         group: group.name.clone(),
         requests: group.steps.len(),
@@ -184,9 +184,9 @@ impl Outcome {
 }
 
 /// What Glance answers now. The recording is made, or must agree.
-fn from_glance(group: &Group, python: &PathBuf, failures: &mut Vec<String>) -> Vec<Reply> {
+fn from_glance(group: &Group, python: &Path, failures: &mut Vec<String>) -> Vec<Reply> {
     let glance = Glance::start(python, group);
-    let mut peer = Peer::new(glance.address(), group);
+    let mut peer = Peer::new(glance.address(), &glance.root(), group);
     let replies: Vec<Reply> = group.steps.iter().map(|step| peer.ask(step)).collect();
     drop(glance);
     let path = group.recording();

@@ -6,7 +6,7 @@ use super::{
     wire,
 };
 use regex::{Captures, Regex};
-use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, thread, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::LazyLock, thread, time::Duration};
 
 /// Both are asked under this name, so that neither shows its port.
 const HOST: &str = "glance.example:9292";
@@ -19,10 +19,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(address: SocketAddr, group: &Group) -> Self {
+    /// `root` is what `@ROOT@` stands for.
+    pub(super) fn new(address: SocketAddr, root: &Path, group: &Group) -> Self {
         Self {
             address,
-            normaliser: Normaliser::new(address, group.own_ids()),
+            normaliser: Normaliser::new(address, root, group.own_ids()),
             remembered: BTreeMap::new(),
         }
     }

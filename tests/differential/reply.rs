@@ -4,7 +4,7 @@ use super::wire::Raw;
 use regex::{Captures, Regex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 /// Headers of the connection or the server's own.
 const NOT_OF_THE_API: [&str; 6] = [
@@ -89,6 +89,7 @@ impl Reply {
 /// Puts names in the place of ids and times.
 pub(super) struct Normaliser {
     address: String,
+    root: String,
     own_ids: Vec<String>,
     ids: Regex,
     times: Regex,
@@ -96,11 +97,12 @@ pub(super) struct Normaliser {
 }
 
 impl Normaliser {
-    /// For a service that is asked by another name, and a script that chooses these ids itself: they stay.
-    pub(super) fn new(address: SocketAddr, own_ids: Vec<String>) -> Self {
+    /// For a service that keeps its files below `root`, and a script that chooses these ids itself: they stay.
+    pub(super) fn new(address: SocketAddr, root: &Path, own_ids: Vec<String>) -> Self {
         let pattern = |text| Regex::new(text).unwrap();
         Self {
             address: address.to_string(),
+            root: root.to_str().unwrap().to_owned(),
             own_ids,
             ids: pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
             times: pattern(r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
@@ -116,7 +118,9 @@ impl Normaliser {
     }
 
     fn text(&self, text: &str, remembered: &BTreeMap<String, String>) -> String {
-        let text = text.replace(&self.address, "<address>");
+        let text = text
+            .replace(&self.address, "<address>")
+            .replace(&self.root, "<root>");
         let text = self.ids.replace_all(&text, |found: &Captures<'_>| {
             let id = &found[0];
             if self.own_ids.iter().any(|own| own == id) {
