@@ -55,6 +55,7 @@ impl Reply {
             headers.remove("content-length");
         }
         let body = match serde_json::from_slice(&raw.body) {
+            Ok(value) if raw.status >= 400 => without_schema(value),
             Ok(value) => value,
             Err(_) if raw.body.is_empty() => Value::Null,
             Err(_) => Value::String(String::from_utf8_lossy(&raw.body).into_owned()),
@@ -84,6 +85,16 @@ impl Reply {
             other => Some(other.to_string()),
         }
     }
+}
+
+/// Glance quotes the whole schema to whoever has missed it.
+fn without_schema(mut error: Value) -> Value {
+    if let Some(Value::String(message)) = error.get_mut("message")
+        && let Some(end) = message.find("\n\nFailed validating")
+    {
+        message.truncate(end);
+    }
+    error
 }
 
 /// Puts names in the place of ids and times.
@@ -157,6 +168,31 @@ impl Normaliser {
             _ => {}
         }
     }
+}
+
+/// `<x*300>` in the place of a letter 300 times.
+fn without_runs(text: &str) -> String {
+    const LONG: usize = 50;
+    let mut short = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let mut length = 1;
+        while chars.next_if_eq(&c).is_some() {
+            length += 1;
+        }
+        if length > LONG {
+            short.push_str(&format!("<{c}*{length}>"));
+        } else {
+            short.extend(std::iter::repeat_n(c, length));
+        }
+    }
+    short
+}
+
+#[test]
+fn long_runs_are_counted() {
+    let long = "x".repeat(300);
+    assert_eq!(without_runs(&format!("aab{long}{long}b")), "aab<x*600>b");
 }
 
 /// Glance keeps tags as a set.
