@@ -3,6 +3,10 @@
 //! * `script/GROUP.yaml`: the requests, and which answers are meant to differ
 //! * `recorded/GROUP.jsonl`: what Python Glance 33 answered, one line for each request
 //!
+//! A group is one file: what both sides are configured with, and requests that build on each other. Each group has services
+//! of its own, which are empty at first. `everywhere.yaml` has the headers that differ in many answers. What a request may
+//! have is in [`script::Step`].
+//!
 //! Without Glance, its recorded answers stand for it. With `SACCADE_GLANCE` (where `make glance` has put Python), it is
 //! asked, and the recordings must be what it says; with `RECORD=1` they are written. `ONLY` names the groups to run, all
 //! of them if it is not set.
