@@ -13,15 +13,19 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Links to virtual environments, which .ci/venv keeps in $SACCADE_VENVS.
 CLIENTS := $(CURDIR)/.venv
 KEYSTONE := $(CURDIR)/.venv-keystone
+GLANCE := $(CURDIR)/.venv-glance
 # Arguments for the daemon: make serve ARGS="--data-dir ./data"
 ARGS ?=
+# Write down what Glance answers: make test-against-glance RECORD=1
+RECORD ?=
 # How long to fuzz, each target.
 MINUTES ?= 5
 
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
 TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy
 
-.PHONY: help serve build test test-model bench fmt fuzz clients keystone build-packages test-packages
+.PHONY: help serve build test test-model test-against-glance bench fmt fuzz clients keystone glance build-packages \
+	test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -58,6 +62,10 @@ test: test-packages clients keystone ## format, lints, every test, with the real
 test-model: build-packages ## the model of uploads, deletions and recovery to its full depth: minutes
 	cargo test --lib --locked protocol::model -- --ignored --nocapture
 
+test-against-glance: glance ## the same requests to Python Glance, from pip, and to Saccade (RECORD=1 records the answers)
+	@SACCADE_GLANCE="$(GLANCE)/bin" RECORD="$(RECORD)" \
+		cargo test --test integration --locked differential -- --nocapture
+
 bench: build-packages ## the benchmarks of benches/
 	cargo bench --workspace --locked
 
@@ -83,6 +91,9 @@ clients: test-packages ## the stock OpenStack clients, from pip, linked as .venv
 
 keystone: test-packages ## Keystone for the tests, from pip, linked as .venv-keystone
 	@.ci/venv "$(KEYSTONE)" tests/keystone/requirements.txt
+
+glance: test-packages ## Python Glance, from pip, linked as .venv-glance
+	@.ci/venv "$(GLANCE)" tests/differential/requirements.txt
 
 build-packages:
 	@.ci/packages $(BUILD_PACKAGES)

@@ -1,6 +1,6 @@
 //! One page of a list.
 
-use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order};
+use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order, as_known};
 use crate::{
     identity::Caller,
     image::{Entry, Image, ImageId, Listing, MemberStatus, Viewer, VisibilityFilter},
@@ -74,8 +74,9 @@ impl Catalog {
         let next = page.images.last().filter(|_| page.full).map(|image| image.id);
         page.images
             .retain(|image| policy.may_list(&viewer, caller, image));
+        let images = page.images.into_iter();
         Ok(ImageList {
-            images: page.images,
+            images: images.map(|image| as_known(&policy, caller, image)).collect(),
             next,
         })
     }

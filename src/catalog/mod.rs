@@ -38,10 +38,10 @@ pub use crate::metadata::{
 };
 use crate::{
     identity::Caller,
-    image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp},
+    image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, LivePolicy, Rule, Upload},
+    policy::{Authorized, Denied, Download, LivePolicy, Policy, Rule, Upload},
 };
 
 /// The images, and what may be done to them. Clones are handles to the same one.
@@ -104,9 +104,10 @@ impl Catalog {
     /// `NotFound` when there is none, or none that the caller may know of; `Unavailable`, `Broken`.
     pub async fn show(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
         let image = self.read(id).await?;
-        let shown = self.shared.policy.current().authorize_show(caller, &image);
+        let policy = self.shared.policy.current();
+        let shown = policy.authorize_show(caller, &image);
         shown.map_err(|denied| self.denied(denied, id))?;
-        Ok(image)
+        Ok(as_known(&policy, caller, image))
     }
 
     /// An image that the caller may put data into, with the permission.
@@ -232,6 +233,15 @@ impl Catalog {
             Denied::Deactivated => CatalogErrorKind::Deactivated.into(),
         }
     }
+}
+
+/// An image as the caller may know it: where the data of a deactivated one is, administrators only (Glance 33,
+/// `db/sqlalchemy/api.py`, `_normalize_locations`).
+fn as_known(policy: &Policy, caller: &Caller, mut image: Image) -> Image {
+    if image.status == Status::Deactivated && !policy.is_admin(caller) {
+        image.locations.clear();
+    }
+    image
 }
 
 fn not_found(id: &str) -> CatalogError {

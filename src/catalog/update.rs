@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules};
+use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, as_known};
 use crate::{
     identity::Caller,
     image::{Image, Status},
@@ -105,7 +105,7 @@ impl Catalog {
         if operations.is_empty() {
             return self.show(caller, id).await;
         }
-        self.change(id, |current| {
+        let image = self.change(id, |current| {
             let mut wanted = current.clone();
             let policy = self.shared.policy.current();
             for operation in operations {
@@ -117,8 +117,9 @@ impl Catalog {
                 self.rules().check_properties(&wanted)?;
             }
             Ok(Some(wanted))
-        })
-        .await
+        });
+        let image = image.await?;
+        Ok(as_known(&self.shared.policy.current(), caller, image))
     }
 
     /// Whether the caller may do the operation to the image as it is stored.

@@ -4,18 +4,20 @@ use axum::{
     extract::State as Shared,
     response::{IntoResponse, Response},
 };
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
+use serde_json::json;
 
-use super::State;
+use super::{State, accept::Accept};
 
-pub(super) const PATH: &str = "/healthcheck";
+/// Whatever is below is the same.
+pub(super) const PATHS: [&str; 3] = ["/healthcheck", "/healthcheck/", "/healthcheck/{*rest}"];
 
-pub(super) async fn answer(Shared(state): Shared<State>, method: Method) -> Response {
+pub(super) async fn answer(Shared(state): Shared<State>, method: Method, headers: HeaderMap) -> Response {
     let disabled = match &state.settings.disable_file {
         Some(file) => tokio::fs::try_exists(file).await.unwrap_or(false),
         None => false,
     };
-    let (status, text) = if disabled {
+    let (status, reason) = if disabled {
         (StatusCode::SERVICE_UNAVAILABLE, "DISABLED BY FILE")
     } else if state.draining.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "DRAINING")
@@ -24,5 +26,17 @@ pub(super) async fn answer(Shared(state): Shared<State>, method: Method) -> Resp
     } else {
         (StatusCode::OK, "OK")
     };
-    (status, text).into_response()
+    if wants_json(&headers) {
+        let body = json!({ "detailed": false, "reasons": [reason] });
+        return (status, axum::Json(body)).into_response();
+    }
+    (status, [(CONTENT_TYPE, "text/plain; charset=UTF-8")], reason).into_response()
+}
+
+/// Text is what load balancers look for, and comes first.
+fn wants_json(headers: &HeaderMap) -> bool {
+    Accept::of(headers).is_some_and(|accept| {
+        let json = accept.quality("application/json");
+        json > accept.quality("text/plain") && json > accept.quality("text/html")
+    })
 }

@@ -14,6 +14,7 @@
 //! * one file for each resource; a new one is a file with `routes()` and a line in [`api`]
 //! * `error`: the one place where failures become statuses
 
+mod accept;
 mod body;
 mod error;
 mod file_body;
@@ -79,8 +80,11 @@ pub struct State {
 pub fn router(state: State, extra: Router) -> Router {
     let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);
     let shared = from_fn_with_state(state.settings.clone(), middleware::cors).layer(negotiated);
-    Router::new()
-        .route(healthcheck::PATH, any(healthcheck::answer))
+    let health = healthcheck::PATHS.into_iter();
+    health
+        .fold(Router::new(), |router, path| {
+            router.route(path, any(healthcheck::answer))
+        })
         .with_state(state.clone())
         .merge(extra)
         .fallback_service(shared)

@@ -48,6 +48,8 @@ impl Negotiate {
     }
 
     fn meaning(&self, path: &str, headers: &HeaderMap) -> Meaning {
+        let path = normal(path);
+        let path = path.as_str();
         let unrooted = path.trim_start_matches('/');
         let (first, rest) = match unrooted.find('/') {
             Some(end) => unrooted.split_at(end),
@@ -95,6 +97,32 @@ impl Service<Request> for Negotiate {
     }
 }
 
+/// A path without empty segments (as paste's `urlmap` has it) and with no more escapes than it needs (RFC 3986, 6.2.2.2),
+/// so that what means the same is the same route.
+fn normal(path: &str) -> String {
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(c) = rest.chars().next() {
+        let escaped = (rest.get(1..3))
+            .filter(|_| c == '%')
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        match escaped {
+            Some(byte) => {
+                normal.push(char::from(byte));
+                rest = rest.get(3..).unwrap_or_default();
+            }
+            None => {
+                if c != '/' || !normal.ends_with('/') {
+                    normal.push(c);
+                }
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
+        }
+    }
+    normal
+}
+
 /// The URI with another path and the same query.
 fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let path_and_query = match uri.query() {
@@ -104,4 +132,33 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query.ok()?);
     Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::normal;
+
+    #[test]
+    fn paths_that_mean_the_same_become_the_same() {
+        for (path, same) in [
+            ("/v2/images", "/v2/images"),
+            ("//v2///images//", "/v2/images/"),
+            ("/v2/%69mages/%7Ea%2D", "/v2/images/~a-"),
+            ("/v2/a%2Fb%20c%C3%a4%25", "/v2/a%2Fb%20c%C3%a4%25"),
+            ("/%2569mages", "/%2569mages"),
+            ("/%+1%6", "/%+1%6"),
+            ("/%", "/%"),
+        ] {
+            assert_eq!(normal(path), same);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_path_has_no_empty_segment(path in "(/|%2F|%6|[a-z%]|é){0,20}") {
+            prop_assert!(!normal(&path).contains("//"));
+        }
+    }
 }

@@ -18,12 +18,14 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) struct QueryPairs(Vec<(String, String)>);
 
 impl QueryPairs {
+    /// Pairs are divided by `&` or `;`, as webob 1.8 reads them.
+    ///
     /// # Errors
     /// 400 when a name or value is not UTF-8.
     pub(super) fn parse(query: Option<&str>) -> Result<Self, ApiError> {
         let pairs = query
             .unwrap_or_default()
-            .split('&')
+            .split(['&', ';'])
             .filter(|pair| !pair.is_empty());
         let decoded = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -87,6 +89,16 @@ mod tests {
         assert_eq!(
             QueryPairs::default().link("/v2/images", "marker", None),
             "/v2/images"
+        );
+    }
+
+    #[test]
+    fn a_semicolon_divides_pairs_too() {
+        let query = QueryPairs::parse(Some("sort=name;limit=1&name=a%3Bb;;x")).unwrap();
+        let pairs: Vec<(&str, &str)> = query.iter().collect();
+        assert_eq!(
+            pairs,
+            [("sort", "name"), ("limit", "1"), ("name", "a;b"), ("x", "")]
         );
     }
 

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State as Shared},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -18,10 +18,16 @@ const MULTI_STORE: [&str; 6] = ["v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.
 
 pub(super) fn routes() -> Router<State> {
     // Behind it is nothing: `/v2/` is 404.
-    Router::new().route(
-        "/v2",
-        any(async || (StatusCode::FOUND, [(header::LOCATION, "/v2/")])),
-    )
+    Router::new().route("/v2", any(root))
+}
+
+async fn root(Shared(state): Shared<State>, request: Request) -> Response {
+    let base = origin(request.uri(), request.headers(), &state.settings);
+    let headers = [
+        (header::LOCATION, format!("{base}/v2/")),
+        (header::CONTENT_TYPE, "text/plain; charset=utf8".to_owned()),
+    ];
+    (StatusCode::FOUND, headers).into_response()
 }
 
 /// Whether a path or media type may name this version. All are the same API.

@@ -4,7 +4,10 @@ use std::fs;
 #[test]
 fn answers_without_a_token() {
     let daemon = Daemon::fresh();
-    let answer = daemon.anonymous().get("/healthcheck").expect_status(200);
+    let answer = daemon
+        .anonymous()
+        .request("GET", "/healthcheck", &[], Body::None)
+        .expect_status(200);
     assert_eq!(answer.text(), "OK");
     let head = daemon
         .anonymous()

@@ -364,7 +364,7 @@ fn is_serving(lines: &[String]) -> bool {
 
 /// Below the ports that the system gives to outgoing connections, so that none of those takes it between here and
 /// the daemon's start.
-pub(super) fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {

@@ -128,7 +128,7 @@ impl Keystone {
 }
 
 /// Nothing of whoever runs the tests.
-fn clean(command: &mut Command) {
+pub(crate) fn clean(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_uppercase();
         if text.starts_with("OS_") || text.starts_with("PYTHON") || text.ends_with("_PROXY") {
@@ -184,7 +184,8 @@ fn run_directory() -> TempDir {
         .unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// A directory and all in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -23,14 +23,15 @@ pub(crate) use self::{
     cli::{Output, run, saccade},
     client::{Answer, Body, Client},
     cloud::{Cloud, CloudSetup},
-    daemon::{Daemon, Setup, names},
+    daemon::{Daemon, Setup, free_address, names},
     disk_image::{qemu_img, unsafe_qcow2, unsafe_vmdk},
     haproxy::{ClientCertificate, HaProxy},
-    keystone::{Keystone, keystone_python},
+    keystone::{Keystone, clean, copy, keystone_python},
     memcached::Memcached,
     payload::{Payload, md5, sha512},
     proxy::{Fault, Proxy},
     raw::Connection,
+    service::{Service, command},
     small_disk::SmallDisk,
 };
 

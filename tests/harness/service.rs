@@ -16,7 +16,7 @@ use std::{
 const START: Duration = Duration::from_secs(60);
 
 /// The command of a service: the kernel kills it as soon as this process is gone.
-pub(super) fn command(program: impl AsRef<Path>) -> Command {
+pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
@@ -29,14 +29,14 @@ pub(super) fn command(program: impl AsRef<Path>) -> Command {
 }
 
 /// A running service. Dropped, it is killed.
-pub(super) struct Service {
+pub(crate) struct Service {
     child: Child,
     log: PathBuf,
 }
 
 impl Service {
     /// Starts it. What it says goes to the end of a file.
-    pub(super) fn spawn(mut command: Command, log: &Path) -> Self {
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let file = open_log(log);
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let program = format!("{command:?}");
@@ -51,7 +51,7 @@ impl Service {
     ///
     /// # Panics
     /// With its log, when it has ended, or does not within a minute.
-    pub(super) fn wait_for(&mut self, address: SocketAddr) {
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) {
         let deadline = Instant::now() + START;
         while TcpStream::connect(address).is_err() {
             let ended = self.child.try_wait().unwrap();
@@ -65,12 +65,12 @@ impl Service {
     }
 
     /// Stops it where it is: connections are taken, and nothing is answered.
-    pub(super) fn suspend(&self) {
+    pub(crate) fn suspend(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
     }
 
     /// Lets it go on.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
 

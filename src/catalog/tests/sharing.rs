@@ -1,7 +1,9 @@
 //! Members and (de)activation where the record changes meanwhile, and where policy is not Glance's.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::image::{MemberChange, Visibility};
+use crate::image::{Location, MemberChange, Visibility};
 
 fn stranger() -> Caller {
     caller("them", &["reader", "member"])
@@ -114,15 +116,24 @@ async fn a_deactivated_image_is_read_by_administrators_alone() {
         .put(|image| {
             image.status = Status::Active;
             image.visibility = Visibility::Public;
+            image.locations.push(Location {
+                store: None,
+                url: "file:///images/1".to_owned(),
+                metadata: BTreeMap::new(),
+            });
         })
         .await
         .to_string();
     let catalog = &fixture.catalog;
+    let places = async |who: Caller| kind(catalog.show(&who, &id).await).unwrap().locations.len();
     let may_read = async |who: Caller| kind(catalog.authorize_download(&who, &id).await).map(|_| ());
     kind(catalog.deactivate(&admin(), &id).await).unwrap();
     assert_eq!(may_read(member()).await, Err(Kind::Deactivated));
     assert_eq!(may_read(stranger()).await, Err(Kind::Deactivated));
     assert_eq!(may_read(admin()).await, Ok(()));
+    // Nor does anybody else learn where the data is.
+    assert_eq!((places(member()).await, places(admin()).await), (0, 1));
     kind(catalog.reactivate(&admin(), &id).await).unwrap();
     assert_eq!(may_read(stranger()).await, Ok(()));
+    assert_eq!(places(member()).await, 1);
 }

@@ -215,6 +215,10 @@ fn number(name: &str, value: &str) -> Result<Condition, ApiError> {
             Err(_) => Condition::AtMost(field, u64::MAX),
         });
     }
+    if name.ends_with("_min") || name.ends_with("_max") {
+        // Whatever it bounds.
+        bound()?;
+    }
     Ok(Condition::Property(name.to_owned(), value.to_owned()))
 }
 

@@ -2,11 +2,11 @@
 
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::{
-    HeaderMap, Method,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    HeaderMap, Method, StatusCode,
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
 
-use crate::http::error::ApiError;
+use crate::http::{accept::Accept, error::ApiError};
 
 /// The forms a body can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
         headers.insert(CONTENT_TYPE, form.content_type());
         // The router has measured the body that there was before.
         headers.insert(CONTENT_LENGTH, body.len().into());
+        // It adds this to whatever the refusal of a method became, 401 for one.
+        if error.status != StatusCode::METHOD_NOT_ALLOWED {
+            headers.remove(ALLOW);
+        }
         *response.body_mut() = Body::from(body);
     }
     response
@@ -46,29 +50,10 @@ pub(in crate::http) async fn render(request: Request, next: Next) -> Response {
 impl Form {
     /// The form that an `Accept` asks for. Nothing, or nothing known, is text.
     fn accepted(headers: &HeaderMap) -> Self {
-        let Some(accept) = headers.get(ACCEPT) else {
+        let Some(accept) = Accept::of(headers) else {
             return Self::Text;
         };
-        let accept = accept.to_str().unwrap_or_default();
-        let ranges: Vec<(&str, u16)> = accept.split(',').filter_map(media_range).collect();
-        let quality = |offer: &str| {
-            let mut best = (0_u8, 0_u16);
-            for &(range, q) in &ranges {
-                let specificity = match range {
-                    range if range.eq_ignore_ascii_case(offer) => 3,
-                    "*/*" => 1,
-                    range => match (range.split_once('/'), offer.split_once('/')) {
-                        (Some((kind, "*")), Some((offered, _))) if kind.eq_ignore_ascii_case(offered) => 2,
-                        _ => 0,
-                    },
-                };
-                if specificity > best.0 {
-                    best = (specificity, q);
-                }
-            }
-            best.1
-        };
-        match (quality("text/html"), quality("application/json")) {
+        match (accept.quality("text/html"), accept.quality("application/json")) {
             (0, 0) => Self::Text,
             (html, json) if html >= json => Self::Html,
             _ => Self::Json,
@@ -103,20 +88,6 @@ impl Form {
             ),
         }
     }
-}
-
-/// `type/subtype;q=0.5` → the range and its weight in thousandths.
-fn media_range(text: &str) -> Option<(&str, u16)> {
-    let mut parts = text.split(';').map(str::trim);
-    let range = parts.next().filter(|range| range.contains('/'))?;
-    let weight = parts.find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("q")
-            .then(|| value.trim().parse::<f32>().ok())?
-    });
-    let weight = weight.unwrap_or(1.0).clamp(0.0, 1.0);
-    Some((range, (weight * 1000.0) as u16))
 }
 
 /// webob's body templates.
@@ -161,7 +132,7 @@ fn plain(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
+    use http::header::ACCEPT;
 
     use super::*;
 
@@ -175,6 +146,7 @@ mod tests {
     fn the_form_follows_accept_as_webob_does() {
         assert_eq!(Form::accepted(&HeaderMap::new()), Form::Text);
         assert_eq!(accept(""), Form::Text);
+        assert_eq!(accept("nonsense"), Form::Html);
         assert_eq!(accept("image/png"), Form::Text);
         assert_eq!(accept("*/*"), Form::Html);
         assert_eq!(accept("application/json"), Form::Json);

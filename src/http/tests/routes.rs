@@ -88,7 +88,7 @@ async fn the_root_of_the_version_leads_nowhere() {
     let answer = app.get("/v2").await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("location")),
-        (302, Some("/v2/"))
+        (302, Some("http://glance.example/v2/"))
     );
     assert_eq!(app.get("/v2/").await.status, 404);
 }
@@ -285,6 +285,13 @@ async fn the_healthcheck_needs_no_identity_and_says_when_to_stay_away() {
     };
     let well = check(Method::GET).await;
     assert_eq!((well.status.as_u16(), well.text()), (200, "OK"));
+    let mut json = request(Method::GET, "/healthcheck/below", MEMBER);
+    json.headers_mut()
+        .insert("accept", "application/json".parse().unwrap());
+    assert_eq!(
+        app.send(json).await.json(),
+        json!({"detailed": false, "reasons": ["OK"]})
+    );
     assert_eq!(check(Method::HEAD).await.status, 204);
     std::fs::write(&file, "").unwrap();
     assert_eq!(check(Method::GET).await.text(), "DISABLED BY FILE");

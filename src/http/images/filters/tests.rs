@@ -97,6 +97,8 @@ fn numbers_have_bounds() {
     assert_eq!(conditions("size_max=-1"), [nothing()]);
     assert_eq!(conditions("size=big"), [nothing()]);
     assert_eq!(parse("size_min=big"), Err(400));
+    assert_eq!(parse("created_at_max=big"), Err(400));
+    assert_eq!(parse("a_property_min=big"), Err(400));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Values of filters: lists and times.
 
+use std::borrow::Cow;
+
 use jiff::{civil::DateTime, tz::TimeZone};
 
 use crate::{http::error::ApiError, image::Timestamp};
@@ -72,12 +74,25 @@ pub(super) fn instant(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let instant = zoned.or_else(|| {
-        let civil: DateTime = text.parse().ok()?;
+        let civil: DateTime = completed(text).parse().ok()?;
         Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
     })?;
     Some(Timestamp::from_micros(
         u64::try_from(instant.as_microsecond()).unwrap_or(0),
     ))
+}
+
+/// The first day of a year or month that is given alone.
+fn completed(text: &str) -> Cow<'_, str> {
+    let parts: Vec<usize> = (text.split('-'))
+        .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(str::len)
+        .collect();
+    match (parts.as_slice(), text.len()) {
+        ([4], 4) => Cow::Owned(format!("{text}-01-01")),
+        ([4, 2], 7) => Cow::Owned(format!("{text}-01")),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +132,10 @@ mod tests {
         assert_eq!(instant("20261121T083546Z"), expected);
         assert_eq!(instant("2026-11-21T10:35:46+02:00"), expected);
         assert!(instant("2026-11-21").is_some());
+        assert_eq!(instant("2026"), instant("2026-01-01T00:00:00Z"));
+        assert_eq!(instant("2026-11"), instant("2026-11-01T00:00:00Z"));
+        assert_eq!(instant("202"), None);
+        assert_eq!(instant("2026-1"), None);
         assert_eq!(instant("1969-01-01T00:00:00Z"), Some(Timestamp::from_micros(0)));
         assert_eq!(instant("gt:2026-11-21T08:35:46Z"), None);
         assert_eq!(instant("yesterday"), None);

@@ -1,0 +1,81 @@
+"""Python Glance for the differential test: on SQLite and files, under uWSGI, one process.
+
+    glance.py prepare DIR           makes an empty database: made once, then copied
+    glance.py serve DIR HOST PORT   serves it, as DIR/glance-api.conf says, until it is killed
+
+Callers are who the headers of a request name, as behind keystonemiddleware: the pipeline is Glance's own for the flavor
+`keystone`, without `authtoken`, whose header in answers of 401 is added here.
+"""
+import os
+import pathlib
+import sqlite3
+import subprocess
+import sys
+
+
+def stock(name):
+    return pathlib.Path(sys.prefix) / 'etc/glance' / name
+
+
+def prepare(directory):
+    directory.mkdir(parents=True)
+    conf = directory / 'prepare.conf'
+    conf.write_text(f'[database]\nconnection = sqlite:///{directory}/glance.db\n')
+    manage = pathlib.Path(sys.executable).parent / 'glance-manage'
+    subprocess.run([manage, '--config-file', conf, 'db_sync'], check=True)
+    conf.unlink()
+
+
+def serve(directory, host, port):
+    paste = stock('glance-api-paste.ini').read_text()
+    paste = paste.replace(' authtoken ', ' ')
+    # This filter would look into /etc/glance by itself.
+    project = 'oslo_config_project = glance'
+    (directory / 'paste.ini').write_text(
+        paste.replace(project, f'{project}\noslo_config_file = {directory}/glance-api.conf'))
+    # One file in the place of both that Glance would look for.
+    own = directory / 'glance-api.conf'
+    own.write_text(own.read_text() + f'''
+[database]
+connection = sqlite:///{directory}/glance.db
+[paste_deploy]
+flavor = keystone
+config_file = {directory}/paste.ini
+''')
+    with sqlite3.connect(directory / 'glance.db') as database:
+        database.execute('PRAGMA journal_mode = WAL')
+    os.environ['OS_GLANCE_CONFIG_DIR'] = str(directory)
+    os.environ['OWN_ADDRESS'] = f'http://{host}:{port}'
+    uwsgi = pathlib.Path(sys.executable).parent / 'uwsgi'
+    # As Glance's documentation says, but for one process: SQLite.
+    os.execv(uwsgi, [
+        'uwsgi', '--http-socket', f'{host}:{port}', '--virtualenv', sys.prefix, '--wsgi-file', __file__,
+        '--enable-threads', '--need-app', '--die-on-term', '--buffer-size', '65535',
+        '--http-chunked-input', '--http-auto-chunked', '--http-raw-body', '--chunked-input-limit', '16777216',
+        '--disable-logging', '--add-header', 'Connection: close',
+    ])
+
+
+def challenging(glance):
+    """What `authtoken` does to answers of 401."""
+    challenge = f'Keystone uri="{os.environ["OWN_ADDRESS"]}"'
+
+    def application(environ, start_response):
+        def start(status, headers, *rest):
+            if status.startswith('401'):
+                headers = [*headers, ('WWW-Authenticate', challenge)]
+            return start_response(status, headers, *rest)
+        return glance(environ, start)
+    return application
+
+
+if __name__ == '__main__':
+    command, directory, *rest = sys.argv[1:]
+    directory = pathlib.Path(directory).resolve()
+    if command == 'prepare':
+        prepare(directory)
+    else:
+        serve(directory, *rest)
+elif __name__.startswith('uwsgi_file'):
+    from glance.wsgi.api import application as glance
+    application = challenging(glance)
