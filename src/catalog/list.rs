@@ -74,8 +74,9 @@ impl Catalog {
         let next = page.images.last().filter(|_| page.full).map(|image| image.id);
         page.images
             .retain(|image| policy.may_list(&viewer, caller, image));
+        let seen = |image| self.as_seen_by(caller, image);
         Ok(ImageList {
-            images: page.images,
+            images: page.images.into_iter().map(seen).collect(),
             next,
         })
     }

@@ -38,7 +38,7 @@ mod schemas;
 mod settings;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod versions;
 
 use std::sync::Arc;
