@@ -404,7 +404,10 @@ fn what_is_not_honoured_stops_the_start_until_it_is_accepted_by_name() {
         .start();
     daemon.anonymous().get("/healthcheck").expect_status(200);
     assert!(
-        daemon.log().iter().any(|line| line.contains("delayed_delete")),
+        daemon
+            .log()
+            .iter()
+            .any(|line| line.contains("allow_anonymous_access")),
         "it is said at every start"
     );
 }

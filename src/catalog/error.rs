@@ -92,9 +92,6 @@ pub enum CatalogErrorKind {
     /// Only images that wait to be deleted are restored.
     #[error("cannot restore the image from {status} (wanted pending_delete)")]
     NotPending { status: Status },
-    /// Another attempt is under way.
-    #[error("New operation on image '{id}' is not permitted as prior operation is still in progress")]
-    Busy { id: String },
     /// The marker is an image that the caller does not see.
     #[error("The marker {marker} is an image that you may not see.")]
     MarkerInvisible { marker: String },

@@ -12,12 +12,19 @@ use serde_json::{Map, Value};
 use tracing::debug;
 
 use super::{Catalog, CatalogError, CatalogErrorKind, Rules};
-use crate::image::{AttemptId, Content, Image, ImageId, Location, Status, StoreId};
+use crate::{
+    identity::Caller,
+    image::{AttemptId, Content, Image, ImageId, Location, Status, StoreId},
+    policy::{Adopt, Authorized},
+};
 
 /// The longest URL, in characters; Glance's schema.
 const MAX_URL: usize = 255;
 /// Schemes whose addresses lead into the machine, or to what its configuration holds.
 const RESTRICTED: [&str; 3] = ["file", "filesystem", "swift+config"];
+
+/// The role of services.
+const SERVICE: &str = "service";
 
 /// A location that a client wants an image to have. `Debug` shows no URL: it may carry credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -261,6 +268,81 @@ fn hex(name: &str, value: &str, length: usize) -> Result<(), CatalogErrorKind> {
     Ok(())
 }
 
+/// Data that is there already, for a queued image (the locations API). `Debug` shows no URL.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GivenData {
+    url: String,
+    /// The algorithm and the hash.
+    pub hash: Option<(String, String)>,
+}
+
+/// The algorithms that clients may say a hash of, with the digits of their hashes.
+const SAID_HASHES: [(&str, usize); 4] = [("sha1", 40), ("sha256", 64), ("sha512", 128), ("md5", 32)];
+
+impl fmt::Debug for GivenData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GivenData").finish_non_exhaustive()
+    }
+}
+
+impl GivenData {
+    /// What the request's JSON describes.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn parse(value: Value) -> Result<Self, CatalogErrorKind> {
+        let wrong = |problem: &str| CatalogErrorKind::Invalid {
+            name: "add_location".to_owned(),
+            problem: problem.to_owned(),
+        };
+        let Value::Object(mut object) = value else {
+            return Err(wrong("it is not an object"));
+        };
+        let Some(Value::String(url)) = object.remove("url") else {
+            return Err(wrong("'url' is a required property, and a string"));
+        };
+        let mut said = match object.remove("validation_data") {
+            None => Map::new(),
+            Some(Value::Object(said)) => said,
+            Some(_) => return Err(wrong("validation_data is not an object")),
+        };
+        let hash = match (said.remove("os_hash_algo"), said.remove("os_hash_value")) {
+            (None, None) => None,
+            (Some(Value::String(algorithm)), Some(Value::String(hash))) => Some((algorithm, hash)),
+            _ => {
+                return Err(wrong(
+                    "os_hash_algo and os_hash_value are strings, and go together",
+                ));
+            }
+        };
+        if !said.is_empty() {
+            return Err(wrong("validation_data has properties that it may not have"));
+        }
+        if let Some((algorithm, hash)) = &hash {
+            let known = SAID_HASHES.iter().find(|(name, _)| name == algorithm);
+            let Some((_, digits)) = known else {
+                return Err(wrong("os_hash_algo is not one of sha1, sha256, sha512, md5"));
+            };
+            let problem = |problem: String| CatalogErrorKind::InvalidHash { problem };
+            if hash.len() > 128 {
+                return Err(wrong("os_hash_value is too long"));
+            }
+            if !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return Err(problem(format!(
+                    "os_hash_value ({hash}) is not a valid hexadecimal value"
+                )));
+            }
+            if hash.len() != *digits {
+                return Err(problem(format!(
+                    "os_hash_value: ({hash}) is not the correct size for ({algorithm}) (should be ({}) bytes)",
+                    digits / 2
+                )));
+            }
+        }
+        Ok(Self { url, hash })
+    }
+}
+
 /// What stores have said of new locations.
 #[derive(Default)]
 pub(super) struct Found(BTreeMap<String, Option<(StoreId, u64)>>);
@@ -447,6 +529,59 @@ impl Catalog {
         let at = at.ok_or(CatalogErrorKind::LocationPosition { action: "removing" })?;
         draft.image.locations.remove(at);
         Ok(())
+    }
+
+    /// A queued image that the caller may give this data, with the permission, where the data is and how long it is, in
+    /// bytes. Asks the store.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`, `LocationsFixed`, `LocationForServices`, `BadLocation`; `Unavailable`, `Broken`.
+    pub async fn authorize_adoption(
+        &self,
+        caller: &Caller,
+        id: &str,
+        data: &GivenData,
+    ) -> Result<(Authorized<Adopt>, Image, Location, u64), CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self
+            .shared
+            .policy
+            .current()
+            .authorize_add_location(caller, &image);
+        let permission = permission.map_err(|denied| self.denied(denied, id))?;
+        if image.status != Status::Queued {
+            let (action, status) = ("add", image.status);
+            return Err(CatalogErrorKind::LocationsFixed { action, status }.into());
+        }
+        let is_service =
+            caller.has_role(SERVICE) || caller.service_roles().iter().any(|role| role == SERVICE);
+        let mut stores = self.shared.stores.of_url(&data.url);
+        if !is_service && !stores.any(|(_, store)| store.capabilities().kind == "http") {
+            return Err(CatalogErrorKind::LocationForServices.into());
+        }
+        let found = self.look_up(&data.url, image.id).await;
+        let (store, size) = found.ok_or(CatalogErrorKind::BadLocation)?;
+        let location = Location {
+            store: Some(store),
+            url: data.url.clone(),
+            metadata: BTreeMap::new(),
+        };
+        Ok((permission, image, location, size))
+    }
+
+    /// Where the data of an image is (`fetch_image_location`).
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`; `Unavailable`, `Broken`.
+    pub async fn fetch_locations(&self, caller: &Caller, id: &str) -> Result<Vec<Location>, CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self
+            .shared
+            .policy
+            .current()
+            .authorize_fetch_locations(caller, &image);
+        permission.map_err(|denied| self.denied(denied, id))?;
+        Ok(self.as_seen_by(caller, image).locations)
     }
 
     /// The store that an address belongs to, with the length of what is there; nothing when there is nothing that the

@@ -34,7 +34,7 @@ pub use self::{
     create::NewImage,
     error::{CatalogError, CatalogErrorKind},
     list::{ImageList, ListRequest},
-    locations::{NewLocation, Position},
+    locations::{GivenData, NewLocation, Position},
     members::Membership,
     restore::restore,
     update::{IfPresent, Operation},

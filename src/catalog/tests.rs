@@ -47,6 +47,7 @@ pub(crate) struct Fixture {
     pub(crate) metadata: Arc<Racing>,
     pub(crate) janitor: Janitor,
     pub(crate) ledger: Ledger,
+    pub(crate) node: NodeId,
     /// What is at `memory:///NAME`, and is deleted with its image.
     pub(crate) elsewhere: Arc<Shelf>,
     /// What is at `http://web/NAME`, and is only read.
@@ -108,6 +109,8 @@ impl Fixture {
                 size_cap: 1 << 30,
                 memory: 64 << 20,
                 claim_lease: Duration::from_secs(60),
+                hash_adopted: true,
+                retries: 1,
                 reserve: Reserve {
                     dir: dir.path().into(),
                     bytes: 0,
@@ -120,6 +123,7 @@ impl Fixture {
             metadata,
             janitor,
             ledger,
+            node,
             elsewhere,
             web,
             dir,

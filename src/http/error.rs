@@ -158,7 +158,6 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::LocationRetired
             | Kind::NotPending { .. }
             | Kind::Validation { .. }
-            | Kind::Busy { .. }
             | Kind::InUse { .. }
             | Kind::HasSnapshots { .. } => StatusCode::CONFLICT,
             Kind::TooManyProperties { .. }

@@ -202,6 +202,8 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         size_cap: config.quotas.image_size_cap.bytes(),
         memory: config.server.transfer_memory.bytes(),
         claim_lease: config.node.claim_lease,
+        hash_adopted: config.hashing.do_secure_hash,
+        retries: config.hashing.retries,
         reserve: Reserve {
             dir: data_dir.path().to_owned(),
             bytes: config.node.free_space_reserve.bytes(),

@@ -33,8 +33,13 @@ async fn restore(app: &App, path: &str) -> Result<(), CatalogErrorKind> {
     restored.map(drop).map_err(|error| error.kind().clone())
 }
 
+/// Images in the store; what serves to undo an upload goes some time after it.
 fn files(app: &App) -> usize {
-    std::fs::read_dir(app.fixture.datadir()).unwrap().count()
+    let names = std::fs::read_dir(app.fixture.datadir()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| !name.to_string_lossy().starts_with('.'))
+        .count()
 }
 
 async fn scrub(app: &App, after: Duration) {
@@ -43,8 +48,6 @@ async fn scrub(app: &App, after: Duration) {
         side_by_side: 2,
     };
     app.fixture.janitor.scrub(scrubbing).await;
-    // The files that served to undo an upload go by themselves.
-    app.fixture.janitor.sweep().await;
 }
 
 #[tokio::test]
@@ -94,7 +97,6 @@ async fn a_deleted_image_is_scrubbed_when_its_time_has_come_and_then_for_good() 
         status: crate::image::Status::Deleted,
     });
     assert_eq!(restore(&app, &path).await, gone);
-    assert!(app.fixture.ledger.is_empty());
 }
 
 #[tokio::test]

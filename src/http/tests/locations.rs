@@ -109,7 +109,7 @@ async fn locations_are_neither_shown_nor_changed_unless_the_operator_says_so() {
 #[tokio::test]
 async fn what_is_no_location_is_refused_with_the_status_of_glance() {
     let app = visible();
-    let (path, id) = queued(&app).await;
+    let (path, _) = queued(&app).await;
     page(&app, NAME, b"hello");
     app.fixture.web.plant(name(OTHER), Bytes::new());
     for url in [
@@ -162,7 +162,6 @@ async fn what_is_no_location_is_refused_with_the_status_of_glance() {
     let saving = app.fixture.put(|image| image.status = Status::Saving).await;
     let saving = format!("/v2/images/{saving}");
     assert_eq!(status(&app, &saving, json!([add("-", &good)])).await, 409);
-    let _ = id;
 }
 
 #[tokio::test]
@@ -349,4 +348,174 @@ async fn where_the_data_of_a_deactivated_image_is_administrators_know_alone() {
     assert_eq!(status(&app, &path, json!([add("-", &url)])).await, 409);
     let remove = json!([{"op": "remove", "path": "/locations/0"}]);
     assert_eq!(status(&app, &path, remove).await, 409);
+}
+
+const SERVICE: &str = "services:service";
+/// Of `hello`.
+const MD5: &str = "5d41402abc4b2a76b9719d911017c592";
+const SHA256: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+async fn give(app: &App, path: &str, token: &str, body: &Value) -> u16 {
+    let path = format!("{path}/locations");
+    let answer = app.json(Method::POST, &path, token, body).await;
+    assert!(answer.status != 202 || answer.body.is_empty());
+    answer.status.as_u16()
+}
+
+/// The image once it is so.
+async fn once(app: &App, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..500 {
+        let image = app.send(request(Method::GET, path, ADMIN)).await.json();
+        if is_so(&image) {
+            return image;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{}", app.get(path).await.text());
+}
+
+fn said(url: &str, hash: &str) -> Value {
+    json!({"url": url, "validation_data": {"os_hash_algo": "sha256", "os_hash_value": hash}})
+}
+
+#[tokio::test]
+async fn data_that_is_there_is_given_to_an_image_once_its_hash_was_found_to_be_true() {
+    let app = App::new();
+    let (path, _) = queued(&app).await;
+    let url = page(&app, NAME, b"hello");
+    assert_eq!(give(&app, &path, MEMBER, &said(&url, SHA256)).await, 202);
+    let image = once(&app, &path, |image| image["status"] == "active").await;
+    assert_eq!(
+        (
+            &image["checksum"],
+            &image["os_hash_algo"],
+            &image["os_hash_value"]
+        ),
+        (&json!(MD5), &json!("sha256"), &json!(SHA256))
+    );
+    assert_eq!(image["size"], 5);
+    assert_eq!(app.get(&format!("{path}/file")).await.text(), "hello");
+    assert_eq!(give(&app, &path, MEMBER, &json!({"url": url})).await, 409);
+}
+
+#[tokio::test]
+async fn data_that_has_another_hash_is_not_given_and_stays_where_it_is() {
+    let app = App::new();
+    let (path, id) = queued(&app).await;
+    let url = object(&app, &id, b"hello");
+    let wrong = said(&url, &"0".repeat(64));
+    assert_eq!(
+        give(&app, &path, SERVICE, &wrong).await,
+        404,
+        "not the service's to see"
+    );
+    let service = "us:service,reader,member";
+    assert_eq!(give(&app, &path, service, &wrong).await, 202);
+    once(&app, &path, |image| image["status"] == "queued").await;
+    assert_eq!(app.fixture.elsewhere.inventory().len(), 1);
+    assert_eq!(give(&app, &path, service, &said(&url, SHA256)).await, 202);
+    once(&app, &path, |image| image["status"] == "active").await;
+    app.fixture.janitor.sweep().await;
+    assert!(app.fixture.ledger.is_empty());
+}
+
+#[tokio::test]
+async fn hashes_that_nobody_has_said_follow() {
+    let app = App::new();
+    let (path, _) = queued(&app).await;
+    let url = page(&app, NAME, b"hello");
+    assert_eq!(give(&app, &path, MEMBER, &json!({"url": url})).await, 202);
+    let image = once(&app, &path, |image| image["os_hash_value"].is_string()).await;
+    assert_eq!(
+        (&image["status"], &image["checksum"], &image["os_hash_algo"]),
+        (&json!("active"), &json!(MD5), &json!("sha512"))
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_given_is_refused() {
+    let app = App::new();
+    let (path, id) = queued(&app).await;
+    let url = page(&app, NAME, b"hello");
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"url": 1}),
+        json!({"url": url, "validation_data": null}),
+        json!({"url": url, "validation_data": {"os_hash_algo": "sha256"}}),
+        json!({"url": url, "validation_data": {"os_hash_value": "00"}}),
+        json!({"url": url, "validation_data": {"checksum": MD5}}),
+        json!({"url": url, "validation_data": {"os_hash_algo": "sha384", "os_hash_value": "0".repeat(96)}}),
+        said(&url, "00"),
+        said(&url, &"x".repeat(64)),
+        json!({"url": "http://web/0c0ffee0-0000-4000-8000-000000000009"}),
+    ] {
+        assert_eq!(give(&app, &path, MEMBER, &body).await, 400, "{body}");
+    }
+    let own = json!({"url": object(&app, &id, b"hello")});
+    assert_eq!(give(&app, &path, MEMBER, &own).await, 403, "for services");
+    assert_eq!(give(&app, &path, READER, &json!({"url": url})).await, 403);
+    assert_eq!(give(&app, &path, STRANGER, &json!({"url": url})).await, 404);
+    let formatless = app.create(&json!({})).await;
+    assert_eq!(give(&app, &formatless, MEMBER, &json!({"url": url})).await, 400);
+    assert_eq!(app.get(&path).await.json()["status"], "queued");
+    let other = app.call(Method::PUT, &format!("{path}/locations")).await;
+    assert_eq!(
+        (other.status.as_u16(), other.header("allow")),
+        (405, Some("GET, POST"))
+    );
+}
+
+#[tokio::test]
+async fn where_the_data_is_services_are_told() {
+    let app = App::new();
+    let (path, _) = queued(&app).await;
+    let locations = format!("{path}/locations");
+    let fetch = |token| app.send(request(Method::GET, &locations, token));
+    assert_eq!(fetch(ADMIN).await.text(), "[]");
+    let url = page(&app, NAME, b"hello");
+    assert_eq!(give(&app, &path, MEMBER, &json!({"url": url})).await, 202);
+    once(&app, &path, |image| image["status"] == "active").await;
+    assert_eq!(fetch(ADMIN).await.json(), json!([{"url": url, "metadata": {}}]));
+    assert_eq!(fetch("us:service,reader").await.status, 200);
+    assert_eq!(fetch(MEMBER).await.status, 403);
+    assert_eq!(fetch(STRANGER).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_image_deleted_while_its_data_is_hashed_stays_deleted() {
+    let app = App::new();
+    let (path, _) = queued(&app).await;
+    let url = page(&app, NAME, b"hello");
+    assert_eq!(give(&app, &path, MEMBER, &said(&url, SHA256)).await, 202);
+    assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(app.get(&path).await.status, 404);
+    app.fixture.janitor.sweep().await;
+    assert!(app.fixture.ledger.is_empty());
+}
+
+#[tokio::test]
+async fn an_adoption_that_a_crash_cut_off_leaves_the_image_queued() {
+    let app = App::new();
+    let (path, id) = queued(&app).await;
+    let id: crate::image::ImageId = id.parse().unwrap();
+    let claim = crate::image::Claim {
+        attempt: crate::image::AttemptId::random(),
+        node: app.fixture.node,
+        expires_at: crate::image::Timestamp::from_micros(u64::MAX),
+        phase: crate::image::ClaimPhase::Open,
+    };
+    let entry = crate::ledger::Entry::Adoption(crate::ledger::AdoptionEntry {
+        image: id.as_uuid(),
+        attempt: claim.attempt.as_uuid(),
+    });
+    drop(app.fixture.ledger.begin(entry).await.unwrap());
+    app.fixture
+        .commit(id, crate::image::ChangeKind::Adopt(claim))
+        .await;
+    assert_eq!(app.get(&path).await.json()["status"], "importing");
+    app.fixture.janitor.sweep().await;
+    assert_eq!(app.get(&path).await.json()["status"], "queued");
+    assert!(app.fixture.ledger.is_empty());
 }
