@@ -5,8 +5,9 @@ use serde_json::json;
 fn keeping(seconds: u32) -> Daemon {
     Setup::default()
         .option("identity = local")
-        .glance(&format!(
-            "[DEFAULT]\ndelayed_delete = true\nscrub_time = {seconds}"
+        .glance_api(&format!(
+            "[DEFAULT]\ndelayed_delete = true\nscrub_time = {seconds}\n\
+             [glance_store]\nfilesystem_store_datadir = @ROOT@/data/images\n"
         ))
         .start()
 }
