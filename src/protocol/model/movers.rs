@@ -39,7 +39,7 @@ impl World {
     pub(super) fn mover_goes_on(&self, plain: &mut Vec<Self>, faults: &mut Vec<Self>) {
         let mut world = self.clone();
         match &self.mover {
-            Mover::Absent | Mover::Ended(_) => return,
+            Mover::Absent | Mover::Ended(_) => {}
             Mover::Waiting => {
                 let Some(image) = self.live().filter(|image| image.status == Status::Active) else {
                     return;
