@@ -4,6 +4,7 @@ mod admin;
 mod inspect;
 mod metadefs;
 mod policy;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +76,10 @@ enum Command {
     Metadefs(metadefs::Metadefs),
     /// The rules of who may do what.
     Policy(policy::Policy),
+    /// Bring back a deleted image whose data is still kept (delayed_delete).
+    ///
+    /// Works on a running daemon, and on its data directory when it does not run.
+    Restore(restore::Restore),
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +211,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams
         Command::Project(project) => project.run(streams),
         Command::Metadefs(metadefs) => metadefs.run(streams),
         Command::Policy(policy) => policy.run(streams),
+        Command::Restore(restore) => restore.run(streams),
     }
 }
 

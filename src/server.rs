@@ -4,12 +4,14 @@ mod application;
 mod callers;
 mod data_dir;
 mod keystone;
+mod operator;
 mod stop;
 
 pub use self::{
     application::{ApplicationError, policy_files},
     callers::CallersError,
     data_dir::{DataDir, DataDirError},
+    operator::{OperatorError, restore},
 };
 
 use self::{
@@ -151,6 +153,19 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    // The rest of the daemon works without it.
+    match operator::bind(data_dir.path()) {
+        Ok(socket) => {
+            let (lifecycle, metadata) = (lifecycle.clone(), application.metadata());
+            listeners.spawn(async move {
+                tokio::select! {
+                    () = operator::serve(socket, metadata) => {}
+                    () = lifecycle.reached(Phase::Closing) => {}
+                }
+            });
+        }
+        Err(error) => tracing::warn!(%error, "`saccade restore` will not find this daemon"),
     }
     let stopping = lifecycle.clone();
     if let Some(control) = callers.take_control(async move { stopping.reached(Phase::Closing).await }) {

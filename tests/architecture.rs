@@ -80,7 +80,10 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("janitor", &["ledger", "stores", "metadata", "image", "protocol"]),
-    ("catalog", &["metadata", "policy", "identity", "image", "janitor"]),
+    (
+        "catalog",
+        &["metadata", "policy", "identity", "image", "janitor", "stores"],
+    ),
     (
         "transfer",
         &[

@@ -389,22 +389,25 @@ fn wrong_values_are_refused_with_file_line_and_reason() {
 
 #[test]
 fn what_is_not_honoured_stops_the_start_until_it_is_accepted_by_name() {
-    let text = "[DEFAULT]\ndelayed_delete = true\n[saccade]\nidentity = local\n";
+    let text = "[DEFAULT]\nallow_anonymous_access = true\n[saccade]\nidentity = local\n";
     let told = complaints(text);
     assert!(
-        told.contains("delayed_delete") && told.contains("accept_unsupported"),
+        told.contains("allow_anonymous_access") && told.contains("accept_unsupported"),
         "{told}"
     );
 
     let daemon = Setup::default()
         .option("identity = local")
-        .option("accept_unsupported = DEFAULT.delayed_delete")
-        .glance("[DEFAULT]\ndelayed_delete = true")
-        .expect_log("delayed_delete")
+        .option("accept_unsupported = DEFAULT.allow_anonymous_access")
+        .glance("[DEFAULT]\nallow_anonymous_access = true")
+        .expect_log("allow_anonymous_access")
         .start();
     daemon.anonymous().get("/healthcheck").expect_status(200);
     assert!(
-        daemon.log().iter().any(|line| line.contains("delayed_delete")),
+        daemon
+            .log()
+            .iter()
+            .any(|line| line.contains("allow_anonymous_access")),
         "it is said at every start"
     );
 }

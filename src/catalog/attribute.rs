@@ -101,7 +101,7 @@ impl Attribute {
     /// The attribute `name` with the value, if clients may set it and the schema allows the value.
     ///
     /// # Errors
-    /// `ReadOnly`, `Reserved`, `Locations` by its name; `Invalid` by its value.
+    /// `ReadOnly`, `Reserved` by its name; `Invalid` by its value.
     pub fn parse(name: &str, value: Value, rules: &Rules) -> Result<Self, CatalogErrorKind> {
         let problem = |problem: String| invalid(name, problem);
         match NameKind::of(name) {
@@ -110,12 +110,12 @@ impl Attribute {
                     name: name.to_owned(),
                 });
             }
-            NameKind::Reserved => {
+            // Locations have operations of their own.
+            NameKind::Reserved | NameKind::Locations => {
                 return Err(CatalogErrorKind::Reserved {
                     name: name.to_owned(),
                 });
             }
-            NameKind::Locations => return Err(CatalogErrorKind::Locations),
             NameKind::Base | NameKind::Custom => {}
         }
         let parsed = match name {

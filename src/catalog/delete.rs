@@ -3,12 +3,12 @@
 use super::{Catalog, CatalogError, CatalogErrorKind, MAX_TRIES, error};
 use crate::{
     identity::Caller,
-    image::Rejection,
+    image::{Rejection, Status},
     janitor::{DeleteError, DeleteErrorKind},
 };
 
 impl Catalog {
-    /// Deletes an image and its data. When it returns `Ok` the record is a tombstone; bytes that could not be removed
+    /// Deletes an image and its data, or keeps the data for a time (`delayed_delete`). When it returns `Ok` the record is a tombstone; bytes that could not be removed
     /// are removed later. Dropping the future does not stop a deletion that has begun.
     ///
     /// # Errors
@@ -22,7 +22,15 @@ impl Catalog {
             if image.protected {
                 return Err(CatalogErrorKind::Protected { id: id.to_owned() }.into());
             }
-            match self.shared.janitor.delete(&image).await {
+            // Without data there is nothing to keep. An image whose upload is under way is as good as without.
+            let is_kept = self.rules().deferred_deletion
+                && !image.locations.is_empty()
+                && image.status.may_become(Status::PendingDelete);
+            let deleted = match is_kept {
+                true => self.shared.janitor.defer_deletion(&image).await,
+                false => self.shared.janitor.delete(&image).await,
+            };
+            match deleted {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind == DeleteErrorKind::Rejected(Rejection::Revision) => {}
                 Err(error) => return Err(failure(error, id)),
@@ -32,7 +40,7 @@ impl Catalog {
     }
 }
 
-fn failure(error: DeleteError, id: &str) -> CatalogError {
+pub(super) fn failure(error: DeleteError, id: &str) -> CatalogError {
     let kind = match error.kind {
         DeleteErrorKind::Rejected(rejection) => error::of_rejection(rejection, id),
         DeleteErrorKind::InUse => CatalogErrorKind::InUse { id: id.to_owned() },

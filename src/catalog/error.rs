@@ -53,9 +53,45 @@ pub enum CatalogErrorKind {
     /// The data would not be what the record says.
     #[error("Attribute {name} can be only replaced for a queued image.")]
     FormatFixed { name: &'static str },
-    /// Locations are not changed in this way.
-    #[error("It's not allowed to change locations if locations are invisible.")]
-    Locations,
+    /// The operator has not set `show_multiple_locations`.
+    #[error("It's not allowed to {action} locations if locations are invisible.")]
+    LocationsInvisible { action: &'static str },
+    /// The image has no data that locations could be of, or not for everybody.
+    #[error("It's not allowed to {action} locations if image status is {status}.")]
+    LocationsFixed { action: &'static str, status: Status },
+    /// No place in the list of locations.
+    #[error("Invalid position for {action} a location.")]
+    LocationPosition { action: &'static str },
+    /// Nothing can be there for the image. Which of the reasons it is, is not told: it could be a secret of another.
+    #[error("Invalid location")]
+    BadLocation,
+    /// The image has it.
+    #[error("The location already exists")]
+    DuplicateLocation,
+    /// Locations are replaced where there are none, or their metadata is.
+    #[error("Original locations is not empty")]
+    LocationsPresent,
+    /// An image that has data keeps a location.
+    #[error("Cannot remove last location in the image.")]
+    LastLocation,
+    /// It was removed from this image a moment ago.
+    #[error("The location was removed from the image, and its data is being deleted.")]
+    LocationRetired,
+    /// What the client says of the data does not hold.
+    #[error("{problem}")]
+    Validation { problem: String },
+    /// What the client says of the data has not the right form.
+    #[error("{problem}")]
+    InvalidHash { problem: String },
+    /// Data needs both.
+    #[error("Properties disk_format, container_format must be set prior to saving data.")]
+    FormatMissing,
+    /// Only services give images data of other stores.
+    #[error("http store must be enabled to use location API by normal user.")]
+    LocationForServices,
+    /// Only images that wait to be deleted are restored.
+    #[error("cannot restore the image from {status} (wanted pending_delete)")]
+    NotPending { status: Status },
     /// The marker is an image that the caller does not see.
     #[error("The marker {marker} is an image that you may not see.")]
     MarkerInvisible { marker: String },
@@ -96,6 +132,11 @@ pub enum CatalogErrorKind {
         "The limit has been exceeded on the number of allowed image tags. Attempted: {attempted}, Maximum: {maximum}"
     )]
     TooManyTags { attempted: usize, maximum: usize },
+    /// More locations than an image may have.
+    #[error(
+        "The limit has been exceeded on the number of allowed image locations. Attempted: {attempted}, Maximum: {maximum}"
+    )]
+    TooManyLocations { attempted: usize, maximum: usize },
     /// Only shared images have members.
     #[error("Image {id} has no members: only images whose visibility is 'shared' have.")]
     NotShared { id: String },
@@ -186,7 +227,10 @@ pub(super) fn of_change(error: MetadataError, id: &str) -> CatalogError {
 pub(super) fn of_rejection(rejection: Rejection, id: &str) -> CatalogErrorKind {
     let id = id.to_owned();
     match rejection {
-        Rejection::NotFound | Rejection::Deleted => CatalogErrorKind::NotFound { id },
+        Rejection::NotFound | Rejection::Deleted | Rejection::Pending => CatalogErrorKind::NotFound { id },
+        Rejection::Retired => CatalogErrorKind::LocationRetired,
+        Rejection::LastLocation => CatalogErrorKind::LastLocation,
+        Rejection::FormatMissing => CatalogErrorKind::FormatMissing,
         Rejection::Exists => CatalogErrorKind::Exists { id },
         Rejection::Status { from, to } => CatalogErrorKind::Transition { from, to },
         Rejection::Protected => CatalogErrorKind::Protected { id },

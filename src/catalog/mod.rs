@@ -3,6 +3,8 @@
 //!
 //! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
+//! * `locations`: which locations clients may give an image
+//! * [`restore`]: undoing a deletion, for the operator
 //! * `create`, `update`, `delete`, `list`, `tags`, `members`, `activation`: one operation each, or two that undo each
 //!   other
 //! * [`CatalogError`]: why not, in the client's terms
@@ -17,7 +19,9 @@ mod create;
 mod delete;
 mod error;
 mod list;
+mod locations;
 mod members;
+mod restore;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -30,7 +34,9 @@ pub use self::{
     create::NewImage,
     error::{CatalogError, CatalogErrorKind},
     list::{ImageList, ListRequest},
+    locations::{GivenData, NewLocation, Position},
     members::Membership,
+    restore::restore,
     update::{IfPresent, Operation},
 };
 pub use crate::metadata::{
@@ -42,6 +48,7 @@ use crate::{
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
     policy::{Authorized, Denied, Download, LivePolicy, Policy, Rule, Upload},
+    stores::Stores,
 };
 
 /// The images, and what may be done to them. Clones are handles to the same one.
@@ -58,6 +65,8 @@ pub struct Parts {
     pub policy: Arc<LivePolicy>,
     /// Deletes images.
     pub janitor: Janitor,
+    /// Where data is that clients give images by its address.
+    pub stores: Stores,
     /// What holds of every image.
     pub rules: Rules,
 }
@@ -75,6 +84,16 @@ pub struct Rules {
     pub max_tags: Option<usize>,
     /// The most members of an image (`image_member_quota`); `None` is no limit.
     pub max_members: Option<usize>,
+    /// The most locations of an image (`image_location_quota`); `None` is no limit.
+    pub max_locations: Option<usize>,
+    /// Whether images show their locations, and clients may change them (`show_multiple_locations`).
+    pub show_locations: bool,
+    /// The algorithm of `os_hash_value` (`hashing_algorithm`).
+    pub hash_algorithm: String,
+    /// The length of its hashes, in hexadecimal digits.
+    pub hash_length: usize,
+    /// Whether the data of deleted images is kept for a time (`delayed_delete`).
+    pub deferred_deletion: bool,
     /// Images on a page when the client does not say (`limit_param_default`).
     pub page_default: usize,
     /// The most images on a page (`api_limit_max`).
@@ -211,19 +230,27 @@ impl Catalog {
             let Some(kind) = decide(&current)? else {
                 return Ok(current);
             };
-            let change = Change {
-                id: current.id,
-                at: Timestamp::now(),
-                kind,
-            };
-            match self.shared.metadata.commit(change).await {
-                Ok(Entry::Live(image)) => return Ok(image),
-                Ok(Entry::Deleted(_)) => return Err(not_found(id)),
-                Err(error) if error.kind == MetadataErrorKind::Rejected(Rejection::Revision) => {}
-                Err(error) => return Err(error::of_change(error, id)),
+            if let Some(image) = self.commit_once(&current, kind).await? {
+                return Ok(image);
             }
         }
         Err(CatalogErrorKind::Contended.into())
+    }
+
+    /// Commits a change that was computed from `current`; `None` when somebody else was faster.
+    async fn commit_once(&self, current: &Image, kind: ChangeKind) -> Result<Option<Image>, CatalogError> {
+        let change = Change {
+            id: current.id,
+            at: Timestamp::now(),
+            kind,
+        };
+        let id = current.id.to_string();
+        match self.shared.metadata.commit(change).await {
+            Ok(Entry::Live(image)) => Ok(Some(image)),
+            Ok(Entry::Deleted(_)) => Err(not_found(&id)),
+            Err(error) if error.kind == MetadataErrorKind::Rejected(Rejection::Revision) => Ok(None),
+            Err(error) => Err(error::of_change(error, &id)),
+        }
     }
 
     fn denied(&self, denied: Denied, id: &str) -> CatalogError {

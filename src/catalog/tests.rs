@@ -1,5 +1,6 @@
 //! The catalogue on the memory store and the real janitor; the fixture is the HTTP tests' too.
 
+mod elsewhere;
 mod sharing;
 
 use std::{
@@ -13,6 +14,8 @@ use std::{
 
 use async_trait::async_trait;
 use saccade_disk::RealDisk;
+use saccade_store_contract::Store;
+use saccade_store_memory::{MemoryStore, Shelf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -26,7 +29,7 @@ use crate::{
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
-        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp,
+        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp, Tombstone,
         VisibilityFilter,
     },
     janitor::Janitor,
@@ -53,6 +56,13 @@ pub(crate) struct Fixture {
     pub(crate) catalog: Catalog,
     pub(crate) transfers: Transfers,
     pub(crate) metadata: Arc<Racing>,
+    pub(crate) janitor: Janitor,
+    pub(crate) ledger: Ledger,
+    pub(crate) node: NodeId,
+    /// What is at `memory:///NAME`, and is deleted with its image.
+    pub(crate) elsewhere: Arc<Shelf>,
+    /// What is at `http://web/NAME`, and is only read.
+    pub(crate) web: Arc<Shelf>,
     pub(crate) dir: TempDir,
 }
 
@@ -86,7 +96,16 @@ impl Fixture {
             list: ids.iter().map(store).collect(),
             url_filter: url_filter(),
         };
-        let stores = Stores::open(&stores).unwrap();
+        let opened = Stores::open(&stores).unwrap();
+        let (elsewhere, web) = (Shelf::new(), Shelf::new());
+        let memory: Arc<dyn Store> = Arc::new(MemoryStore::new("elsewhere", elsewhere.clone()));
+        let read_only: Arc<dyn Store> = Arc::new(elsewhere::ReadOnly::new(web.clone()));
+        let stores = ids
+            .iter()
+            .map(|id| ((*id).to_owned(), opened.store(id).unwrap().clone()));
+        let others = [("elsewhere", memory), ("web", read_only)];
+        let stores = stores.chain(others.map(|(id, store)| (id.to_owned(), store)));
+        let stores = Stores::of(stores, ids[0]);
         let ledger = Ledger::open(dir.path(), Arc::new(RealDisk)).unwrap().ledger;
         let metadata = Arc::new(Racing::default());
         let node = NodeId::random();
@@ -102,13 +121,14 @@ impl Fixture {
             metadata: metadata.clone(),
             policy: Arc::new(Policy::with_defaults().into()),
             janitor: janitor.clone(),
+            stores: stores.clone(),
             rules,
         });
         let transfers = Transfers::new(crate::transfer::Parts {
-            ledger,
+            ledger: ledger.clone(),
             stores,
             metadata: metadata.clone(),
-            janitor,
+            janitor: janitor.clone(),
             digests: DigestPool::new(NonZeroUsize::MIN).unwrap(),
             tasks,
             node,
@@ -118,6 +138,8 @@ impl Fixture {
                 size_cap: 1 << 30,
                 memory: 64 << 20,
                 claim_lease: Duration::from_secs(60),
+                hash_adopted: true,
+                retries: 1,
                 reserve: Reserve {
                     dir: dir.path().into(),
                     bytes: 0,
@@ -128,6 +150,11 @@ impl Fixture {
             catalog,
             transfers,
             metadata,
+            janitor,
+            ledger,
+            node,
+            elsewhere,
+            web,
             dir,
         }
     }
@@ -147,9 +174,9 @@ impl Fixture {
         id
     }
 
-    pub(crate) async fn commit(&self, id: ImageId, kind: ChangeKind) {
+    pub(crate) async fn commit(&self, id: ImageId, kind: ChangeKind) -> Entry {
         let at = Timestamp::now();
-        self.metadata.inner.commit(Change { id, at, kind }).await.unwrap();
+        self.metadata.inner.commit(Change { id, at, kind }).await.unwrap()
     }
 }
 
@@ -165,6 +192,7 @@ pub(crate) struct Racing {
 impl Metadata for Racing {
     async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
         if let ChangeKind::Update { expected, .. }
+        | ChangeKind::Relocate { expected, .. }
         | ChangeKind::Member { expected, .. }
         | ChangeKind::Deactivate { expected }
         | ChangeKind::Reactivate { expected } = change.kind
@@ -193,6 +221,15 @@ impl Metadata for Racing {
 
     async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
         self.inner.claims().await
+    }
+
+    async fn pending(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, ImageId)>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>, MetadataError> {
+        self.inner.pending(until, after, limit).await
     }
 }
 
@@ -228,6 +265,11 @@ fn rules() -> Rules {
         max_properties: Some(2),
         max_tags: Some(2),
         max_members: Some(2),
+        max_locations: Some(2),
+        show_locations: false,
+        hash_algorithm: "sha512".to_owned(),
+        hash_length: 128,
+        deferred_deletion: false,
         page_default: 25,
         page_max: 3,
     }
@@ -570,16 +612,6 @@ async fn publishing_is_for_administrators() {
         Err(Kind::Denied { rule })
     );
     assert!(update(&fixture, &admin(), id, &public).await.is_ok());
-}
-
-#[tokio::test]
-async fn locations_are_not_changed_by_a_patch() {
-    let fixture = fixture();
-    let id = fixture.put(|_| {}).await;
-    assert_eq!(
-        update(&fixture, &member(), id, &[remove("locations")]).await,
-        Err(Kind::Locations)
-    );
 }
 
 #[tokio::test]

@@ -2,10 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, as_known};
+use super::{
+    Attribute, Catalog, CatalogError, CatalogErrorKind, MAX_TRIES, NameKind, NewLocation, Position, Rules,
+    as_known, delete,
+    locations::{Draft, Found, Stop},
+};
 use crate::{
     identity::Caller,
-    image::{Image, Status},
+    image::{ChangeKind, Image, Location, Rejection, RemovalId, Status},
+    janitor::DeleteErrorKind,
     policy::Policy,
 };
 
@@ -21,8 +26,12 @@ pub enum Operation {
         /// Its name.
         name: String,
     },
-    /// Anything with locations.
-    Locations,
+    /// Puts a location into the list.
+    AddLocation(Position, NewLocation),
+    /// Gives the image its first locations, or those that it has other metadata.
+    ReplaceLocations(Vec<NewLocation>),
+    /// Takes a location from the list, and deletes its data if that is the image's own.
+    RemoveLocation(Position),
 }
 
 /// What [`Operation::Add`] does to what is there.
@@ -45,9 +54,7 @@ impl Operation {
         if_present: IfPresent,
         rules: &Rules,
     ) -> Result<Self, CatalogErrorKind> {
-        Self::locations_or(name, |name| {
-            Ok(Self::Add(Attribute::parse(name, value, rules)?, if_present))
-        })
+        Ok(Self::Add(Attribute::parse(name, value, rules)?, if_present))
     }
 
     /// Setting `name`, which is there, to the value.
@@ -55,9 +62,7 @@ impl Operation {
     /// # Errors
     /// `ReadOnly`, `Reserved`, `Invalid`.
     pub fn replace(name: &str, value: Value, rules: &Rules) -> Result<Self, CatalogErrorKind> {
-        Self::locations_or(name, |name| {
-            Ok(Self::Replace(Attribute::parse(name, value, rules)?))
-        })
+        Ok(Self::Replace(Attribute::parse(name, value, rules)?))
     }
 
     /// Taking `name` away.
@@ -65,26 +70,11 @@ impl Operation {
     /// # Errors
     /// `ReadOnly`, `Reserved`.
     pub fn remove(name: &str) -> Result<Self, CatalogErrorKind> {
-        Self::locations_or(name, |name| match NameKind::of(name) {
-            NameKind::ReadOnly => Err(CatalogErrorKind::ReadOnly {
-                name: name.to_owned(),
-            }),
-            NameKind::Reserved => Err(CatalogErrorKind::Reserved {
-                name: name.to_owned(),
-            }),
-            _ => Ok(Self::Remove {
-                name: name.to_owned(),
-            }),
-        })
-    }
-
-    fn locations_or(
-        name: &str,
-        other: impl FnOnce(&str) -> Result<Self, CatalogErrorKind>,
-    ) -> Result<Self, CatalogErrorKind> {
-        match NameKind::of(name) {
-            NameKind::Locations => Ok(Self::Locations),
-            _ => other(name),
+        let name = name.to_owned();
+        match NameKind::of(&name) {
+            NameKind::ReadOnly => Err(CatalogErrorKind::ReadOnly { name }),
+            NameKind::Reserved | NameKind::Locations => Err(CatalogErrorKind::Reserved { name }),
+            NameKind::Base | NameKind::Custom => Ok(Self::Remove { name }),
         }
     }
 }
@@ -94,8 +84,8 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of the first operation that fails, in which case none has been done: `NotFound`, `Denied`,
-    /// `OwnerChange`, `FormatFixed`, `Locations`, `NotRemovable`, `PropertyPresent`, `PropertyMissing`,
-    /// `TooManyTags`, `TooManyProperties`. `Contended`; `Unavailable`, `Unknown`, `Broken`.
+    /// `OwnerChange`, `FormatFixed`, those of locations, `NotRemovable`, `PropertyPresent`, `PropertyMissing`,
+    /// `TooManyTags`, `TooManyProperties`. `InUse`, `HasSnapshots`; `Contended`; `Unavailable`, `Unknown`, `Broken`.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -105,21 +95,105 @@ impl Catalog {
         if operations.is_empty() {
             return self.show(caller, id).await;
         }
-        let image = self.change(id, |current| {
-            let mut wanted = current.clone();
-            let policy = self.shared.policy.current();
-            for operation in operations {
-                self.permit(&policy, operation, caller, current, id)?;
-                self.apply(operation, &mut wanted)?;
+        let mut found = Found::default();
+        for _ in 0..MAX_TRIES {
+            let current = self.read(id).await?;
+            let draft = self.draft(caller, id, &current, operations, &mut found).await?;
+            if let Some(image) = self.commit_draft(id, &current, draft).await? {
+                return Ok(as_known(&self.shared.policy.current(), caller, image));
             }
-            let is_new = |name: &String| !current.properties.contains_key(name);
-            if wanted.properties.keys().any(is_new) {
-                self.rules().check_properties(&wanted)?;
+        }
+        Err(CatalogErrorKind::Contended.into())
+    }
+
+    /// What the operations make of the image. Stores are asked for the data of new locations once that everything
+    /// before them is permitted, and once each.
+    async fn draft(
+        &self,
+        caller: &Caller,
+        id: &str,
+        current: &Image,
+        operations: &[Operation],
+        found: &mut Found,
+    ) -> Result<Draft, CatalogError> {
+        loop {
+            match self.edit(caller, id, current, operations, found) {
+                Ok(draft) => return Ok(draft),
+                Err(Stop::Failed(error)) => return Err(*error),
+                Err(Stop::LookUp(url)) => {
+                    let location = self.look_up(&url, current.id).await;
+                    found.remember(url, location);
+                }
             }
-            Ok(Some(wanted))
-        });
-        let image = image.await?;
-        Ok(as_known(&self.shared.policy.current(), caller, image))
+        }
+    }
+
+    fn edit(
+        &self,
+        caller: &Caller,
+        id: &str,
+        current: &Image,
+        operations: &[Operation],
+        found: &Found,
+    ) -> Result<Draft, Stop> {
+        let mut draft = Draft::of(current);
+        let policy = self.shared.policy.current();
+        for operation in operations {
+            self.permit(&policy, operation, caller, current, id)?;
+            match operation {
+                Operation::AddLocation(position, location) => {
+                    self.add_location(&mut draft, *position, location, found)?;
+                }
+                Operation::ReplaceLocations(locations) => {
+                    self.replace_locations(&mut draft, locations, found)?;
+                }
+                Operation::RemoveLocation(position) => self.remove_location(&mut draft, *position)?,
+                operation => self.apply(operation, &mut draft.image)?,
+            }
+        }
+        let is_new = |name: &String| !current.properties.contains_key(name);
+        if draft.image.properties.keys().any(is_new) {
+            self.rules().check_properties(&draft.image)?;
+        }
+        Ok(draft)
+    }
+
+    /// The image with the draft; `None` when somebody else was faster.
+    async fn commit_draft(
+        &self,
+        id: &str,
+        current: &Image,
+        draft: Draft,
+    ) -> Result<Option<Image>, CatalogError> {
+        let expected = current.revision;
+        let image = Box::new(draft.image);
+        if image.locations == current.locations {
+            return self
+                .commit_once(current, ChangeKind::Update { expected, image })
+                .await;
+        }
+        let is_removed = |old: &&Location| !image.locations.iter().any(|kept| kept.url == old.url);
+        let removed: Vec<Location> = (current.locations.iter())
+            .filter(is_removed)
+            .filter(|old| old.is_own_of(current.id))
+            .cloned()
+            .collect();
+        let removal = RemovalId::random();
+        let kind = ChangeKind::Relocate {
+            expected,
+            image,
+            content: draft.content,
+            removal,
+        };
+        if removed.is_empty() {
+            return self.commit_once(current, kind).await;
+        }
+        let janitor = &self.shared.janitor;
+        match janitor.remove_locations(current, &removed, removal, kind).await {
+            Ok(image) => Ok(Some(image)),
+            Err(error) if error.kind == DeleteErrorKind::Rejected(Rejection::Revision) => Ok(None),
+            Err(error) => Err(delete::failure(error, id)),
+        }
     }
 
     /// Whether the caller may do the operation to the image as it is stored.
@@ -139,7 +213,10 @@ impl Catalog {
             Operation::Add(..) | Operation::Replace(_) | Operation::Remove { .. } => {
                 policy.authorize_modify(caller, current)
             }
-            Operation::Locations => policy.authorize_set_locations(caller, current),
+            Operation::AddLocation(..) | Operation::ReplaceLocations(_) => {
+                policy.authorize_set_locations(caller, current)
+            }
+            Operation::RemoveLocation(_) => policy.authorize_delete_locations(caller, current),
         };
         permission.map_err(|denied| self.denied(denied, id))?;
         match operation {
@@ -149,7 +226,6 @@ impl Catalog {
             {
                 Err(CatalogErrorKind::OwnerChange.into())
             }
-            Operation::Locations => Err(CatalogErrorKind::Locations.into()),
             _ => Ok(()),
         }
     }
@@ -175,7 +251,10 @@ impl Catalog {
                     None => Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into()),
                 },
             },
-            Operation::Locations => Err(CatalogErrorKind::Locations.into()),
+            // They concern more than the image.
+            Operation::AddLocation(..) | Operation::ReplaceLocations(_) | Operation::RemoveLocation(_) => {
+                Ok(())
+            }
         }
     }
 

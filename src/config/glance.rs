@@ -3,12 +3,13 @@
 use super::{
     error::{ErrorKind, OptionName, Warning},
     reader::Reader,
-    settings::{Api, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas},
+    settings::{Api, Deletion, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas},
     value::{self, ByteSize, CountLimit, Rejected},
 };
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 const DEFAULT: &str = "DEFAULT";
@@ -45,11 +46,27 @@ pub(super) fn quotas(reader: &mut Reader<'_>) -> Quotas {
     }
 }
 
+pub(super) fn deletion(reader: &mut Reader<'_>) -> Deletion {
+    let seconds = value::unsigned_within(0, u32::MAX);
+    Deletion {
+        delayed: reader.or(DEFAULT, "delayed_delete", false, value::boolean),
+        scrub_after: reader.or(DEFAULT, "scrub_time", Duration::ZERO, |text| {
+            seconds(text).map(Duration::from_secs)
+        }),
+        scrub_side_by_side: reader.or(DEFAULT, "scrub_pool_size", 1, |text| {
+            value::unsigned_within(1, 1000)(text).map(|n| usize::try_from(n).unwrap_or(1))
+        }),
+    }
+}
+
 pub(super) fn hashing(reader: &mut Reader<'_>) -> Option<Hashing> {
     let default = value::hash_algorithm("sha512").ok()?;
     Some(Hashing {
         algorithm: reader.or(DEFAULT, "hashing_algorithm", default, value::hash_algorithm),
         do_secure_hash: reader.or(DEFAULT, "do_secure_hash", true, value::boolean),
+        retries: reader.or(DEFAULT, "http_retries", 3, |text| {
+            value::unsigned_within(0, u32::MAX)(text).map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+        }),
     })
 }
 

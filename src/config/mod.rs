@@ -116,18 +116,20 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         saccade::log(reader),
         glance::api(reader),
         glance::quotas(reader),
+        glance::deletion(reader),
         glance::hashing(reader),
         glance::formats(reader),
         stores::stores(reader, backends, images),
         glance::policy(reader, &sources.dirs, given),
     );
-    let (log, api, quotas, hashing, formats, stores, policy) = parts;
+    let (log, api, quotas, deletion, hashing, formats, stores, policy) = parts;
     let config = identity.zip(hashing).map(|(identity, hashing)| Config {
         server,
         cors,
         log,
         api,
         quotas,
+        deletion,
         hashing,
         formats,
         stores,

@@ -18,6 +18,8 @@ pub struct Config {
     pub api: Api,
     /// Limits on images.
     pub quotas: Quotas,
+    /// What becomes of the data of deleted images.
+    pub deletion: Deletion,
     /// Hashes of image data.
     pub hashing: Hashing,
     /// Formats, and what is checked of them.
@@ -148,6 +150,17 @@ pub struct Quotas {
     pub image_location_quota: CountLimit,
 }
 
+/// What becomes of the data of deleted images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Whether it is kept for a time, in which the image can be restored.
+    pub delayed: bool,
+    /// For how long.
+    pub scrub_after: Duration,
+    /// How many are deleted for good side by side.
+    pub scrub_side_by_side: usize,
+}
+
 /// Hashes of image data. `checksum` is always MD5.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashing {
@@ -155,6 +168,8 @@ pub struct Hashing {
     pub algorithm: HashAlgorithm,
     /// Whether data that arrives as a location is hashed, too.
     pub do_secure_hash: bool,
+    /// How often it is read again, when that fails.
+    pub retries: u32,
 }
 
 /// `[image_format]`, and what Saccade adds to it.

@@ -384,18 +384,20 @@ fn a_wrong_line_is_reported_without_its_text() {
 
 #[test]
 fn a_guarded_option_stops_the_start_until_the_operator_accepts_it() {
-    let error = glance("[DEFAULT]\ndelayed_delete = True\n").only_error();
+    let error = glance("[DEFAULT]\nallow_anonymous_access = True\n").only_error();
     let text = error.to_string();
     for part in [
         "glance-api.conf:4",
-        "[DEFAULT] delayed_delete",
+        "[DEFAULT] allow_anonymous_access",
         "\"True\"",
-        "accept_unsupported = DEFAULT.delayed_delete",
+        "accept_unsupported = DEFAULT.allow_anonymous_access",
     ] {
         assert!(text.contains(part), "{text}");
     }
-    let accepted =
-        glance("accept_unsupported = DEFAULT.delayed_delete\n[DEFAULT]\ndelayed_delete = True\n").loaded();
+    let accepted = glance(
+        "accept_unsupported = DEFAULT.allow_anonymous_access\n[DEFAULT]\nallow_anonymous_access = True\n",
+    )
+    .loaded();
     assert_eq!(accepted.warnings.len(), 1);
     assert!(
         accepted
@@ -403,7 +405,7 @@ fn a_guarded_option_stops_the_start_until_the_operator_accepts_it() {
             .to_string()
             .contains("Not supported, and accepted")
     );
-    let useless = glance("accept_unsupported = DEFAULT.delayed_delete\n").loaded();
+    let useless = glance("accept_unsupported = DEFAULT.allow_anonymous_access\n").loaded();
     assert!(useless.warnings[0].to_string().contains("needs no acceptance"));
 }
 
@@ -781,5 +783,26 @@ fn the_manual_names_every_option_that_is_read() {
         if let Some(default) = default.filter(|default| !default.is_empty()) {
             assert!(row.contains(&format!("`{default}`")), "{row}");
         }
+    }
+}
+
+#[test]
+fn deleted_images_are_kept_as_glance_would_keep_them() {
+    let deletion = |text: &str| glance(text).loaded().config.deletion;
+    let off = deletion("");
+    assert_eq!(
+        (off.delayed, off.scrub_after.as_secs(), off.scrub_side_by_side),
+        (false, 0, 1)
+    );
+    let on = deletion(
+        "[DEFAULT]\ndelayed_delete = True\nscrub_time = 86400\nscrub_pool_size = 4\nwakeup_time = 300\n",
+    );
+    assert_eq!(
+        (on.delayed, on.scrub_after.as_secs(), on.scrub_side_by_side),
+        (true, 86400, 4)
+    );
+    for wrong in ["scrub_time = -1", "scrub_pool_size = 0", "http_retries = -1"] {
+        let error = glance(&format!("[DEFAULT]\n{wrong}\n")).only_error();
+        assert_eq!(error.kind, ErrorKind::Value, "{wrong}");
     }
 }

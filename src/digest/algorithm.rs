@@ -55,6 +55,18 @@ impl Algorithm {
         Self::Blake3,
     ];
 
+    /// The length of its digests in hexadecimal digits.
+    pub const fn hex_digits(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha1 => 40,
+            Self::Sha224 | Self::Sha3_224 => 56,
+            Self::Sha256 | Self::Sha3_256 | Self::Blake2s | Self::Blake3 => 64,
+            Self::Sha384 | Self::Sha3_384 => 96,
+            Self::Sha512 | Self::Sha3_512 | Self::Blake2b => 128,
+        }
+    }
+
     /// The name hashlib reports for this algorithm.
     #[must_use]
     pub const fn name(self) -> &'static str {

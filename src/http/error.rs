@@ -127,6 +127,12 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::InvalidMember { .. }
             | Kind::InvalidMemberStatus
             | Kind::UnknownMarker { .. }
+            | Kind::LocationPosition { .. }
+            | Kind::BadLocation
+            | Kind::DuplicateLocation
+            | Kind::LocationsPresent
+            | Kind::InvalidHash { .. }
+            | Kind::FormatMissing
             | Kind::Transition { .. } => StatusCode::BAD_REQUEST,
             Kind::Denied { .. }
             | Kind::ForeignOwner { .. }
@@ -135,7 +141,9 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::Reserved { .. }
             | Kind::NotRemovable { .. }
             | Kind::FormatFixed { .. }
-            | Kind::Locations
+            | Kind::LocationsInvisible { .. }
+            | Kind::LastLocation
+            | Kind::LocationForServices
             | Kind::MarkerInvisible { .. }
             | Kind::Deactivated
             | Kind::NotShared { .. }
@@ -146,10 +154,15 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::PropertyPresent { .. }
             | Kind::PropertyMissing { .. }
             | Kind::Contended
+            | Kind::LocationsFixed { .. }
+            | Kind::LocationRetired
+            | Kind::NotPending { .. }
+            | Kind::Validation { .. }
             | Kind::InUse { .. }
             | Kind::HasSnapshots { .. } => StatusCode::CONFLICT,
             Kind::TooManyProperties { .. }
             | Kind::TooManyTags { .. }
+            | Kind::TooManyLocations { .. }
             | Kind::TooManyMembers { .. }
             | Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

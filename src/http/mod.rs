@@ -21,6 +21,7 @@ mod file_body;
 mod healthcheck;
 mod image_actions;
 mod image_data;
+mod image_locations;
 mod image_members;
 mod image_tags;
 mod images;
@@ -39,7 +40,7 @@ mod schemas;
 mod settings;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod versions;
 
 use std::sync::Arc;
@@ -98,6 +99,7 @@ fn api(state: State) -> Router {
         .merge(versions::routes())
         .merge(images::routes())
         .merge(image_data::routes())
+        .merge(image_locations::routes())
         .merge(image_tags::routes())
         .merge(image_members::routes())
         .merge(image_actions::routes())

@@ -2,8 +2,10 @@
 
 mod cors;
 mod data;
+mod delayed_delete;
 mod images;
 mod info;
+mod locations;
 mod members;
 mod routes;
 mod tasks;
@@ -73,7 +75,7 @@ pub(super) fn store(id: &str) -> StoreNames {
     }])
 }
 
-pub(super) fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     let settings = settings();
     Rules {
         disk_formats: settings.disk_formats,
@@ -81,6 +83,11 @@ pub(super) fn rules() -> Rules {
         max_properties: Some(4),
         max_tags: Some(3),
         max_members: Some(3),
+        max_locations: Some(4),
+        show_locations: false,
+        hash_algorithm: "sha512".to_owned(),
+        hash_length: 128,
+        deferred_deletion: false,
         page_default: 25,
         page_max: 1000,
     }
@@ -131,9 +138,17 @@ impl App {
     }
 
     fn with(settings: Settings) -> Self {
+        let rules = Rules {
+            show_locations: settings.show_locations,
+            ..rules()
+        };
+        Self::of(settings, rules)
+    }
+
+    fn of(settings: Settings, rules: Rules) -> Self {
         let fixture = match settings.stores.shown().as_slice() {
-            [] => Fixture::new(rules()),
-            ids => Fixture::with_stores(StoreNaming::Named, ids, rules()),
+            [] => Fixture::new(rules),
+            ids => Fixture::with_stores(StoreNaming::Named, ids, rules),
         };
         let lifecycle = Lifecycle::new();
         let state = State {

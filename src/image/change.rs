@@ -4,20 +4,26 @@
 //! |---|---|---|
 //! | create | no record and no tombstone under the id | the record, at its first revision |
 //! | claim | `queued`, both formats set | `saving`, held by the attempt |
+//! | adopt | `queued`, both formats set | `importing`, held by the attempt: it looks at data that is there already |
 //! | renew | held by the attempt, open | a later expiry; not a new revision, since nobody sees it |
 //! | commit | held by the attempt, open | content and location, `active`, claim gone |
 //! | fence | held by the attempt | the attempt can never commit |
 //! | release | held by the attempt, fenced | `queued`, claim gone |
 //! | update | the expected revision | what users may change; status, content, locations, members and claim stay |
+//! | relocate | the expected revision, `active` or `queued` | as update, and the locations: own data that is in none of them any more is retired; data for a queued image makes it `active` |
+//! | erase | a retired location of that removal, image not deleted for good | it is retired no longer: its data is gone |
+//! | describe | content of the attempt, without a hash | its hashes; not the image's `updated_at` |
 //! | member | the expected revision, and what [`MemberChange`] says | one member; not the image's `updated_at`, as in Glance |
 //! | deactivate | the expected revision, `active` | `deactivated`; nothing else |
 //! | reactivate | the expected revision, `deactivated` | `active`; nothing else |
-//! | touch | the expected revision | nothing but a new revision: whatever was computed from the old one is void |
-//! | delete | the expected revision, not protected, a status that may become `deleted` | the tombstone |
+//! | touch | the expected revision, of an image or of one that waits to be deleted | nothing but a new revision: whatever was computed from the old one is void |
+//! | delete | the expected revision, not protected, a status that may become `deleted` (one that waits to be, too) | the tombstone |
+//! | defer | the expected revision, not protected, a status that may become `pending_delete` | a tombstone that can be restored |
+//! | restore | a tombstone that can be restored, at the expected revision | the image as it was |
 
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, MemberChange, Revision, Status,
-    Timestamp, Tombstone,
+    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, MemberChange, RemovalId, Retired,
+    Revision, Status, Timestamp, Tombstone,
 };
 
 /// One change to one image.
@@ -37,6 +43,7 @@ pub struct Change {
 pub enum ChangeKind {
     Create(Box<Image>),
     Claim(Claim),
+    Adopt(Claim),
     Renew {
         attempt: AttemptId,
         expires_at: Timestamp,
@@ -55,6 +62,22 @@ pub enum ChangeKind {
         expected: Revision,
         image: Box<Image>,
     },
+    Relocate {
+        expected: Revision,
+        /// With the locations that it is to have.
+        image: Box<Image>,
+        /// What is known of the data, for an image that had none.
+        content: Option<Content>,
+        /// For the locations that it has no more.
+        removal: RemovalId,
+    },
+    Erase {
+        removal: RemovalId,
+    },
+    Describe {
+        /// With the hashes.
+        content: Content,
+    },
     Member {
         expected: Revision,
         project: String,
@@ -70,6 +93,12 @@ pub enum ChangeKind {
         expected: Revision,
     },
     Delete {
+        expected: Revision,
+    },
+    Defer {
+        expected: Revision,
+    },
+    Restore {
         expected: Revision,
     },
 }
@@ -112,6 +141,24 @@ pub enum Rejection {
     /// The record was changed since the revision that the change was computed from.
     #[error("the image was changed meanwhile")]
     Revision,
+    /// The location was removed, and its data is being deleted.
+    #[error("the location was removed, and its data is being deleted")]
+    Retired,
+    /// An image that has data keeps a location.
+    #[error("the last location of an image cannot be removed")]
+    LastLocation,
+    /// There is no such removal, or it is finished.
+    #[error("no location waits for that removal")]
+    NotRetired,
+    /// The content is another, or has its hashes already.
+    #[error("the content is not the one that was hashed")]
+    OtherContent,
+    /// It was deleted, and its data is kept for a time.
+    #[error("the image was deleted, and can be restored for a time")]
+    Pending,
+    /// It is not waiting to be deleted: there is nothing to restore.
+    #[error("the image is not waiting to be deleted")]
+    NotPending,
     /// It is protected from deletion.
     #[error("the image is protected and cannot be deleted")]
     Protected,
@@ -152,26 +199,63 @@ impl Change {
                 Some(Entry::Deleted(_)) => Err(Rejection::Deleted),
             };
         }
-        let image = match current {
-            None => return Err(Rejection::NotFound),
-            Some(Entry::Deleted(_)) => return Err(Rejection::Deleted),
-            Some(Entry::Live(image)) => image,
-        };
-        if let ChangeKind::Delete { expected } = &self.kind {
-            return self.delete(image, *expected).map(Entry::Deleted);
+        match (current, &self.kind) {
+            (None, _) => Err(Rejection::NotFound),
+            (Some(Entry::Deleted(tombstone)), _) if tombstone.is_pending() => self.pending(tombstone),
+            (Some(Entry::Deleted(_)), _) => Err(Rejection::Deleted),
+            (Some(Entry::Live(image)), ChangeKind::Delete { expected }) => {
+                self.bury(image, *expected, Status::Deleted).map(Entry::Deleted)
+            }
+            (Some(Entry::Live(image)), ChangeKind::Defer { expected }) => self
+                .bury(image, *expected, Status::PendingDelete)
+                .map(Entry::Deleted),
+            (Some(Entry::Live(image)), _) => self.next(image).map(Entry::Live),
         }
-        self.next(image).map(Entry::Live)
+    }
+
+    /// What becomes of an image that waits to be deleted.
+    fn pending(&self, tombstone: &Tombstone) -> Result<Entry, Rejection> {
+        let mut next = tombstone.clone();
+        next.image.revision = next.image.revision.next();
+        match &self.kind {
+            // Whoever asks has computed from an image that did not wait yet, if not from this very revision.
+            ChangeKind::Touch { expected } => {
+                at_revision(&tombstone.image, *expected).map_err(|_| Rejection::Pending)?;
+            }
+            ChangeKind::Erase { removal } => erase(&mut next.image, *removal)?,
+            ChangeKind::Delete { expected } => {
+                at_revision(&tombstone.image, *expected)?;
+                become_status(&mut next.image, Status::Deleted)?;
+            }
+            ChangeKind::Restore { expected } => {
+                at_revision(&tombstone.image, *expected)?;
+                become_status(&mut next.image, tombstone.last_status)?;
+                next.image.updated_at = self.at.max(next.image.updated_at);
+                return Ok(Entry::Live(next.image));
+            }
+            // Whoever brought the data has to learn that it is kept.
+            ChangeKind::Fence { attempt }
+            | ChangeKind::Release { attempt }
+            | ChangeKind::Renew { attempt, .. } => return Err(not_held(&tombstone.image, *attempt)),
+            ChangeKind::Commit { content, .. } => return Err(not_held(&tombstone.image, content.attempt)),
+            _ => return Err(Rejection::Pending),
+        }
+        Ok(Entry::Deleted(next))
     }
 
     fn next(&self, image: &Image) -> Result<Image, Rejection> {
         let mut next = image.clone();
         match &self.kind {
-            ChangeKind::Create(_) | ChangeKind::Delete { .. } => {}
+            ChangeKind::Create(_) | ChangeKind::Delete { .. } | ChangeKind::Defer { .. } => {}
+            ChangeKind::Restore { .. } => return Err(Rejection::NotPending),
             ChangeKind::Claim(claim) => {
                 become_status(&mut next, Status::Saving)?;
-                if next.disk_format.is_none() || next.container_format.is_none() {
-                    return Err(Rejection::FormatMissing);
-                }
+                with_formats(&next)?;
+                next.claim = Some(*claim);
+            }
+            ChangeKind::Adopt(claim) => {
+                become_status(&mut next, Status::Importing)?;
+                with_formats(&next)?;
                 next.claim = Some(*claim);
             }
             ChangeKind::Renew { attempt, expires_at } => {
@@ -211,6 +295,26 @@ impl Change {
                 at_revision(image, *expected)?;
                 next = user_fields(next, wanted);
             }
+            ChangeKind::Relocate {
+                expected,
+                image: wanted,
+                content,
+                removal,
+            } => {
+                at_revision(image, *expected)?;
+                next = user_fields(next, wanted);
+                relocate(&mut next, wanted, content.as_ref(), *removal)?;
+            }
+            ChangeKind::Erase { removal } => {
+                erase(&mut next, *removal)?;
+                next.revision = next.revision.next();
+                return Ok(next);
+            }
+            ChangeKind::Describe { content } => {
+                describe(&mut next, content)?;
+                next.revision = next.revision.next();
+                return Ok(next);
+            }
             ChangeKind::Member {
                 expected,
                 project,
@@ -223,6 +327,9 @@ impl Change {
             }
             ChangeKind::Deactivate { expected } => {
                 at_revision(image, *expected)?;
+                if image.status != Status::Active {
+                    return Err(refused(image.status, Status::Deactivated));
+                }
                 become_status(&mut next, Status::Deactivated)?;
             }
             ChangeKind::Reactivate { expected } => {
@@ -244,14 +351,14 @@ impl Change {
         Ok(next)
     }
 
-    fn delete(&self, image: &Image, expected: Revision) -> Result<Tombstone, Rejection> {
+    fn bury(&self, image: &Image, expected: Revision, to: Status) -> Result<Tombstone, Rejection> {
         at_revision(image, expected)?;
         if image.protected {
             return Err(Rejection::Protected);
         }
         let last_status = image.status;
         let mut image = image.clone();
-        become_status(&mut image, Status::Deleted)?;
+        become_status(&mut image, to)?;
         image.claim = None;
         image.revision = image.revision.next();
         let deleted_at = self.at.max(image.updated_at);
@@ -260,6 +367,77 @@ impl Change {
             last_status,
             deleted_at,
         })
+    }
+}
+
+/// Data needs both formats.
+fn with_formats(image: &Image) -> Result<(), Rejection> {
+    match (&image.disk_format, &image.container_format) {
+        (Some(_), Some(_)) => Ok(()),
+        _ => Err(Rejection::FormatMissing),
+    }
+}
+
+/// Gives `next`, which has its old locations, those of `wanted`.
+fn relocate(
+    next: &mut Image,
+    wanted: &Image,
+    content: Option<&Content>,
+    removal: RemovalId,
+) -> Result<(), Rejection> {
+    match next.status {
+        Status::Active => {}
+        Status::Queued => {
+            become_status(next, Status::Active)?;
+            with_formats(next)?;
+        }
+        from => return Err(refused(from, Status::Active)),
+    }
+    let has = |locations: &[Location], url: &str| locations.iter().any(|location| location.url == url);
+    let is_retired = |url: &str| next.retired.iter().any(|retired| retired.location.url == url);
+    if wanted.locations.is_empty() {
+        return Err(Rejection::LastLocation);
+    }
+    if wanted.locations.iter().any(|location| is_retired(&location.url)) {
+        return Err(Rejection::Retired);
+    }
+    let removed = next
+        .locations
+        .iter()
+        .filter(|old| !has(&wanted.locations, &old.url));
+    let retired: Vec<Retired> = removed
+        .filter(|old| old.is_own_of(next.id))
+        .map(|old| Retired {
+            removal,
+            location: old.clone(),
+        })
+        .collect();
+    next.retired.extend(retired);
+    next.locations = wanted.locations.clone();
+    if next.content.is_none() {
+        next.content = content.cloned();
+    }
+    Ok(())
+}
+
+fn erase(image: &mut Image, removal: RemovalId) -> Result<(), Rejection> {
+    let before = image.retired.len();
+    image.retired.retain(|retired| retired.removal != removal);
+    if image.retired.len() == before {
+        return Err(Rejection::NotRetired);
+    }
+    Ok(())
+}
+
+fn describe(image: &mut Image, hashed: &Content) -> Result<(), Rejection> {
+    match &mut image.content {
+        Some(content) if content.attempt == hashed.attempt && content.hash_value.is_none() => {
+            content.checksum.clone_from(&hashed.checksum);
+            content.hash_algorithm.clone_from(&hashed.hash_algorithm);
+            content.hash_value.clone_from(&hashed.hash_value);
+            Ok(())
+        }
+        _ => Err(Rejection::OtherContent),
     }
 }
 
@@ -286,14 +464,14 @@ fn at_revision(image: &Image, expected: Revision) -> Result<(), Rejection> {
 fn held(image: &Image, attempt: AttemptId) -> Result<Claim, Rejection> {
     match image.claim {
         Some(claim) if claim.attempt == attempt => Ok(claim),
-        _ if image
-            .content
-            .as_ref()
-            .is_some_and(|content| content.attempt == attempt) =>
-        {
-            Err(Rejection::Committed)
-        }
-        _ => Err(Rejection::NotHeld),
+        _ => Err(not_held(image, attempt)),
+    }
+}
+
+fn not_held(image: &Image, attempt: AttemptId) -> Rejection {
+    match &image.content {
+        Some(content) if content.attempt == attempt => Rejection::Committed,
+        _ => Rejection::NotHeld,
     }
 }
 

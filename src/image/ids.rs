@@ -89,6 +89,33 @@ impl fmt::Display for AttemptId {
     }
 }
 
+/// One removal of locations from an image. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RemovalId(Uuid);
+
+impl RemovalId {
+    /// A new removal.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The removal from its 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The removal as a plain UUID, for whoever stores it.
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for RemovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
 /// One daemon with its data directory: random, made at the first start and kept there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(Uuid);

@@ -19,8 +19,8 @@ mod visibility;
 
 pub use self::{
     change::{Change, ChangeKind, Rejection},
-    ids::{AttemptId, ImageId, InvalidImageId, NodeId, StoreId},
-    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Revision, Tombstone},
+    ids::{AttemptId, ImageId, InvalidImageId, NodeId, RemovalId, StoreId},
+    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Retired, Revision, Tombstone},
     sharing::{Member, MemberChange, MemberStatus},
     status::Status,
     time::Timestamp,

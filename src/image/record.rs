@@ -1,10 +1,13 @@
 //! The record of one image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, ImageId, Member, NodeId, Status, StoreId, Timestamp, Visibility};
+use super::{AttemptId, ImageId, Member, NodeId, RemovalId, Status, StoreId, Timestamp, Visibility};
 
 /// Everything the catalogue knows of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,6 +38,8 @@ pub struct Image {
     pub content: Option<Content>,
     /// Where its data is, best first.
     pub locations: Vec<Location>,
+    /// Locations that were removed and whose data may not be gone yet: the image takes none of them back.
+    pub retired: Vec<Retired>,
     /// Free labels.
     pub tags: BTreeSet<String>,
     /// Custom properties.
@@ -68,6 +73,7 @@ impl Image {
             min_ram: 0,
             content: None,
             locations: Vec::new(),
+            retired: Vec::new(),
             tags: BTreeSet::new(),
             properties: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -102,7 +108,9 @@ pub struct Content {
 }
 
 /// One place where the data of an image is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// The URL may carry credentials, so `Debug` shows its scheme only.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Location {
     /// The store; `None` for a location of an old single-store Glance.
     pub store: Option<StoreId>,
@@ -110,6 +118,41 @@ pub struct Location {
     pub url: String,
     /// Free key-value pairs kept with the location.
     pub metadata: BTreeMap<String, String>,
+}
+
+impl Location {
+    /// Whether the data is the image's own, to be deleted with it: a blob belongs to the image whose id it is named after.
+    /// Every store names what it writes so. Whatever has another name was there before the image, and stays.
+    pub fn is_own_of(&self, image: ImageId) -> bool {
+        let id = image.to_string();
+        path(&self.url).any(|segment| segment.eq_ignore_ascii_case(&id))
+    }
+}
+
+/// The segments of a URL's path.
+fn path(url: &str) -> impl Iterator<Item = &str> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    // The first segment is the host, or nothing.
+    rest.split('/').skip(1)
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.url.split_once("://").map_or("?", |(scheme, _)| scheme);
+        f.debug_struct("Location")
+            .field("store", &self.store)
+            .field("url", &format_args!("{scheme}://…"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A location that was removed from an image, until its data is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Retired {
+    /// Which removal.
+    pub removal: RemovalId,
+    /// Where the data is, or was.
+    pub location: Location,
 }
 
 /// The right, and the duty, of one attempt to bring an image out of a transient status.
@@ -191,10 +234,18 @@ impl Entry {
 /// What a deleted image left.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tombstone {
-    /// The image as it was, with status `deleted` and without claim.
+    /// The image as it was, without claim and with status `deleted`; or, while its data is kept for a time,
+    /// `pending_delete`: to clients it is as deleted, but it can be restored.
     pub image: Image,
-    /// The status it was deleted from: its place in lists that are sorted by status.
+    /// The status it was deleted from: its place in lists that are sorted by status, and what it is restored to.
     pub last_status: Status,
     /// When it was deleted.
     pub deleted_at: Timestamp,
+}
+
+impl Tombstone {
+    /// Whether the data is still there, and the image can be restored.
+    pub fn is_pending(&self) -> bool {
+        self.image.status == Status::PendingDelete
+    }
 }

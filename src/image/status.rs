@@ -22,7 +22,7 @@ pub enum Status {
 use Status::{Active, Deactivated, Deleted, Importing, Killed, PendingDelete, Queued, Saving, Uploading};
 
 /// Every legal move (`glance/domain/__init__.py`, `Image.valid_state_targets`), except that `queued` and `saving`
-/// may not stay themselves.
+/// may not stay themselves, and that a deactivated image, too, may be kept for a time when it is deleted.
 const MOVES: &[(Status, &[Status])] = &[
     (Queued, &[Saving, Uploading, Importing, Active, Deleted]),
     (Saving, &[Active, Killed, Deleted, Queued]),
@@ -30,8 +30,8 @@ const MOVES: &[(Status, &[Status])] = &[
     (Importing, &[Active, Deleted, Queued]),
     (Active, &[PendingDelete, Deleted, Deactivated]),
     (Killed, &[Deleted]),
-    (PendingDelete, &[Deleted, Active]),
-    (Deactivated, &[Active, Deleted]),
+    (PendingDelete, &[Deleted, Active, Deactivated]),
+    (Deactivated, &[Active, PendingDelete, Deleted]),
     (Deleted, &[]),
 ];
 

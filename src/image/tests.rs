@@ -59,9 +59,9 @@ fn after(kinds: impl IntoIterator<Item = ChangeKind>) -> Entry {
 }
 
 #[test]
-fn the_status_table_has_the_twenty_three_legal_moves_and_no_other() {
+fn the_status_table_has_the_twenty_five_legal_moves_and_no_other() {
     let moves = |from: Status| Status::ALL.into_iter().filter(|to| from.may_become(*to)).count();
-    assert_eq!(Status::ALL.into_iter().map(moves).sum::<usize>(), 23);
+    assert_eq!(Status::ALL.into_iter().map(moves).sum::<usize>(), 25);
     assert!(Status::ALL.into_iter().all(|status| !status.may_become(status)));
     assert!(Status::ALL.into_iter().all(|to| !Status::Deleted.may_become(to)));
 }
@@ -499,4 +499,166 @@ mod visibility {
         assert!(!listing.holds(&seen("them", Visibility::Community, None)));
         assert!(listing.holds(&seen("me", Visibility::Community, None)));
     }
+}
+
+fn at_url(url: &str) -> Location {
+    Location {
+        store: Some(StoreId::new("s")),
+        url: url.into(),
+        metadata: Default::default(),
+    }
+}
+
+fn own() -> Location {
+    at_url(&format!(
+        "s3://key:secret@host/bucket/{}",
+        ImageId::from_bytes([1; 16])
+    ))
+}
+
+/// The change that gives the image these locations.
+fn relocation(entry: &Entry, locations: &[Location], removal: u8) -> ChangeKind {
+    let image = entry.live().unwrap();
+    ChangeKind::Relocate {
+        expected: image.revision,
+        image: Box::new(Image {
+            locations: locations.to_vec(),
+            name: Some("renamed".into()),
+            ..image.clone()
+        }),
+        content: Some(content(B)),
+        removal: RemovalId::from_bytes([removal; 16]),
+    }
+}
+
+fn deferred(entry: &Entry) -> Entry {
+    let expected = entry.live().unwrap().revision;
+    apply(entry, ChangeKind::Defer { expected }).unwrap()
+}
+
+fn pending_revision(entry: &Entry) -> Revision {
+    match entry {
+        Entry::Deleted(tombstone) if tombstone.is_pending() => tombstone.image.revision,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn data_is_an_images_own_by_its_name() {
+    let id = ImageId::from_bytes([1; 16]);
+    let upper = format!("rbd://fsid/pool/{}/snap", id.to_string().to_uppercase());
+    assert!(own().is_own_of(id));
+    assert!(at_url(&upper).is_own_of(id));
+    for url in [
+        format!("s3://{id}/bucket/other"),
+        format!("s3://host/bucket/{id}-00001"),
+        format!("s3://host/bucket/{}", ImageId::from_bytes([2; 16])),
+        id.to_string(),
+    ] {
+        assert!(!at_url(&url).is_own_of(id), "{url}");
+    }
+}
+
+#[test]
+fn a_location_is_shown_to_no_log() {
+    let shown = format!("{:?}", own());
+    assert!(shown.contains("s3://…") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn a_location_makes_a_queued_image_active_and_needs_both_formats() {
+    let entry = after([]);
+    let located = apply(&entry, relocation(&entry, &[own()], 1)).unwrap();
+    let image = located.live().unwrap();
+    assert_eq!((image.status, image.size()), (Status::Active, Some(3)));
+    assert_eq!(image.name.as_deref(), Some("renamed"));
+    let bare = Entry::Live(Image {
+        container_format: None,
+        ..entry.live().unwrap().clone()
+    });
+    assert_eq!(
+        apply(&bare, relocation(&bare, &[own()], 1)),
+        Err(Rejection::FormatMissing)
+    );
+}
+
+#[test]
+fn own_data_that_is_removed_is_retired_until_it_is_erased_and_not_taken_back() {
+    let foreign = [at_url("http://web/a"), at_url("http://web/b")];
+    let [a, b] = &foreign;
+    let entry = after([]);
+    let entry = apply(&entry, relocation(&entry, &[own(), a.clone(), b.clone()], 1)).unwrap();
+    let removed = apply(&entry, relocation(&entry, std::slice::from_ref(b), 2)).unwrap();
+    let retired = &removed.live().unwrap().retired;
+    let urls: Vec<_> = retired.iter().map(|retired| &retired.location.url).collect();
+    assert_eq!(urls, [&own().url]);
+    let back = relocation(&removed, &[own(), b.clone()], 3);
+    assert_eq!(apply(&removed, back), Err(Rejection::Retired));
+    assert_eq!(
+        apply(&removed, relocation(&removed, &[], 3)),
+        Err(Rejection::LastLocation)
+    );
+    let erase = |removal| ChangeKind::Erase {
+        removal: RemovalId::from_bytes([removal; 16]),
+    };
+    assert_eq!(apply(&removed, erase(1)), Err(Rejection::NotRetired));
+    let erased = apply(&removed, erase(2)).unwrap();
+    assert!(erased.live().unwrap().retired.is_empty());
+    assert!(apply(&erased, relocation(&erased, &[own(), b.clone()], 3)).is_ok());
+}
+
+#[test]
+fn an_upload_learns_that_its_data_is_kept_while_its_image_waits_to_be_deleted() {
+    let waiting = deferred(&after([ChangeKind::Claim(claim(A)), commit(A)]));
+    assert_eq!(
+        apply(&waiting, ChangeKind::Fence { attempt: A }),
+        Err(Rejection::Committed)
+    );
+    assert_eq!(
+        apply(&waiting, ChangeKind::Fence { attempt: B }),
+        Err(Rejection::NotHeld)
+    );
+    assert_eq!(apply(&waiting, commit(A)), Err(Rejection::Committed));
+}
+
+#[test]
+fn of_restoring_and_deleting_for_good_one_wins() {
+    let waiting = deferred(&after([ChangeKind::Claim(claim(A)), commit(A)]));
+    let expected = pending_revision(&waiting);
+    let restored = apply(&waiting, ChangeKind::Restore { expected }).unwrap();
+    assert_eq!(restored.live().unwrap().status, Status::Active);
+    assert_eq!(
+        apply(&restored, ChangeKind::Delete { expected }),
+        Err(Rejection::Revision)
+    );
+    let gone = apply(&waiting, ChangeKind::Delete { expected }).unwrap();
+    assert_eq!(
+        apply(&gone, ChangeKind::Restore { expected }),
+        Err(Rejection::Deleted)
+    );
+    let touched = apply(&waiting, ChangeKind::Touch { expected }).unwrap();
+    assert_eq!(
+        apply(&touched, ChangeKind::Restore { expected }),
+        Err(Rejection::Revision)
+    );
+    assert_eq!(
+        apply(&waiting, ChangeKind::Claim(claim(B))),
+        Err(Rejection::Pending)
+    );
+}
+
+#[test]
+fn hashes_come_once_and_to_the_content_that_was_hashed() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    let hashed = |attempt| ChangeKind::Describe {
+        content: Content {
+            hash_value: Some("h".into()),
+            ..content(attempt)
+        },
+    };
+    assert_eq!(apply(&active, hashed(B)), Err(Rejection::OtherContent));
+    let described = apply(&active, hashed(A)).unwrap();
+    let found = described.live().unwrap().content.as_ref().unwrap();
+    assert_eq!(found.hash_value.as_deref(), Some("h"));
+    assert_eq!(apply(&described, hashed(A)), Err(Rejection::OtherContent));
 }

@@ -36,6 +36,14 @@ impl Timestamp {
         Self(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// The instant `duration` earlier; the epoch when that is before it.
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// The instant `duration` later; the last one there is when that overflows.
     pub fn after(self, duration: Duration) -> Self {
         Self(

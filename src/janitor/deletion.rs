@@ -1,20 +1,15 @@
-//! Deleting one image, and finishing a deletion that was interrupted.
+//! Deleting one image, at once or so that it can be restored for a time, and finishing a deletion that was interrupted.
 
-use std::sync::Arc;
+use tracing::info;
 
-use saccade_store_contract::{ErrorKind, Location, Store, StoreExt};
-use tracing::{info, warn};
-
-use super::{Janitor, chain};
+use super::{Cause, Janitor};
 use crate::{
     image::{ChangeKind, Image, ImageId, Rejection, Revision},
-    ledger::{DeletionEntry, Entry, Held, StoredLocation},
+    ledger::{DeletionEntry, Entry, Held},
     protocol::{Deletion, DeletionEnd, DeletionStep, Outcome},
 };
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why an image was not deleted.
+/// Why an image, or a location of it, was not deleted.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
 pub struct DeleteError {
@@ -45,10 +40,20 @@ pub enum DeleteErrorKind {
     Unknown,
 }
 
+/// Whether an image can be restored after its deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finality {
+    /// It cannot: its data goes.
+    Final,
+    /// It can until it is scrubbed: its data stays.
+    Deferred,
+}
+
 /// One deletion under way.
 struct Running {
     image: ImageId,
     entry: DeletionEntry,
+    finality: Finality,
     held: Option<Held>,
     failure: Option<DeleteError>,
 }
@@ -62,14 +67,39 @@ impl Janitor {
     /// # Errors
     /// See [`DeleteErrorKind`].
     pub async fn delete(&self, image: &Image) -> Result<(), DeleteError> {
-        let machine = if image.locations.is_empty() {
+        let entry = self.entry_of(image);
+        let machine = if entry.locations.is_empty() {
             Deletion::without_bytes()
         } else {
             Deletion::with_bytes()
         };
+        self.start(machine, image.id, entry, Finality::Final).await
+    }
+
+    /// Deletes an image as it is at its revision, and keeps its data, so that it can be restored until it is scrubbed.
+    /// The stores are not asked: they are when it is scrubbed.
+    ///
+    /// Dropping the future does not stop the deletion.
+    ///
+    /// # Errors
+    /// See [`DeleteErrorKind`].
+    pub async fn defer_deletion(&self, image: &Image) -> Result<(), DeleteError> {
+        let entry = self.entry_of(image);
+        self.start(Deletion::without_bytes(), image.id, entry, Finality::Deferred)
+            .await
+    }
+
+    async fn start(
+        &self,
+        machine: Deletion,
+        image: ImageId,
+        entry: DeletionEntry,
+        finality: Finality,
+    ) -> Result<(), DeleteError> {
         let running = Running {
-            image: image.id,
-            entry: self.entry_of(image),
+            image,
+            entry,
+            finality,
             held: None,
             failure: None,
         };
@@ -90,6 +120,7 @@ impl Janitor {
         let running = Running {
             image,
             entry,
+            finality: Finality::Final,
             held: Some(held),
             failure: None,
         };
@@ -101,18 +132,17 @@ impl Janitor {
         }
     }
 
+    /// The data that goes with the image: its own, and what was removed from it and is not gone yet.
     fn entry_of(&self, image: &Image) -> DeletionEntry {
-        let locations = image.locations.iter().map(|location| StoredLocation {
-            store: match &location.store {
-                Some(store) => store.as_str().to_owned(),
-                None => self.shared.stores.default_id().to_owned(),
-            },
-            url: location.url.clone(),
-        });
+        let own = image
+            .locations
+            .iter()
+            .filter(|location| location.is_own_of(image.id));
+        let retired = image.retired.iter().map(|retired| &retired.location);
         DeletionEntry {
             image: image.id.as_uuid(),
             revision: image.revision.number(),
-            locations: locations.collect(),
+            locations: own.chain(retired).map(|location| self.stored(location)).collect(),
         }
     }
 
@@ -120,11 +150,20 @@ impl Janitor {
         let expected = Revision::from_number(running.entry.revision);
         loop {
             let outcome = match machine.step() {
-                DeletionStep::Prepare => self.prepare(&mut running).await,
+                DeletionStep::Prepare => {
+                    let asked = self.prepare_bytes(&running.entry.locations).await;
+                    note(&mut running.failure, asked)
+                }
                 DeletionStep::Begin => self.begin(&mut running).await,
-                DeletionStep::Tombstone => self.record(&mut running, ChangeKind::Delete { expected }).await,
+                DeletionStep::Tombstone => {
+                    let kind = match running.finality {
+                        Finality::Final => ChangeKind::Delete { expected },
+                        Finality::Deferred => ChangeKind::Defer { expected },
+                    };
+                    self.record(&mut running, kind).await
+                }
                 DeletionStep::Touch => self.record(&mut running, ChangeKind::Touch { expected }).await,
-                DeletionStep::Bytes => self.remove_bytes(&running).await,
+                DeletionStep::Bytes => self.remove_bytes(running.image, &running.entry.locations).await,
                 DeletionStep::Forget => match running.held.take() {
                     Some(held) => self.forget(held).await,
                     None => Outcome::Failed,
@@ -147,29 +186,6 @@ impl Janitor {
             };
             machine.on(outcome);
         }
-    }
-
-    async fn prepare(&self, running: &mut Running) -> Outcome {
-        for location in &running.entry.locations {
-            let store = match self.shared.stores.store(&location.store) {
-                Ok(store) => store,
-                Err(error) => {
-                    running.failure = Some(failed(DeleteErrorKind::Unavailable, error));
-                    return Outcome::Failed;
-                }
-            };
-            if let Err(error) = store.prepare_delete(&Location::new(location.url.as_str())).await {
-                let kind = match error.kind() {
-                    ErrorKind::NotFound => continue,
-                    ErrorKind::InUse => DeleteErrorKind::InUse,
-                    ErrorKind::HasSnapshots => DeleteErrorKind::HasSnapshots,
-                    _ => DeleteErrorKind::Unavailable,
-                };
-                running.failure = Some(failed(kind, error));
-                return Outcome::Failed;
-            }
-        }
-        Outcome::Done
     }
 
     async fn begin(&self, running: &mut Running) -> Outcome {
@@ -201,31 +217,20 @@ impl Janitor {
         }
         outcome
     }
+}
 
-    async fn remove_bytes(&self, running: &Running) -> Outcome {
-        let mut outcome = Outcome::Done;
-        for location in &running.entry.locations {
-            if let Err(error) = self.remove(location).await {
-                warn!(
-                    image = %running.image, store = location.store, error = chain(&*error),
-                    "the bytes of a deleted image cannot be removed yet"
-                );
-                outcome = Outcome::Unknown;
-            }
+/// Remembers why something was not done.
+pub(super) fn note(failure: &mut Option<DeleteError>, result: Result<(), DeleteError>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            *failure = Some(error);
+            Outcome::Failed
         }
-        outcome
-    }
-
-    async fn remove(&self, location: &StoredLocation) -> Result<(), Cause> {
-        let store: &Arc<dyn Store> = self.shared.stores.store(&location.store)?;
-        store
-            .ensure_deleted(&Location::new(location.url.as_str()))
-            .await?;
-        Ok(())
     }
 }
 
-fn failed(kind: DeleteErrorKind, source: impl Into<Cause>) -> DeleteError {
+pub(super) fn failed(kind: DeleteErrorKind, source: impl Into<Cause>) -> DeleteError {
     DeleteError {
         kind,
         source: Some(source.into()),

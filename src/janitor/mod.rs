@@ -6,17 +6,28 @@
 //!
 //! * `recovery`: one interrupted attempt
 //! * `deletion`: one deletion, from its start or interrupted
+//! * `removal`: one removal of locations, likewise
+//! * `bytes`: the data that goes with them
+//! * `scrub`: deleting for good what was kept for a time
 //! * `sweep`: the loop over all of them
 
+mod bytes;
 mod deletion;
 mod recovery;
+mod removal;
+mod scrub;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-pub use self::deletion::{DeleteError, DeleteErrorKind};
+pub use self::{
+    deletion::{DeleteError, DeleteErrorKind},
+    scrub::Scrubbing,
+};
 use crate::{
     image::{Change, ChangeKind, ImageId, NodeId, Timestamp},
     ledger::Ledger,
@@ -24,6 +35,8 @@ use crate::{
     protocol::Outcome,
     stores::Stores,
 };
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Finishes what was begun. Clones are handles to the same one.
 #[derive(Clone)]

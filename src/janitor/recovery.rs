@@ -6,28 +6,63 @@ use tracing::{debug, info, warn};
 use super::{Janitor, chain};
 use crate::{
     image::{AttemptId, ChangeKind, ImageId},
-    ledger::{Held, UploadEntry},
+    ledger::{AdoptionEntry, Held, UploadEntry},
     protocol::{Outcome, Recovery, RecoveryEnd, RecoveryStep},
 };
+
+/// What an attempt may have left.
+struct Attempted<'a> {
+    image: uuid::Uuid,
+    attempt: uuid::Uuid,
+    /// Where its bytes are, if it writes any.
+    blob: Option<&'a UploadEntry>,
+}
 
 impl Janitor {
     /// Finishes an attempt: keeps its blob if the record has it, else removes every trace of it. After
     /// `KeptUnsettled` and `Unfinished` the operation is an orphan of the ledger, which is tried again.
     ///
     /// Not cancel safe in the sense that it may then be unfinished; nothing is lost by that.
-    pub async fn finish(&self, mut recovery: Recovery, held: Held, entry: &UploadEntry) -> RecoveryEnd {
+    pub async fn finish(&self, recovery: Recovery, held: Held, entry: &UploadEntry) -> RecoveryEnd {
+        let attempt = Attempted {
+            image: entry.image,
+            attempt: entry.attempt,
+            blob: Some(entry),
+        };
+        self.finish_attempt(recovery, held, attempt).await
+    }
+
+    /// Finishes an attempt to give an image data that was there before: it has left no bytes, and those that it was
+    /// about stay where they are. As [`Self::finish`].
+    pub async fn finish_adoption(
+        &self,
+        recovery: Recovery,
+        held: Held,
+        entry: &AdoptionEntry,
+    ) -> RecoveryEnd {
+        let attempt = Attempted {
+            image: entry.image,
+            attempt: entry.attempt,
+            blob: None,
+        };
+        self.finish_attempt(recovery, held, attempt).await
+    }
+
+    async fn finish_attempt(&self, mut recovery: Recovery, held: Held, entry: Attempted<'_>) -> RecoveryEnd {
         let mut held = Some(held);
         loop {
-            let outcome = match recovery.step() {
-                RecoveryStep::Fence => self.hold_step(entry, Self::fence).await,
-                RecoveryStep::Release => self.hold_step(entry, Self::release).await,
-                RecoveryStep::Discard => self.blob_step(entry, recovery.step()).await,
-                RecoveryStep::Settle => self.blob_step(entry, recovery.step()).await,
-                RecoveryStep::Forget => match held.take() {
+            let outcome = match (recovery.step(), entry.blob) {
+                (RecoveryStep::Fence, _) => self.hold_step(&entry, Self::fence).await,
+                (RecoveryStep::Release, _) => self.hold_step(&entry, Self::release).await,
+                (step @ (RecoveryStep::Discard | RecoveryStep::Settle), Some(blob)) => {
+                    self.blob_step(blob, step).await
+                }
+                (RecoveryStep::Discard | RecoveryStep::Settle, None) => Outcome::Done,
+                (RecoveryStep::Forget, _) => match held.take() {
                     Some(held) => self.forget(held).await,
                     None => Outcome::Failed,
                 },
-                RecoveryStep::Finished(end) => {
+                (RecoveryStep::Finished(end), _) => {
                     debug!(image = %entry.image, attempt = %entry.attempt, ?end, "attempt finished");
                     return end;
                 }
@@ -44,7 +79,7 @@ impl Janitor {
         ChangeKind::Release { attempt }
     }
 
-    async fn hold_step(&self, entry: &UploadEntry, kind: impl Fn(AttemptId) -> ChangeKind) -> Outcome {
+    async fn hold_step(&self, entry: &Attempted<'_>, kind: impl Fn(AttemptId) -> ChangeKind) -> Outcome {
         let image = ImageId::from_bytes(entry.image.into_bytes());
         let kind = kind(AttemptId::from_bytes(entry.attempt.into_bytes()));
         let (outcome, error) = self.change(image, kind).await;

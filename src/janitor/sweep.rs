@@ -105,6 +105,11 @@ impl Janitor {
                         debug!(image = %upload.image, ?end, "looked at an interrupted upload");
                     }
                     Entry::Deletion(deletion) => self.finish_deletion(held, deletion).await,
+                    Entry::Removal(removal) => self.finish_removal(held, removal).await,
+                    Entry::Adoption(adoption) => {
+                        let end = self.finish_adoption(Recovery::FENCE, held, &adoption).await;
+                        debug!(image = %adoption.image, ?end, "looked at an interrupted adoption of data");
+                    }
                 }
             })
             .await;

@@ -30,6 +30,10 @@ pub enum Entry {
     Upload(UploadEntry),
     /// The deletion of an image that has data.
     Deletion(DeletionEntry),
+    /// The removal of locations from an image, with their data.
+    Removal(RemovalEntry),
+    /// Data that somebody else has written is being hashed, before it becomes an image's.
+    Adoption(AdoptionEntry),
 }
 
 /// An attempt to bring data into an image.
@@ -56,6 +60,28 @@ pub struct DeletionEntry {
     pub locations: Vec<StoredLocation>,
 }
 
+/// The removal of locations from an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalEntry {
+    /// The image.
+    pub image: Uuid,
+    /// The revision of its record that they were to be removed from.
+    pub revision: u64,
+    /// The removal.
+    pub removal: Uuid,
+    /// Where the bytes are.
+    pub locations: Vec<StoredLocation>,
+}
+
+/// An attempt to give an image data that is there already: it leaves no bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptionEntry {
+    /// The image.
+    pub image: Uuid,
+    /// The attempt.
+    pub attempt: Uuid,
+}
+
 /// Where bytes of an image are.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredLocation {
@@ -79,14 +105,17 @@ impl Entry {
         match self {
             Self::Upload(upload) => upload.image,
             Self::Deletion(deletion) => deletion.image,
+            Self::Removal(removal) => removal.image,
+            Self::Adoption(adoption) => adoption.image,
         }
     }
 
-    /// The attempt, of an upload.
+    /// The attempt, of an upload or an adoption.
     pub const fn attempt(&self) -> Option<Uuid> {
         match self {
             Self::Upload(upload) => Some(upload.attempt),
-            Self::Deletion(_) => None,
+            Self::Adoption(adoption) => Some(adoption.attempt),
+            Self::Deletion(_) | Self::Removal(_) => None,
         }
     }
 }

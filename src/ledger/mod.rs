@@ -26,7 +26,9 @@ use std::{
 use saccade_disk::Disk;
 use tokio::sync::Notify;
 
-pub use self::entry::{DeletionEntry, Entry, OperationId, StoredLocation, UploadEntry};
+pub use self::entry::{
+    AdoptionEntry, DeletionEntry, Entry, OperationId, RemovalEntry, StoredLocation, UploadEntry,
+};
 use self::{journal::Journal, writer::Writer};
 
 /// This node's ledger. Clones are handles to the same one.

@@ -75,6 +75,8 @@ conformance! {
         members_come_answer_and_go_one_by_one
         of_many_members_at_once_no_more_are_added_than_there_may_be
         only_active_images_are_deactivated_and_only_those_reactivated
+        a_deleted_image_that_can_be_restored_is_in_no_list_but_that_of_those
+        those_that_wait_to_be_deleted_come_in_pages_by_the_time_of_their_deletion
     }
     lists {
         the_default_list_has_own_public_and_accepted_images

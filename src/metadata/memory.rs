@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
-use crate::image::{Change, Claim, Entry, ImageId};
+use crate::image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone};
 
 /// Images in memory. Clones are handles to the same images.
 #[derive(Debug, Clone, Default)]
@@ -76,5 +76,27 @@ impl Metadata for MemoryMetadata {
         let entries = self.entries();
         let live = entries.values().filter_map(Entry::live);
         Ok(live.filter_map(|image| Some((image.id, image.claim?))).collect())
+    }
+
+    async fn pending(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, ImageId)>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>, MetadataError> {
+        let entries = self.entries();
+        let tombstones = entries.values().filter_map(|entry| match entry {
+            Entry::Deleted(tombstone) => Some(tombstone),
+            Entry::Live(_) => None,
+        });
+        let place = |tombstone: &Tombstone| (tombstone.deleted_at, tombstone.image.id);
+        let mut found: Vec<Tombstone> = tombstones
+            .filter(|tombstone| tombstone.is_pending() && tombstone.deleted_at <= until)
+            .filter(|tombstone| after.is_none_or(|after| place(tombstone) > after))
+            .cloned()
+            .collect();
+        found.sort_by_key(place);
+        found.truncate(limit);
+        Ok(found)
     }
 }

@@ -27,7 +27,7 @@ pub use self::definitions::{DefineError, MetadefStore};
 pub use self::query::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, Page, Query, SortKey, Text, TimeField,
 };
-use crate::image::{Change, Claim, Entry, ImageId, Rejection};
+use crate::image::{Change, Claim, Entry, ImageId, Rejection, Timestamp, Tombstone};
 
 /// The images of the catalogue. The numbered rules are in the module's documentation.
 #[async_trait]
@@ -64,6 +64,18 @@ pub trait Metadata: Send + Sync {
     /// # Errors
     /// `Unavailable`, `Corrupt`.
     async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError>;
+
+    /// Images that were deleted and can be restored, whichever node deleted them: those deleted up to `until`, by that
+    /// instant and id, from behind `after`, `limit` of them at most. Work and memory are bounded by `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn pending(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, ImageId)>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>, MetadataError>;
 }
 
 /// Why an operation did not succeed, and what is true afterwards.

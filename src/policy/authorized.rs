@@ -44,6 +44,10 @@ pub enum Upload {}
 #[derive(Debug)]
 pub enum Download {}
 
+/// Giving an image data that is there already.
+#[derive(Debug)]
+pub enum Adopt {}
+
 /// Keeping data for an import that comes later.
 #[derive(Debug)]
 pub enum Stage {}

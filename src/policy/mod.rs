@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use self::{
-    authorized::{Authorized, Denied, Download, Stage, Upload},
+    authorized::{Adopt, Authorized, Denied, Download, Stage, Upload},
     definitions::Definition,
     files::{PolicyFile, PolicyFiles},
     live::LivePolicy,

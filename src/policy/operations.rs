@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Authorized, Denied, Download, Policy, Proposal, Rule, Stage, Upload,
+    Adopt, Authorized, Denied, Download, Policy, Proposal, Rule, Stage, Upload,
     language::Attributes,
     target::{ImageTarget, NamespaceTarget, ProjectTarget},
 };
@@ -193,8 +193,13 @@ impl Policy {
     ///
     /// # Errors
     /// See the module.
-    pub fn authorize_add_location(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::AddImageLocation, caller, image)
+    pub fn authorize_add_location(
+        &self,
+        caller: &Caller,
+        image: &Image,
+    ) -> Result<Authorized<Adopt>, Denied> {
+        self.authorize_image(Rule::AddImageLocation, caller, image)?;
+        Ok(Authorized::new(image))
     }
 
     /// Reading locations by the locations API (`fetch_image_location`).

@@ -103,7 +103,9 @@ const OPERATIONS: [(&str, Operation); 21] = [
     ("see locations", |p, c, i| {
         p.authorize_image(Rule::GetImageLocation, c, i)
     }),
-    ("add a location", Policy::authorize_add_location),
+    ("add a location", |p, c, i| {
+        p.authorize_add_location(c, i).map(drop)
+    }),
     ("fetch locations", Policy::authorize_fetch_locations),
     ("deactivate", Policy::authorize_deactivate),
     ("reactivate", Policy::authorize_reactivate),

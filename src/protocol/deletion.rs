@@ -59,7 +59,7 @@ impl Deletion {
         }
     }
 
-    /// The deletion of an image that has none: only the record is concerned.
+    /// The deletion of an image that has none, or whose data is kept for a time: only the record is concerned.
     pub const fn without_bytes() -> Self {
         Self {
             step: DeletionStep::Tombstone,
@@ -93,6 +93,10 @@ impl Deletion {
             (Tombstone, Outcome::Done) | (Touch, Outcome::Refused(Rejection::Deleted)) => self.tombstoned(),
             (Tombstone, Outcome::Refused(_)) => self.not_deleted(DeletionEnd::Refused),
             (Tombstone, Outcome::Unknown) => Touch,
+            // One that waits to be deleted is deleted as far as anybody can tell; but its bytes are kept.
+            (Touch, Outcome::Refused(Rejection::Pending)) if !self.has_bytes() => {
+                Finished(DeletionEnd::Deleted)
+            }
             // Whatever the tombstone was computed from is no more.
             (Begin, _) | (Tombstone, Outcome::Failed) | (Touch, Outcome::Done | Outcome::Refused(_)) => {
                 self.not_deleted(DeletionEnd::Failed)
@@ -103,6 +107,13 @@ impl Deletion {
             (Forget, _) => Finished(self.end),
             (Finished(end), _) => Finished(end),
         };
+    }
+
+    const fn has_bytes(&self) -> bool {
+        match self.bytes {
+            Bytes::Some => true,
+            Bytes::None => false,
+        }
     }
 
     const fn tombstoned(&self) -> DeletionStep {

@@ -16,10 +16,18 @@
 //!                                      │ unknown   ▲
 //!                                      ▼           │ «was deleted»
 //!  recovery                          touch ────────┴──────► forget
+//!
+//!  removal   prepare ──► begin ──► retire ──► bytes ──► erase ──► forget
+//!  of                                │ unknown  ▲
+//!  locations                         ▼          │ «has retired them»
+//!  recovery                        touch ──► look ──► forget
 //! ```
 //!
-//! *begin* and *forget* write this node's ledger; *claim*, *commit metadata*, *fence*, *release*, *tombstone* and *touch*
-//! are [`crate::image::Change`]s; the rest is done by the store.
+//! *begin* and *forget* write this node's ledger; *claim*, *commit metadata*, *fence*, *release*, *tombstone*, *touch*,
+//! *retire* and *erase* are [`crate::image::Change`]s, and *look* reads the record; the rest is done by the store.
+//!
+//! A deletion whose data is kept for a time is a deletion without bytes: its tombstone can be turned back. Scrubbing it is a
+//! deletion with bytes that begins at this tombstone; at its revision, so that a restored image is not deleted.
 //!
 //! The rules that the order embodies:
 //! * The ledger knows of an attempt before its first byte, and of a deletion before its tombstone; it forgets them when
@@ -29,19 +37,23 @@
 //!   can do no harm.
 //! * The record returns to `queued` only after the bytes are gone.
 //! * *touch* is the fence of a deletion: after it, a tombstone that is still on its way no longer applies.
+//! * What was removed stays in the record, *retired*, until its bytes are gone: so the record tells a recovery what to do,
+//!   and nobody gives the image a location whose bytes are about to go. Touch before look: the answer stays true.
 //! * Recovery begins where failure does, at the fence, whether the uploader failed, was dropped, or its process
 //!   died: there is one way back.
 //!
-//! The model test explores every interleaving of two uploads, a deletion and a PATCH with crashes, abandoned tasks,
+//! The model test explores every interleaving of two uploads, a deletion, a PATCH, removals and restorations with crashes, abandoned tasks,
 //! failures, and outcomes that are unknown or come late.
 
 mod deletion;
 #[cfg(test)]
 mod model;
+mod removal;
 mod upload;
 
 pub use self::{
     deletion::{Deletion, DeletionEnd, DeletionStep},
+    removal::{Removal, RemovalEnd, RemovalStep},
     upload::{Recovery, RecoveryEnd, RecoveryStep, Upload, UploadStep},
 };
 use crate::image::Rejection;

@@ -16,7 +16,7 @@ use crate::{
     identity::Identity,
     image::NodeId,
     inspect::{Archives, FormatMatch, Rules},
-    janitor::Janitor,
+    janitor::{Janitor, Scrubbing},
     ledger::{Ledger, LedgerError, Opened},
     lifecycle::Lifecycle,
     metadata::{
@@ -60,6 +60,7 @@ pub(super) struct Application {
     /// Tells the janitor to stop.
     stop: CancellationToken,
     janitor: tokio::task::JoinHandle<()>,
+    scrubber: tokio::task::JoinHandle<()>,
 }
 
 impl Application {
@@ -107,7 +108,7 @@ impl Application {
         );
         let transfers = Transfers::new(Parts {
             ledger,
-            stores,
+            stores: stores.clone(),
             metadata: metadata.clone(),
             janitor: janitor.clone(),
             digests,
@@ -116,7 +117,7 @@ impl Application {
             limits: limits(config, data_dir, algorithm),
         });
         let policy = Arc::new(policy);
-        let rules = rules(config);
+        let rules = rules(config, algorithm);
         let definitions = Definitions::new(definitions::Parts {
             store: Arc::new(rocks.clone()),
             policy: policy.clone(),
@@ -127,6 +128,7 @@ impl Application {
             metadata,
             policy,
             janitor: janitor.clone(),
+            stores,
             rules,
         });
         let state = http::State {
@@ -138,7 +140,13 @@ impl Application {
             draining: lifecycle.draining(),
         };
         let stop = CancellationToken::new();
+        // Without delayed deletion, too: images may wait since it was turned off.
+        let scrubbing = Scrubbing {
+            after: config.deletion.scrub_after,
+            side_by_side: config.deletion.scrub_side_by_side,
+        };
         Ok(Self {
+            scrubber: tokio::spawn(janitor.clone().run_scrubber(scrubbing)),
             router: http::router(state, extra),
             metadata: rocks,
             tasks,
@@ -147,9 +155,15 @@ impl Application {
         })
     }
 
+    /// The image records.
+    pub(super) fn metadata(&self) -> Arc<dyn Metadata> {
+        Arc::new(self.metadata.clone())
+    }
+
     /// Waits for uploads and deletions under way, for so long at most, and closes the metadata. Uploads whose
     /// connection is gone end by themselves; what is not finished is finished by the next start.
     pub(super) async fn close(self, patience: Duration) {
+        self.scrubber.abort();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::info!(operations = self.tasks.len(), "left to the next start");
@@ -193,6 +207,8 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         size_cap: config.quotas.image_size_cap.bytes(),
         memory: config.server.transfer_memory.bytes(),
         claim_lease: config.node.claim_lease,
+        hash_adopted: config.hashing.do_secure_hash,
+        retries: config.hashing.retries,
         reserve: Reserve {
             dir: data_dir.path().to_owned(),
             bytes: config.node.free_space_reserve.bytes(),
@@ -200,7 +216,7 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
     }
 }
 
-fn rules(config: &Config) -> catalog::Rules {
+fn rules(config: &Config, algorithm: Algorithm) -> catalog::Rules {
     let page = |images: u64| usize::try_from(images).unwrap_or(usize::MAX);
     catalog::Rules {
         disk_formats: config.formats.disk_formats.clone(),
@@ -208,6 +224,11 @@ fn rules(config: &Config) -> catalog::Rules {
         max_properties: most(config.quotas.image_property_quota),
         max_tags: most(config.quotas.image_tag_quota),
         max_members: most(config.quotas.image_member_quota),
+        max_locations: most(config.quotas.image_location_quota),
+        show_locations: config.api.show_multiple_locations,
+        hash_algorithm: algorithm.name().to_owned(),
+        hash_length: algorithm.hex_digits(),
+        deferred_deletion: config.deletion.delayed,
         page_default: page(config.api.limit_param_default),
         page_max: page(config.api.api_limit_max),
     }

@@ -80,6 +80,19 @@ impl Stores {
         self.stores.get(id).ok_or_else(|| UnknownStore(id.to_owned()))
     }
 
+    /// The stores whose addresses begin as this one does, by their ids: which of them it belongs to, they have to be
+    /// asked.
+    pub fn of_url<'a>(&'a self, url: &str) -> impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)> + use<'a> {
+        let scheme = url
+            .split_once("://")
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        self.stores.iter().filter_map(move |(id, store)| {
+            let schemes = schemes(store.capabilities().kind);
+            let is_its_own = schemes.iter().any(|own| Some(*own) == scheme.as_deref());
+            is_its_own.then_some((id.as_str(), store))
+        })
+    }
+
     /// The store of a location: the one it names, or, for those of a Glance with a single store, the default one.
     ///
     /// # Errors
@@ -122,6 +135,17 @@ fn open_http(id: &str, http: &config::HttpStore, filter: &UrlFilter) -> Opened {
         })?,
     };
     Ok(Arc::new(HttpStore::open(config)?))
+}
+
+/// The schemes of a driver's addresses (glance_store, `get_schemes` of each driver).
+fn schemes(kind: &'static str) -> Vec<&'static str> {
+    match kind {
+        "file" => vec!["file", "filesystem"],
+        "http" => vec!["http", "https"],
+        "s3" => vec!["s3", "s3+http", "s3+https"],
+        "swift" => vec!["swift", "swift+http", "swift+https", "swift+config"],
+        kind => vec![kind],
+    }
 }
 
 impl fmt::Display for Stores {

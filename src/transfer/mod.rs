@@ -9,6 +9,7 @@
 //! * `upload`: the five steps of an upload: claim, stream, verify, commit blob, commit metadata
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
+//! * `adopt`: data that is there already becomes an image's, after it was hashed or before
 //! * `download`: the store's answer to a read
 //! * `meter`: what metrics say of it
 //!
@@ -16,6 +17,7 @@
 //!
 //! Memory: all chunks of all uploads together are bounded by [`Limits::memory`], whatever the images' sizes.
 
+mod adopt;
 mod chunks;
 mod download;
 mod error;
@@ -31,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use self::chunks::ChunkPool;
 pub use self::{
+    adopt::Adoption,
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
     upload::Source,
@@ -84,6 +87,10 @@ pub struct Limits {
     pub memory: u64,
     /// How long a claim lasts when it is not renewed; uploads renew theirs.
     pub claim_lease: Duration,
+    /// Whether data that clients give an image by its address is hashed (`do_secure_hash`).
+    pub hash_adopted: bool,
+    /// How often it is read again when that fails (`http_retries`).
+    pub retries: u32,
     /// Uploads are refused while the file system of this directory has less free space than the reserve, so that
     /// metadata can always be written.
     pub reserve: Reserve,

@@ -288,7 +288,11 @@ where
     }
 }
 
-async fn change(transfers: &Transfers, id: ImageId, kind: ChangeKind) -> Result<(), (Outcome, UploadError)> {
+pub(super) async fn change(
+    transfers: &Transfers,
+    id: ImageId,
+    kind: ChangeKind,
+) -> Result<(), (Outcome, UploadError)> {
     match transfers
         .shared
         .parts
@@ -334,13 +338,13 @@ where
     let streaming = fan_out(chunks, parts.digests.start(&algorithms), &mut **writer, expected);
     let received = tokio::select! {
         received = streaming => received?,
-        lost = keep_claim(transfers, image, attempt) => return Err(lost),
+        lost = keep_claim(transfers, image.id, attempt) => return Err(lost),
     };
     verify(received, source.declared_size, attempt, limits.hash_algorithm)
 }
 
 /// Renews the claim for as long as it is polled; returns when it is lost.
-async fn keep_claim(transfers: &Transfers, image: &Image, attempt: AttemptId) -> UploadError {
+pub(super) async fn keep_claim(transfers: &Transfers, image: ImageId, attempt: AttemptId) -> UploadError {
     let parts = &transfers.shared.parts;
     let lease = parts.limits.claim_lease;
     loop {
@@ -353,7 +357,7 @@ async fn keep_claim(transfers: &Transfers, image: &Image, attempt: AttemptId) ->
         match parts
             .metadata
             .commit(Change {
-                id: image.id,
+                id: image,
                 at: now,
                 kind,
             })

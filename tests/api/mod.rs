@@ -2,6 +2,7 @@
 
 mod connections;
 mod cors;
+mod delayed_delete;
 mod healthcheck;
 mod identity;
 mod image_actions;

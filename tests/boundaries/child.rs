@@ -116,6 +116,8 @@ impl Child {
                 size_cap: u64::MAX,
                 memory: 8 << 20,
                 claim_lease: Duration::from_secs(30),
+                hash_adopted: true,
+                retries: 3,
                 reserve: Reserve {
                     dir: PathBuf::from("/"),
                     bytes: 0,

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use rustix::process::{Signal, getpid, kill_process};
 use saccade::{
-    image::{Change, Claim, Entry, ImageId},
+    image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone},
     metadata::{Metadata, MetadataError, Page, Query},
 };
 use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat};
@@ -186,5 +186,14 @@ impl<M: Metadata> Metadata for KillingMetadata<M> {
 
     async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
         self.inner.claims().await
+    }
+
+    async fn pending(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, ImageId)>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>, MetadataError> {
+        self.inner.pending(until, after, limit).await
     }
 }

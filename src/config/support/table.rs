@@ -24,6 +24,10 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "show_multiple_locations",
             "hashing_algorithm",
             "do_secure_hash",
+            "http_retries",
+            "delayed_delete",
+            "scrub_time",
+            "scrub_pool_size",
             "max_request_id_length",
             "enabled_backends",
             "enabled_import_methods",
@@ -169,12 +173,6 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         "DEFAULT",
         &["use_keystone_limits"],
         "limits kept in Keystone are not applied yet",
-        &[],
-    ),
-    (
-        "DEFAULT",
-        &["delayed_delete"],
-        "deleted images are removed at once; there is no delayed deletion yet",
         &[],
     ),
     (
@@ -343,7 +341,8 @@ const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
 pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
 const CACHE: &str = "there is no image cache: images are read from the store";
-const PURGE: &str = "nothing waits for a scrubber; delayed_delete stops the start";
+const SCRUBBER: &str =
+    "Saccade scrubs by itself, each image when its time has come; `saccade restore` restores";
 
 pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     (
@@ -396,7 +395,6 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
             "daemon",
             "pydev_worker_debug_host",
             "pydev_worker_debug_port",
-            "http_retries",
         ],
         ENGINE,
     ),
@@ -515,11 +513,7 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         ],
         CACHE,
     ),
-    (
-        "DEFAULT",
-        &["scrub_pool_size", "scrub_time", "wakeup_time", "restore"],
-        PURGE,
-    ),
+    ("DEFAULT", &["wakeup_time", "restore"], SCRUBBER),
     (
         "DEFAULT",
         &["node_staging_uri", "worker_self_reference_url"],

@@ -71,7 +71,7 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("created_at", &image.created_at.to_string())?;
         map.serialize_entry("updated_at", &image.updated_at.to_string())?;
         if settings.show_locations {
-            map.serialize_entry("locations", &LocationsView(&image.locations))?;
+            map.serialize_entry("locations", &LocationsView::new(&image.locations, settings))?;
         }
         if settings.show_direct_url
             && let Some(best) = image.locations.first()
@@ -96,14 +96,25 @@ impl Serialize for ImageView<'_> {
     }
 }
 
-struct LocationsView<'a>(&'a [Location]);
+/// Locations as clients see them.
+pub(in crate::http) struct LocationsView<'a> {
+    locations: &'a [Location],
+    settings: &'a Settings,
+}
+
+impl<'a> LocationsView<'a> {
+    pub(in crate::http) fn new(locations: &'a [Location], settings: &'a Settings) -> Self {
+        Self { locations, settings }
+    }
+}
 
 impl Serialize for LocationsView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for location in self.0 {
+        let are_named = self.settings.stores != StoreNames::Hidden;
+        let mut list = serializer.serialize_seq(Some(self.locations.len()))?;
+        for location in self.locations {
             let mut metadata = location.metadata.clone();
-            if let Some(store) = &location.store {
+            if let Some(store) = location.store.as_ref().filter(|_| are_named) {
                 metadata.insert("store".to_owned(), store.as_str().to_owned());
             }
             list.serialize_element(&serde_json::json!({ "url": location.url, "metadata": metadata }))?;

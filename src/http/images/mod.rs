@@ -16,6 +16,7 @@ use http::{
 };
 use serde_json::Value;
 
+pub(super) use self::encode::LocationsView;
 use self::encode::{ImageView, ListView, href};
 use super::{
     State,

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::{
-    catalog::{IfPresent, Operation, Rules},
+    catalog::{IfPresent, NewLocation, Operation, Position, Rules},
     http::error::ApiError,
 };
 
@@ -84,9 +84,15 @@ fn operation(draft: Draft, mut change: Map<String, Value>, rules: &Rules) -> Res
         Draft::Four => kind_and_pointer_of_draft_four(&change)?,
         Draft::Ten => kind_and_pointer_of_draft_ten(&change)?,
     };
-    let name = root(kind, &tokens(pointer)?)?;
+    let tokens = tokens(pointer)?;
+    let name = root(kind, &tokens)?;
+    // The place in a list; nothing but locations has one.
+    let place = tokens.get(1).map(|token| Position::parse(token));
     if kind == Kind::Remove {
-        return Ok(Operation::remove(&name)?);
+        return Ok(match place {
+            Some(place) => Operation::RemoveLocation(place),
+            None => Operation::remove(&name)?,
+        });
     }
     let Some(value) = change.remove("value") else {
         let kind = kind.name();
@@ -94,22 +100,30 @@ fn operation(draft: Draft, mut change: Map<String, Value>, rules: &Rules) -> Res
             "Operation \"{kind}\" requires a member named \"value\"."
         )));
     };
+    if name == "locations" {
+        return locations(place, value);
+    }
     let operation = match (kind, draft) {
         (Kind::Add, Draft::Four) => Operation::add(&name, value, IfPresent::Refuse, rules)?,
         (Kind::Add, Draft::Ten) => Operation::add(&name, value, IfPresent::Overwrite, rules)?,
-        (Kind::Replace | Kind::Remove, _) if name == "locations" && is_empty(&value) => {
-            return Err(ApiError::new(
-                StatusCode::FORBIDDEN,
-                "Cannot set locations to empty list.",
-            ));
-        }
         (Kind::Replace | Kind::Remove, _) => Operation::replace(&name, value, rules)?,
     };
     Ok(operation)
 }
 
-fn is_empty(value: &Value) -> bool {
-    value.as_array().is_none_or(Vec::is_empty)
+/// A location for a place in the list, or all of the list.
+fn locations(place: Option<Position>, value: Value) -> Result<Operation, ApiError> {
+    if let Some(place) = place {
+        return Ok(Operation::AddLocation(place, NewLocation::parse(value)?));
+    }
+    let locations = NewLocation::parse_all(value)?;
+    if locations.is_empty() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "Cannot set locations to empty list.",
+        ));
+    }
+    Ok(Operation::ReplaceLocations(locations))
 }
 
 fn kind_and_pointer_of_draft_ten(change: &Map<String, Value>) -> Result<(Kind, &str), ApiError> {

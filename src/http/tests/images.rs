@@ -151,7 +151,7 @@ async fn failures_to_patch_have_glances_statuses() {
     );
     assert_eq!(
         patch(MEMBER, json!({"op": "add", "path": "/locations/-", "value": {}})).await,
-        403
+        400
     );
     assert_eq!(
         patch(STRANGER, json!({"op": "add", "path": "/p", "value": "x"})).await,

@@ -2,8 +2,10 @@
 
 use futures_util::future::join_all;
 
-use super::{Subject, fixtures::*};
-use crate::image::{ChangeKind, Entry, Image, MemberChange, MemberStatus, Rejection, Revision, Status};
+use super::{super::Metadata, Subject, fixtures::*};
+use crate::image::{
+    Change, ChangeKind, Entry, Image, MemberChange, MemberStatus, Rejection, Revision, Status,
+};
 
 pub(super) async fn a_committed_change_is_there_at_once_through_every_handle(subject: &Subject) {
     let (one, other) = ((subject.handle)(), (subject.handle)());
@@ -428,4 +430,89 @@ pub(super) async fn only_active_images_are_deactivated_and_only_those_reactivate
         (image.status, image.content),
         (Status::Active, Some(content(1, 5)))
     );
+}
+
+/// Deletes the image at this instant so that it can be restored.
+fn deferral(number: u8, revision: u64, deleted_at: u64) -> Change {
+    Change {
+        at: at(deleted_at),
+        ..change(
+            number,
+            ChangeKind::Defer {
+                expected: Revision::from_number(revision),
+            },
+        )
+    }
+}
+
+async fn pending(store: &dyn Metadata, until: u64, after: Option<(u64, u8)>, limit: usize) -> Vec<(u64, u8)> {
+    let after = after.map(|(deleted_at, number)| (at(deleted_at), id(number)));
+    let found = store.pending(at(until), after, limit).await.unwrap();
+    found
+        .iter()
+        .map(|tombstone| (tombstone.deleted_at.as_micros(), tombstone.image.id.as_bytes()[0]))
+        .collect()
+}
+
+fn active(number: u8) -> Image {
+    Image {
+        status: Status::Active,
+        content: Some(content(number, 5)),
+        locations: vec![location()],
+        ..image(number)
+    }
+}
+
+pub(super) async fn a_deleted_image_that_can_be_restored_is_in_no_list_but_that_of_those(subject: &Subject) {
+    let store = &*subject.store;
+    fill(store, [active(1), image(2)]).await;
+    let (from, to) = (Status::Queued, Status::PendingDelete);
+    assert_eq!(
+        rejection(store.commit(deferral(2, 1, 100)).await),
+        Rejection::Status { from, to }
+    );
+    store.commit(deferral(1, 1, 100)).await.unwrap();
+    assert_eq!(numbers(store, all()).await, [2]);
+    assert_eq!(pending(store, 100, None, 9).await, [(100, 1)]);
+    let restore = |revision| {
+        let expected = Revision::from_number(revision);
+        change(1, ChangeKind::Restore { expected })
+    };
+    assert_eq!(rejection(store.commit(restore(1)).await), Rejection::Revision);
+    assert_eq!(
+        rejection(store.commit(update(image(1), 2)).await),
+        Rejection::Pending
+    );
+    store.commit(restore(2)).await.unwrap();
+    let restored = live(store, 1).await;
+    assert_eq!(
+        (restored.status, restored.locations, restored.content),
+        (Status::Active, active(1).locations, active(1).content)
+    );
+    assert_eq!(numbers(store, all()).await.len(), 2);
+    assert_eq!(pending(store, 100, None, 9).await, []);
+    assert_eq!(rejection(store.commit(restore(3)).await), Rejection::NotPending);
+    store.commit(deferral(1, 3, 200)).await.unwrap();
+    store.commit(deletion(1, 4)).await.unwrap();
+    assert_eq!(pending(store, u64::MAX, None, 9).await, []);
+    assert_eq!(rejection(store.commit(restore(5)).await), Rejection::Deleted);
+}
+
+pub(super) async fn those_that_wait_to_be_deleted_come_in_pages_by_the_time_of_their_deletion(
+    subject: &Subject,
+) {
+    let store = &*subject.store;
+    fill(store, (1..6).map(active)).await;
+    for (number, deleted_at) in [(1, 400), (2, 300), (3, 300), (4, 500)] {
+        store.commit(deferral(number, 1, deleted_at)).await.unwrap();
+    }
+    let all = [(300, 2), (300, 3), (400, 1), (500, 4)];
+    assert_eq!(pending(store, u64::MAX, None, 9).await, all);
+    assert_eq!(pending(store, 400, None, 9).await, all[..3]);
+    assert_eq!(pending(store, 299, None, 9).await, []);
+    assert_eq!(pending(store, u64::MAX, None, 2).await, all[..2]);
+    assert_eq!(pending(store, u64::MAX, Some((300, 3)), 2).await, all[2..]);
+    // Where the last page ended need not be there any more.
+    assert_eq!(pending(store, u64::MAX, Some((350, 9)), 9).await, all[2..]);
+    assert_eq!(pending(store, u64::MAX, Some((500, 4)), 9).await, []);
 }

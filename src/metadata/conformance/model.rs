@@ -17,8 +17,8 @@ use super::{
     fixtures::*,
 };
 use crate::image::{
-    Change, ChangeKind, Image, ImageId, Listing, MemberChange, MemberStatus, Revision, Status, Viewer,
-    Visibility, VisibilityFilter,
+    Change, ChangeKind, Entry, Image, ImageId, Listing, Location, MemberChange, MemberStatus, RemovalId,
+    Revision, Status, Timestamp, Viewer, Visibility, VisibilityFilter,
 };
 
 const IDS: u8 = 8;
@@ -49,6 +49,22 @@ enum What {
     Reactivate,
     Touch,
     Delete,
+    Defer,
+    Restore,
+    Relocate(Vec<Location>),
+    Erase,
+}
+
+/// The removal that every change of locations is.
+const REMOVAL: RemovalId = RemovalId::from_bytes([7; 16]);
+
+/// Some are the own data of one of the images.
+fn locations() -> impl Strategy<Value = Vec<Location>> {
+    let one = (0..IDS + 2).prop_map(|number| Location {
+        url: format!("memory:///{}", id(number)),
+        ..location()
+    });
+    vec(one, 0..3)
 }
 
 fn project() -> impl Strategy<Value = String> {
@@ -151,6 +167,10 @@ fn what() -> impl Strategy<Value = What> {
         1 => Just(What::Reactivate),
         1 => Just(What::Touch),
         2 => Just(What::Delete),
+        2 => Just(What::Defer),
+        2 => Just(What::Restore),
+        3 => locations().prop_map(What::Relocate),
+        1 => Just(What::Erase),
     ]
 }
 
@@ -219,9 +239,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: What, fresh: bool) {
     let current = model.entry(id(number)).await.unwrap();
-    let revision = current
-        .and_then(|entry| Some(entry.live()?.revision.number()))
-        .unwrap_or(1);
+    let revision = current.as_ref().map_or(1, |entry| match entry {
+        Entry::Live(image) => image.revision.number(),
+        Entry::Deleted(tombstone) => tombstone.image.revision.number(),
+    });
     let expected = Revision::from_number(if fresh { revision } else { revision.wrapping_sub(1) });
     let kind = match what {
         What::Create(image) => ChangeKind::Create(image),
@@ -236,6 +257,20 @@ async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: Wha
         What::Reactivate => ChangeKind::Reactivate { expected },
         What::Touch => ChangeKind::Touch { expected },
         What::Delete => ChangeKind::Delete { expected },
+        What::Defer => ChangeKind::Defer { expected },
+        What::Restore => ChangeKind::Restore { expected },
+        What::Erase => ChangeKind::Erase { removal: REMOVAL },
+        What::Relocate(locations) => ChangeKind::Relocate {
+            expected,
+            image: Box::new(Image {
+                locations,
+                ..current
+                    .and_then(|entry| entry.live().cloned())
+                    .unwrap_or_else(|| image(number))
+            }),
+            content: Some(content(9, 1)),
+            removal: REMOVAL,
+        },
     };
     let change = Change {
         id: id(number),
@@ -285,6 +320,11 @@ async fn run(steps: Vec<Step>) {
     left.sort_by_key(|(id, _)| *id);
     right.sort_by_key(|(id, _): &(ImageId, _)| *id);
     assert_eq!(left, right);
+    let until = Timestamp::from_micros(u64::MAX);
+    assert_eq!(
+        model.pending(until, None, 99).await.unwrap(),
+        real.pending(until, None, 99).await.unwrap()
+    );
     for number in 0..IDS {
         assert_eq!(
             model.entry(id(number)).await.unwrap(),

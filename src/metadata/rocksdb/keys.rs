@@ -6,6 +6,7 @@
 //! meta    'm' name                                                          "schema": u32, "group": u64
 //! entry   'e' image id                                                      the record, live or tombstone
 //! claim   'c' image id                                                      nothing
+//! pending 'd' deleted_at (u64) ── image id, of those that can be restored   nothing
 //! index   'x' scope ─────────────────── sort key ── value ─────── created_at ── image id     nothing
 //!              'v' visibility (1)       1 byte      text or u64   u64           16 bytes
 //!              'o' text, the owner                  or nothing
@@ -33,13 +34,14 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    image::{Entry, Image, ImageId, Listing, Viewer, Visibility, VisibilityFilter},
+    image::{Entry, Image, ImageId, Listing, Timestamp, Viewer, Visibility, VisibilityFilter},
     metadata::{Filter, SortKey},
 };
 
 const META: u8 = b'm';
 const ENTRY: u8 = b'e';
 const CLAIM: u8 = b'c';
+const PENDING: u8 = b'd';
 const INDEX: u8 = b'x';
 const TERM: u8 = b't';
 const NAMESPACE: u8 = b'n';
@@ -57,6 +59,15 @@ pub(super) const ENTRIES: &[u8] = &[ENTRY];
 
 /// The first byte of every claim's key.
 pub(super) const CLAIMS: &[u8] = &[CLAIM];
+
+/// The first byte of the key of every image that waits to be deleted.
+pub(super) const PENDING_IMAGES: &[u8] = &[PENDING];
+
+/// The key of an image that was deleted at this instant and can be restored. They sort by the instant.
+pub(super) fn pending(deleted_at: Timestamp, id: ImageId) -> Vec<u8> {
+    let at = deleted_at.as_micros().to_be_bytes();
+    [PENDING_IMAGES, at.as_slice(), id.as_bytes().as_slice()].concat()
+}
 
 /// The first byte of every namespace's key.
 pub(super) const NAMESPACES: &[u8] = &[NAMESPACE];
@@ -250,10 +261,16 @@ pub(super) fn position(image: &Image, sort: SortKey) -> Vec<u8> {
     key
 }
 
-/// Every key that follows from an entry: its index entries, its terms and its claim's. All have no value.
+/// Every key that follows from an entry: its index entries, its terms and its claim's, or that it waits to be deleted.
+/// All have no value.
 pub(super) fn derived(entry: Option<&Entry>) -> BTreeSet<Vec<u8>> {
-    let Some(image) = entry.and_then(Entry::live) else {
-        return BTreeSet::new();
+    let image = match entry {
+        None => return BTreeSet::new(),
+        Some(Entry::Deleted(tombstone)) if tombstone.is_pending() => {
+            return [pending(tombstone.deleted_at, tombstone.image.id)].into();
+        }
+        Some(Entry::Deleted(_)) => return BTreeSet::new(),
+        Some(Entry::Live(image)) => image,
     };
     let mut keys: BTreeSet<_> = image.claim.iter().map(|_| claim(image.id)).collect();
     for sort in SortKey::ALL {
@@ -309,7 +326,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        image::Timestamp,
+        image::{Status, Tombstone},
         metadata::{Direction, Order},
     };
 
@@ -352,6 +369,22 @@ mod tests {
         assert_eq!(resource_type("OS::B"), b"rOS::B");
         assert_eq!(super::name(&namespace("é")), Some("é"));
         assert_eq!(super::name(b"n\xff"), None);
+    }
+
+    #[test]
+    fn a_deleted_image_has_a_key_while_it_can_be_restored() {
+        let tombstone = |status| {
+            let mut image = image(0xAB, None, 1, 2);
+            image.status = status;
+            Entry::Deleted(Tombstone {
+                image,
+                last_status: Status::Active,
+                deleted_at: Timestamp::from_micros(258),
+            })
+        };
+        let key = [b"d\0\0\0\0\0\0\x01\x02".as_slice(), &[0xAB; 16]].concat();
+        assert_eq!(derived(Some(&tombstone(Status::PendingDelete))), [key].into());
+        assert!(derived(Some(&tombstone(Status::Deleted))).is_empty());
     }
 
     #[test]

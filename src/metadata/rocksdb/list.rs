@@ -9,7 +9,7 @@ use super::{
     read_entry,
 };
 use crate::{
-    image::{Claim, Entry, Image, ImageId},
+    image::{Claim, Entry, Image, ImageId, Timestamp, Tombstone},
     metadata::{Direction, MetadataError, MetadataErrorKind, Page, Query, SortKey},
 };
 
@@ -58,6 +58,37 @@ pub(super) fn claims(db: &DB) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
     }
     iterator.status().map_err(read_error)?;
     Ok(claims)
+}
+
+/// Images that wait to be deleted, the longest first, from one snapshot: those deleted up to `until` and behind `after`.
+pub(super) fn pending(
+    db: &DB,
+    until: Timestamp,
+    after: Option<(Timestamp, ImageId)>,
+    limit: usize,
+) -> Result<Vec<Tombstone>, MetadataError> {
+    let snapshot = db.snapshot();
+    let after = after.map(|(deleted_at, id)| keys::pending(deleted_at, id));
+    let mut options = read_options();
+    options.set_iterate_upper_bound(keys::end_of(keys::PENDING_IMAGES));
+    let mut iterator = snapshot.raw_iterator_opt(options);
+    iterator.seek(after.as_deref().unwrap_or(keys::PENDING_IMAGES));
+    let mut found = Vec::new();
+    while let Some(key) = iterator.key()
+        && found.len() < limit
+    {
+        if after.as_deref() != Some(key) {
+            let id = keys::image_id(key).ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
+            match entry(&snapshot, id)? {
+                Some(Entry::Deleted(tombstone)) if tombstone.deleted_at <= until => found.push(tombstone),
+                Some(Entry::Deleted(_)) => break,
+                _ => return Err(MetadataError::new(MetadataErrorKind::Corrupt)),
+            }
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(read_error)?;
+    Ok(found)
 }
 
 /// The page in the order of an index: the walk stops where the page is full.

@@ -37,7 +37,7 @@ use self::{
     writer::{Message, QUEUE, Request, Writer},
 };
 use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
-use crate::image::{Change, Claim, Entry, ImageId};
+use crate::image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone};
 
 /// Images in a RocksDB under one directory. Clones are handles to the same store.
 ///
@@ -132,6 +132,15 @@ impl Metadata for RocksMetadata {
 
     async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
         self.read(list::claims).await
+    }
+
+    async fn pending(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, ImageId)>,
+        limit: usize,
+    ) -> Result<Vec<Tombstone>, MetadataError> {
+        self.read(move |db| list::pending(db, until, after, limit)).await
     }
 }
 

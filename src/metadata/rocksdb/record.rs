@@ -6,13 +6,18 @@ use crate::image::{Entry, ImageId};
 
 pub(super) mod definition;
 mod v1;
+mod v2;
 
-/// The bytes that are stored for an entry.
+/// The bytes that are stored for an entry: in the oldest version that can say all of it, so that an older Saccade can
+/// go on with records that hold nothing new.
 ///
 /// # Errors
 /// None that a complete entry can cause.
 pub(super) fn encode(entry: &Entry) -> Result<Vec<u8>, postcard::Error> {
-    postcard::to_extend(&v1::Record::from(entry), vec![v1::VERSION])
+    match v2::needed(entry) {
+        true => postcard::to_extend(&v2::Record::from(entry), vec![v2::VERSION]),
+        false => postcard::to_extend(&v1::Record::from(entry), vec![v1::VERSION]),
+    }
 }
 
 /// The entry that is stored under `id`. Total: any bytes give an entry or an error, in memory that is bounded by a
@@ -24,6 +29,7 @@ pub(super) fn decode(id: ImageId, bytes: &[u8]) -> Result<Entry, CorruptRecord> 
     let (entry, stored) = match bytes.split_first() {
         None => return Err(CorruptRecord::Empty),
         Some((&v1::VERSION, bytes)) => v1::decode(bytes)?,
+        Some((&v2::VERSION, bytes)) => v2::decode(bytes)?,
         Some((version, _)) => return Err(CorruptRecord::Version(*version)),
     };
     if stored != id {

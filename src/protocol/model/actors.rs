@@ -2,11 +2,12 @@
 
 use super::{
     super::{
-        Deletion, DeletionEnd, DeletionStep, Outcome, Recovery, RecoveryEnd, RecoveryStep, Upload, UploadStep,
+        Deletion, DeletionEnd, DeletionStep, Outcome, Recovery, RecoveryEnd, RecoveryStep, Removal,
+        RemovalStep, Upload, UploadStep,
     },
     world::{
-        Actor, Bytes, Calls, Deleter, FIRST, Janitor, Late, LedgerEntry, Operator, Patcher, SECOND, Told,
-        Uploader, World, attempt, change, claim, commit, deletion,
+        Actor, Bytes, Calls, Deleter, FIRST, Janitor, Late, LedgerEntry, Mover, Operator, Patcher, SECOND,
+        Scrubber, Told, Uploader, World, attempt, change, claim, commit, deletion, removal, scrub,
     },
 };
 use crate::image::{ChangeKind, Entry, Image, Rejection, Revision, Status};
@@ -19,6 +20,9 @@ impl World {
         self.deleter_goes_on(&mut plain, &mut faults);
         self.patcher_goes_on(&mut plain);
         self.operator_goes_on(&mut plain, &mut faults);
+        self.mover_goes_on(&mut plain, &mut faults);
+        self.restorer_goes_on(&mut plain, &mut faults);
+        self.scrubber_goes_on(&mut plain, &mut faults);
         self.janitor_goes_on(&mut plain, &mut faults);
         self.late_calls_arrive(&mut plain);
         self.tasks_and_process_die(&mut faults);
@@ -148,10 +152,14 @@ impl World {
                 let mut world = self.clone();
                 world.deleter = match self.entry.as_deref().and_then(Entry::live) {
                     Some(image) => {
-                        let machine = if image.locations.is_empty() {
-                            Deletion::without_bytes()
-                        } else {
-                            Deletion::with_bytes()
+                        let own = image
+                            .locations
+                            .iter()
+                            .filter(|location| location.is_own_of(image.id));
+                        let has_bytes = own.count() + image.retired.len() > 0;
+                        let machine = match has_bytes && !self.is_deferred() {
+                            true => Deletion::with_bytes(),
+                            false => Deletion::without_bytes(),
                         };
                         Deleter::Running {
                             tries,
@@ -168,26 +176,44 @@ impl World {
                 machine,
                 expected,
             } => {
-                self.deletion_step(deletion(tries), machine, expected)
-                    .into_worlds(plain, faults, |world, outcome| {
-                        let mut machine = machine;
-                        machine.on(outcome);
-                        world.deleter = match machine.step() {
-                            DeletionStep::Finished(DeletionEnd::Deleted) => Deleter::Ended(Told::Success),
-                            DeletionStep::Finished(DeletionEnd::Refused) if tries > 1 => {
-                                Deleter::NotStarted { tries: tries - 1 }
-                            }
-                            DeletionStep::Finished(_) => Deleter::Ended(Told::NotSuccess),
-                            _ => Deleter::Running {
-                                tries,
-                                machine,
-                                expected,
-                            },
-                        };
-                    });
+                let calls = match machine.step() {
+                    DeletionStep::Tombstone if machine == Deletion::without_bytes() && self.defers => {
+                        // The record tells whether there is anything to keep, as it did when it was read.
+                        match self.is_deferred() {
+                            true => self.metadata(&change(ChangeKind::Defer { expected })),
+                            false => self.metadata(&change(ChangeKind::Delete { expected })),
+                        }
+                    }
+                    _ => self.deletion_step(deletion(tries), machine, expected),
+                };
+                calls.into_worlds(plain, faults, |world, outcome| {
+                    let mut machine = machine;
+                    machine.on(outcome);
+                    world.deleter = match machine.step() {
+                        DeletionStep::Finished(DeletionEnd::Deleted) => Deleter::Ended(Told::Success),
+                        DeletionStep::Finished(DeletionEnd::Refused) if tries > 1 => {
+                            Deleter::NotStarted { tries: tries - 1 }
+                        }
+                        DeletionStep::Finished(_) => Deleter::Ended(Told::NotSuccess),
+                        _ => Deleter::Running {
+                            tries,
+                            machine,
+                            expected,
+                        },
+                    };
+                });
             }
             Deleter::Ended(_) => {}
         }
+    }
+
+    /// Whether the data of the image is kept when it is deleted now.
+    fn is_deferred(&self) -> bool {
+        let image = self.entry.as_deref().and_then(Entry::live);
+        self.defers
+            && image.is_some_and(|image| {
+                !image.locations.is_empty() && image.status.may_become(Status::PendingDelete)
+            })
     }
 
     pub(super) fn patcher_goes_on(&self, plain: &mut Vec<Self>) {
@@ -265,7 +291,10 @@ impl World {
             self.uploads.get(&actor),
             Some(Uploader::Forward(_) | Uploader::Back(..))
         );
-        uploads || matches!(self.deleter, Deleter::Running { tries, .. } if deletion(tries) == actor)
+        uploads
+            || matches!(self.deleter, Deleter::Running { tries, .. } if deletion(tries) == actor)
+            || matches!(self.mover, Mover::Removing(..) if removal() == actor)
+            || matches!(self.scrubber, Scrubber::Running { begun, .. } if scrub(begun) == actor)
     }
 
     pub(super) fn janitor_goes_on(&self, plain: &mut Vec<Self>, faults: &mut Vec<Self>) {
@@ -278,6 +307,9 @@ impl World {
                         LedgerEntry::Upload => Janitor::Upload(actor, Recovery::FENCE),
                         LedgerEntry::Deletion { expected } => {
                             Janitor::Deletion(actor, Deletion::recover(), expected)
+                        }
+                        LedgerEntry::Removal { expected } => {
+                            Janitor::Removal(actor, Removal::recover(), expected)
                         }
                     };
                     plain.push(world);
@@ -307,6 +339,22 @@ impl World {
                             _ => Janitor::Upload(actor, recovery),
                         };
                     });
+            }
+            Janitor::Removal(actor, machine, expected) => {
+                // Recovery never comes to the change again.
+                let nothing = ChangeKind::Touch { expected };
+                self.removal_step(actor, machine, &nothing, expected).into_worlds(
+                    plain,
+                    faults,
+                    |world, outcome| {
+                        let mut machine = machine;
+                        machine.on(outcome);
+                        world.janitor = match machine.step() {
+                            RemovalStep::Finished(_) => Janitor::Idle,
+                            _ => Janitor::Removal(actor, machine, expected),
+                        };
+                    },
+                );
             }
             Janitor::Deletion(actor, machine, expected) => {
                 self.deletion_step(actor, machine, expected)

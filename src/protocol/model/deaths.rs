@@ -1,10 +1,10 @@
 //! What goes wrong in the model by itself: calls that arrive late, tasks and processes that die.
 
 use super::{
-    super::UploadStep,
+    super::{RemovalStep, UploadStep},
     world::{
-        Actor, Budget, Deleter, FIRST, Janitor, Late, Operator, Patcher, SECOND, Told, Uploader, World,
-        claim, commit,
+        Actor, Budget, Deleter, FIRST, Janitor, Late, Mover, Operator, Patcher, Restorer, SECOND, Scrubber,
+        Told, Uploader, World, change, claim, commit,
     },
 };
 
@@ -55,6 +55,26 @@ impl World {
                 world.deleter = Deleter::Ended(Told::NotSuccess);
                 faults.push(world);
             }
+            if let Mover::Removing(machine, retire, _) = &self.mover {
+                let mut world = Self {
+                    budget,
+                    mover: Mover::Ended(Told::NotSuccess),
+                    ..self.clone()
+                };
+                if machine.step() == RemovalStep::Retire {
+                    world
+                        .late
+                        .push(Late::Change(Box::new(change((**retire).clone()))));
+                }
+                faults.push(world);
+            }
+            if let Scrubber::Running { begun, .. } = self.scrubber {
+                faults.push(Self {
+                    budget,
+                    scrubber: Scrubber::Idle { begun },
+                    ..self.clone()
+                });
+            }
             if self.janitor != Janitor::Idle {
                 faults.push(Self {
                     budget,
@@ -82,6 +102,15 @@ impl World {
             }
             if let Operator::Read { tries, .. } = world.operator {
                 world.operator = Operator::Waiting { tries };
+            }
+            if !matches!(world.mover, Mover::Absent | Mover::Waiting) {
+                world.mover = Mover::Ended(Told::NotSuccess);
+            }
+            if let Restorer::Read { tries, .. } = world.restorer {
+                world.restorer = Restorer::Waiting { tries };
+            }
+            if let Scrubber::Running { begun, .. } = world.scrubber {
+                world.scrubber = Scrubber::Idle { begun };
             }
             world.janitor = Janitor::Idle;
             // Calls to the local store die with the process; a change may be on its way in a database elsewhere.

@@ -1,17 +1,18 @@
 //! The model test: every interleaving of two uploads, a deletion and a PATCH of one image, in one scenario with
-//! deactivations as well, with crashes, abandoned tasks, failures, unknown outcomes and late arrivals at every step.
+//! deactivations as well, in others with one upload and removals of locations and deletions that can be undone, with crashes, abandoned tasks, failures, unknown outcomes and late arrivals at every step.
 //!
 //! The record is the real [`Entry`] under the real [`Change::apply`], and the machines are the real ones; only store and
 //! ledger are modelled. A state is a [`World`]; [`World::successors`] is everything that can happen next. The
 //! search is exhaustive within the budgets of a scenario, and keeps a fingerprint of each state it has seen.
 //!
 //! * `world`: what there is, and the calls that change it
-//! * `actors`: who does what
+//! * `actors`, `movers`: who does what
 //! * `deaths`: what goes wrong by itself
 //! * `promises`: what must hold
 
 mod actors;
 mod deaths;
+mod movers;
 mod promises;
 mod world;
 
@@ -161,6 +162,61 @@ fn deactivation_disturbs_neither_uploads_nor_deletions() {
                 explored.ends
             );
         }
+    }
+}
+
+/// The faults of the scenarios with one upload; more take minutes.
+const FAULTS: [(u8, u8, u8); 4] = [(1, 0, 1), (0, 1, 1), (0, 0, 2), (2, 0, 0)];
+
+fn start((crashes, abandonments, troubles): (u8, u8, u8)) -> World {
+    let budget = Budget {
+        crashes,
+        abandonments,
+        troubles,
+    };
+    World::new(None, budget).with_one_upload()
+}
+
+#[test]
+fn a_location_that_is_removed_takes_its_data_with_it_and_no_more() {
+    for faults in FAULTS {
+        let explored = explore(start(faults).with_mover());
+        report("removing a location", &explored);
+        for end in ["active first=ok", "deleted first=ok"] {
+            assert!(explored.ends.iter().any(|found| found.starts_with(end)));
+        }
+    }
+}
+
+#[test]
+fn a_deleted_image_is_restored_whole_or_not_at_all() {
+    for faults in FAULTS {
+        let explored = explore(start(faults).with_restorer(2));
+        report("restoring", &explored);
+        for end in ["active first=ok", "deleted first=ok"] {
+            assert!(explored.ends.iter().any(|found| found.starts_with(end)));
+        }
+    }
+}
+
+#[test]
+fn removals_and_restorations_disturb_each_other_in_nothing() {
+    for faults in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+        report(
+            "removing and restoring",
+            &explore(start(faults).with_mover().with_restorer(1)),
+        );
+    }
+}
+
+#[test]
+#[ignore = "explores millions of states: minutes; run by `make test-model`"]
+fn removals_and_restorations_disturb_each_other_in_nothing_amid_more_trouble() {
+    for faults in FAULTS {
+        report(
+            "removing and restoring",
+            &explore(start(faults).with_mover().with_restorer(1)),
+        );
     }
 }
 

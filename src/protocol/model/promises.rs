@@ -3,11 +3,20 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::world::{Actor, Deleter, FIRST, Patcher, Published, SECOND, Told, Uploader, World, attempt};
-use crate::image::{Entry, Status};
+use crate::image::{Entry, Image, Status};
 
 /// Whether an image of this status has data.
 fn has_data(status: Status) -> bool {
-    matches!(status, Status::Active | Status::Deactivated)
+    matches!(
+        status,
+        Status::Active | Status::Deactivated | Status::PendingDelete
+    )
+}
+
+/// Whether the image says that its own data is where it was put.
+fn has_own_data(image: &Image) -> bool {
+    let mut locations = image.locations.iter();
+    has_data(image.status) && locations.any(|location| location.is_own_of(image.id))
 }
 
 impl World {
@@ -18,10 +27,18 @@ impl World {
         )
     }
 
+    /// The image, or what is left of it.
+    fn image(&self) -> Option<&Image> {
+        match self.entry.as_deref()? {
+            Entry::Live(image) => Some(image),
+            Entry::Deleted(tombstone) => Some(&tombstone.image),
+        }
+    }
+
     /// Holds in every state.
     pub(super) fn check_always(&self, foreign: bool) {
-        if let Some(Entry::Live(image)) = self.entry.as_deref()
-            && has_data(image.status)
+        if let Some(image) = self.image()
+            && has_own_data(image)
         {
             let Some(Published::By(actor)) = self.store.published else {
                 panic!("{} without bytes", image.status)
@@ -62,7 +79,7 @@ impl World {
             };
             assert_eq!(name.as_deref(), Some("renamed"), "an acknowledged PATCH was lost");
         }
-        if self.deleter == Deleter::Ended(Told::Success) {
+        if self.deleter == Deleter::Ended(Told::Success) && !self.defers {
             assert!(
                 matches!(self.entry.as_deref(), Some(Entry::Deleted(_))),
                 "an acknowledged deletion was undone"
@@ -74,10 +91,18 @@ impl World {
     pub(super) fn check_at_rest(&self) {
         assert!(self.ledger.is_empty(), "the ledger was not emptied");
         assert!(self.store.temporaries.is_empty(), "a temporary was left");
-        let (active, claimed) = match self.entry.as_deref() {
-            Some(Entry::Live(image)) => (has_data(image.status), image.claim.is_some()),
-            _ => (false, false),
+        let (kept, claimed) = match self.image() {
+            Some(image) => (has_own_data(image), image.claim.is_some()),
+            None => (false, false),
         };
+        if let Some(image) = self.image().filter(|image| image.status != Status::Deleted) {
+            assert!(image.retired.is_empty(), "a location stays retired");
+            let waits = image.status == Status::PendingDelete;
+            assert!(
+                !waits || self.scrubber_is_tired(),
+                "a deleted image was not scrubbed"
+            );
+        }
         if let Some(Entry::Live(image)) = self.entry.as_deref() {
             assert!(
                 !image.status.is_transient(),
@@ -87,7 +112,7 @@ impl World {
         }
         assert!(!claimed, "a claim was left");
         assert!(
-            active || !matches!(self.store.published, Some(Published::By(_))),
+            kept || !matches!(self.store.published, Some(Published::By(_))),
             "bytes were left"
         );
     }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use super::super::{Deletion, Outcome, Recovery, Upload};
+use super::super::{Deletion, Outcome, Recovery, Removal, Upload};
 use crate::image::{
     AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, NodeId,
-    Revision, Status, Timestamp,
+    RemovalId, Revision, Status, Timestamp,
 };
 
 pub(super) const IMAGE: ImageId = ImageId::from_bytes([1; 16]);
@@ -20,6 +20,20 @@ pub(super) const SECOND: Actor = 0xB;
 /// Every try to delete is an operation of its own in the ledger.
 pub(super) const fn deletion(tries: u8) -> Actor {
     0xD0 + tries
+}
+
+/// Every scrub, too.
+pub(super) const fn scrub(begun: u8) -> Actor {
+    0xC0 + begun
+}
+
+/// And the one removal of a location.
+pub(super) const fn removal() -> Actor {
+    0xE0
+}
+
+pub(super) const fn removal_id(actor: Actor) -> RemovalId {
+    RemovalId::from_bytes([actor; 16])
 }
 
 pub(super) const fn attempt(actor: Actor) -> AttemptId {
@@ -48,6 +62,11 @@ pub(super) struct World {
     pub(super) deleter: Deleter,
     pub(super) patcher: Patcher,
     pub(super) operator: Operator,
+    /// Whether the deleter keeps the data for a time.
+    pub(super) defers: bool,
+    pub(super) mover: Mover,
+    pub(super) restorer: Restorer,
+    pub(super) scrubber: Scrubber,
     pub(super) janitor: Janitor,
     pub(super) budget: Budget,
 }
@@ -77,6 +96,7 @@ pub(super) enum Published {
 pub(super) enum LedgerEntry {
     Upload,
     Deletion { expected: Revision },
+    Removal { expected: Revision },
 }
 
 /// A call whose caller has stopped waiting for it.
@@ -136,11 +156,61 @@ pub(super) enum Operator {
     },
 }
 
+/// Adds a location, removes the first one with its data, and tries to take it back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Mover {
+    Absent,
+    Waiting,
+    Added,
+    Removing(Removal, Box<ChangeKind>, Revision),
+    Removed,
+    Returning(Box<ChangeKind>),
+    Ended(Told),
+}
+
+/// Restores the image, at most so often as there are tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Restorer {
+    Waiting { tries: u8 },
+    Read { tries: u8, expected: Revision },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Scrubber {
+    Idle {
+        begun: u8,
+    },
+    Running {
+        begun: u8,
+        machine: Deletion,
+        expected: Revision,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Janitor {
     Idle,
     Upload(Actor, Recovery),
     Deletion(Actor, Deletion, Revision),
+    Removal(Actor, Removal, Revision),
+}
+
+/// Where the image's own data is.
+pub(super) fn own() -> Location {
+    location(&format!("memory:///{IMAGE}"))
+}
+
+/// Data that is nobody's.
+pub(super) fn foreign() -> Location {
+    location("http://web/data")
+}
+
+fn location(url: &str) -> Location {
+    Location {
+        store: None,
+        url: url.to_owned(),
+        metadata: BTreeMap::new(),
+    }
 }
 
 pub(super) fn queued() -> Image {
@@ -177,11 +247,7 @@ pub(super) fn commit(actor: Actor) -> Change {
         hash_algorithm: None,
         hash_value: None,
     };
-    let location = Location {
-        store: None,
-        url: String::new(),
-        metadata: BTreeMap::new(),
-    };
+    let location = own();
     change(ChangeKind::Commit { content, location })
 }
 
@@ -199,6 +265,10 @@ impl World {
             deleter: Deleter::NotStarted { tries: 2 },
             patcher: Patcher::NotStarted { tries: 2 },
             operator: Operator::Waiting { tries: 0 },
+            defers: false,
+            mover: Mover::Absent,
+            restorer: Restorer::Waiting { tries: 0 },
+            scrubber: Scrubber::Idle { begun: 0 },
             janitor: Janitor::Idle,
             budget,
         }
@@ -208,6 +278,30 @@ impl World {
     pub(super) fn with_operator(self, tries: u8) -> Self {
         Self {
             operator: Operator::Waiting { tries },
+            ..self
+        }
+    }
+
+    /// The same with one upload, and nobody who renames the image.
+    pub(super) fn with_one_upload(mut self) -> Self {
+        self.uploads.insert(SECOND, Uploader::Ended(Told::NotSuccess));
+        self.patcher = Patcher::Ended(Told::NotSuccess);
+        self
+    }
+
+    /// The same with somebody who moves the image's data.
+    pub(super) fn with_mover(self) -> Self {
+        Self {
+            mover: Mover::Waiting,
+            ..self
+        }
+    }
+
+    /// The same where deletions can be undone for a time, and somebody who does.
+    pub(super) fn with_restorer(self, tries: u8) -> Self {
+        Self {
+            defers: true,
+            restorer: Restorer::Waiting { tries },
             ..self
         }
     }

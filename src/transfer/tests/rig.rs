@@ -82,6 +82,8 @@ impl Rig {
                 size_cap: 16 << 20,
                 memory: 8 << 20,
                 claim_lease: Duration::from_secs(30),
+                hash_adopted: true,
+                retries: 1,
                 reserve: Reserve {
                     dir: PathBuf::from("/"),
                     bytes: 0,

@@ -5,8 +5,8 @@ use proptest::{
 
 use super::*;
 use crate::image::{
-    AttemptId, Claim, ClaimPhase, Content, Image, Location, Member, MemberStatus, NodeId, Revision, Status,
-    StoreId, Timestamp, Tombstone, Visibility,
+    AttemptId, Claim, ClaimPhase, Content, Image, Location, Member, MemberStatus, NodeId, RemovalId, Retired,
+    Revision, Status, StoreId, Timestamp, Tombstone, Visibility,
 };
 
 const ID: ImageId = ImageId::from_bytes([0x11; 16]);
@@ -72,6 +72,32 @@ fn tombstone() -> Entry {
     })
 }
 
+/// With a location that was removed.
+fn retiring() -> Image {
+    let location = Location {
+        store: Some(StoreId::new("fast")),
+        url: "s3://b".into(),
+        metadata: Default::default(),
+    };
+    let removal = RemovalId::from_bytes([0x55; 16]);
+    Image {
+        retired: vec![Retired { removal, location }],
+        ..Image::new(ID, Timestamp::from_micros(1))
+    }
+}
+
+/// Deleted, with data that is kept for a time, and a location that was removed before.
+fn pending() -> Entry {
+    Entry::Deleted(Tombstone {
+        image: Image {
+            status: Status::PendingDelete,
+            ..retiring()
+        },
+        last_status: Status::Active,
+        deleted_at: Timestamp::from_micros(2),
+    })
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -110,16 +136,48 @@ const TOMBSTONE: &str = concat!(
     "010208"
 );
 
+/// The first version, with what was removed after it.
+const RETIRING: &str = concat!(
+    "02",                                     // version
+    "11111111111111111111111111111111",       // id
+    "00000300000000000000000000000000010101", // status and all that follows
+    "00",                                     // not deleted
+    "01",                                     // one location was removed
+    "55555555555555555555555555555555",       // the removal
+    "010466617374",                           // store
+    "0673333a2f2f6200",                       // url, no metadata
+);
+const PENDING: &str = concat!(
+    "02",
+    "11111111111111111111111111111111",
+    "07000300000000000000000000000000010101",
+    "010202", // deleted: when, from active
+    "01",
+    "55555555555555555555555555555555",
+    "010466617374",
+    "0673333a2f2f6200",
+);
+
 #[test]
 fn records_have_the_bytes_they_had_in_every_release() {
-    for (entry, golden) in [(Entry::Live(image()), FULL), (tombstone(), TOMBSTONE)] {
+    for (entry, golden) in [
+        (Entry::Live(image()), FULL),
+        (tombstone(), TOMBSTONE),
+        (Entry::Live(retiring()), RETIRING),
+        (pending(), PENDING),
+    ] {
         assert_eq!(hex(&encode(&entry).unwrap()), golden);
     }
 }
 
 #[test]
 fn a_record_is_read_as_it_was_written() {
-    for entry in [Entry::Live(image()), tombstone()] {
+    for entry in [
+        Entry::Live(image()),
+        tombstone(),
+        Entry::Live(retiring()),
+        pending(),
+    ] {
         assert_eq!(decode(ID, &encode(&entry).unwrap()).unwrap(), entry);
     }
 }
@@ -158,12 +216,14 @@ fn the_record_of_another_image_is_refused() {
 
 #[test]
 fn bytes_behind_a_record_and_missing_ones_are_refused() {
-    let mut bytes = encode(&Entry::Live(image())).unwrap();
-    for length in 0..bytes.len() {
-        assert!(decode(ID, &bytes[..length]).is_err(), "{length}");
+    for image in [image(), retiring()] {
+        let mut bytes = encode(&Entry::Live(image)).unwrap();
+        for length in 0..bytes.len() {
+            assert!(decode(ID, &bytes[..length]).is_err(), "{length}");
+        }
+        bytes.push(0);
+        assert!(matches!(decode(ID, &bytes), Err(CorruptRecord::Trailing(1))));
     }
-    bytes.push(0);
-    assert!(matches!(decode(ID, &bytes), Err(CorruptRecord::Trailing(1))));
 }
 
 #[test]
@@ -180,22 +240,26 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
     fn any_bytes_give_an_entry_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
-        let mut versioned = vec![1];
-        versioned.extend_from_slice(&bytes);
         let _ = decode(ID, &bytes);
-        let _ = decode(ID, &versioned);
+        for version in [1, 2] {
+            let mut versioned = vec![version];
+            versioned.extend_from_slice(&bytes);
+            let _ = decode(ID, &versioned);
+        }
     }
 
     #[test]
     fn a_record_with_wrong_bytes_in_it_gives_an_entry_that_can_be_stored_or_an_error(
         changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let mut bytes = encode(&Entry::Live(image())).unwrap();
-        for (index, byte) in changes {
-            *index.get_mut(&mut bytes) = byte;
-        }
-        if let Ok(entry) = decode(ID, &bytes) {
-            prop_assert_eq!(decode(ID, &encode(&entry).unwrap()).unwrap(), entry);
+        for entry in [Entry::Live(image()), pending()] {
+            let mut bytes = encode(&entry).unwrap();
+            for (index, byte) in &changes {
+                *index.get_mut(&mut bytes) = *byte;
+            }
+            if let Ok(entry) = decode(ID, &bytes) {
+                prop_assert_eq!(decode(ID, &encode(&entry).unwrap()).unwrap(), entry);
+            }
         }
     }
 }

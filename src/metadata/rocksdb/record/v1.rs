@@ -67,7 +67,7 @@ struct StoredContent<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredLocation<'a> {
+pub(super) struct StoredLocation<'a> {
     store: Option<&'a str>,
     url: &'a str,
     #[serde(borrow)]
@@ -96,6 +96,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Entry, ImageId), CorruptRecord> {
     if !rest.is_empty() {
         return Err(CorruptRecord::Trailing(rest.len()));
     }
+    entry(record)
+}
+
+/// The entry of a record.
+pub(super) fn entry(record: Record<'_>) -> Result<(Entry, ImageId), CorruptRecord> {
     let id = ImageId::from_bytes(record.image.id);
     let image = Image::try_from(record.image)?;
     let entry = match record.deleted {
@@ -173,6 +178,7 @@ impl TryFrom<StoredImage<'_>> for Image {
             min_ram: stored.min_ram,
             content: stored.content.map(Into::into),
             locations: stored.locations.into_iter().map(Into::into).collect(),
+            retired: Vec::new(),
             tags: stored.tags.into_iter().map(str::to_owned).collect(),
             properties: map(stored.properties),
             members: stored.members.into_iter().map(member).collect::<Result<_, _>>()?,

@@ -1,0 +1,324 @@
+//! Data that somebody else has written becomes an image's (Glance 33, `async_/flows/location_import.py`).
+//!
+//! The steps are those of an upload that writes nothing: while the data is read, the image is `importing` and claimed. What
+//! fails, or is cut off by a crash, leaves the image `queued`; the data stays where it is, it was never the image's.
+
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use saccade_store_contract::{Body, FileRegion, Location as Address};
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span, info, warn};
+
+use super::{
+    Transfers, UploadError, UploadErrorKind,
+    upload::{change, keep_claim},
+};
+use crate::{
+    digest::{Algorithm, Digests, UnknownAlgorithm},
+    image::{AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Timestamp},
+    ledger::{AdoptionEntry, Entry, Held},
+    policy::{Adopt as MayAdopt, Authorized},
+    protocol::{Outcome, Recovery, Upload, UploadStep},
+};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A local file is read in chunks of this many bytes.
+const CHUNK: u64 = 1 << 20;
+
+/// What an image is given.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// Where the data is.
+    pub location: Location,
+    /// Its length in bytes, as the store says.
+    pub size: u64,
+    /// Its hash, as the client says: an algorithm by hashlib's name, and hexadecimal digits.
+    pub hash: Option<(String, String)>,
+}
+
+/// One adoption under way.
+struct Running {
+    transfers: Transfers,
+    image: ImageId,
+    attempt: AttemptId,
+    entry: AdoptionEntry,
+    adoption: Adoption,
+    held: Option<Held>,
+    content: Option<Content>,
+    failure: Option<UploadError>,
+    /// Told once the image is claimed, or cannot be.
+    told: Option<oneshot::Sender<Result<(), UploadError>>>,
+}
+
+impl Transfers {
+    /// Begins to give a queued image data that is there already. When it returns `Ok`, the image is `importing`. Then,
+    /// in the background, it becomes active: at once, or, when the client has said the data's hash, after that was found to be
+    /// true. Where hashing is on and the client has said nothing, the hashes follow.
+    ///
+    /// Dropping the future stops nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotQueued`, `FormatMissing`, `StoreFull`, `Unavailable`; the image is `queued`.
+    pub async fn adopt(
+        &self,
+        authorized: Authorized<MayAdopt>,
+        image: &Image,
+        adoption: Adoption,
+    ) -> Result<(), UploadError> {
+        if authorized.image_id() != image.id {
+            return Err(UploadErrorKind::NotFound.into());
+        }
+        let attempt = AttemptId::random();
+        let (told, answer) = oneshot::channel();
+        let running = Running {
+            transfers: self.clone(),
+            image: image.id,
+            attempt,
+            entry: AdoptionEntry {
+                image: image.id.as_uuid(),
+                attempt: attempt.as_uuid(),
+            },
+            adoption,
+            held: None,
+            content: None,
+            failure: None,
+            told: Some(told),
+        };
+        let tasks = &self.shared.parts.tasks;
+        tasks.spawn(running.drive().instrument(Span::current()));
+        match answer.await {
+            Ok(result) => result,
+            // The task has panicked; what it held is an orphan, which the janitor finishes.
+            Err(gone) => Err(UploadError::because(UploadErrorKind::Unavailable, gone)),
+        }
+    }
+}
+
+impl Running {
+    async fn drive(mut self) {
+        let mut machine = Upload::new();
+        let recovery = loop {
+            let result = match machine.step() {
+                UploadStep::Begin => self.begin().await,
+                UploadStep::Claim => self.claim().await,
+                UploadStep::Stream => self.examine().await,
+                // It is published already.
+                UploadStep::CommitBlob => Ok(()),
+                UploadStep::CommitMetadata => self.commit().await,
+                UploadStep::HandOver(recovery) => break recovery,
+            };
+            machine.on(match result {
+                Ok(()) => Outcome::Done,
+                Err((outcome, error)) => {
+                    self.failure.get_or_insert(error);
+                    outcome
+                }
+            });
+        };
+        self.end(recovery).await;
+    }
+
+    async fn begin(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let ledger = &self.transfers.shared.parts.ledger;
+        match ledger.begin(Entry::Adoption(self.entry.clone())).await {
+            Ok(held) => {
+                self.held = Some(held);
+                Ok(())
+            }
+            Err(error) => {
+                let kind = match error.is_for_want_of_room() {
+                    true => UploadErrorKind::StoreFull,
+                    false => UploadErrorKind::Unavailable,
+                };
+                Err((Outcome::Unknown, UploadError::because(kind, error)))
+            }
+        }
+    }
+
+    async fn claim(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let parts = &self.transfers.shared.parts;
+        let claim = Claim {
+            attempt: self.attempt,
+            node: parts.node,
+            expires_at: Timestamp::now().after(parts.limits.claim_lease),
+            phase: ClaimPhase::Open,
+        };
+        change(&self.transfers, self.image, ChangeKind::Adopt(claim)).await?;
+        if let Some(told) = self.told.take() {
+            // Nobody waits any more when the client has gone.
+            let _ = told.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Finds out what has to be known of the data before it is the image's.
+    async fn examine(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let mut content = Content {
+            attempt: self.attempt,
+            size: self.adoption.size,
+            virtual_size: None,
+            checksum: None,
+            hash_algorithm: None,
+            hash_value: None,
+        };
+        let limits = &self.transfers.shared.parts.limits;
+        if let Some((name, said)) = &self.adoption.hash {
+            content.hash_algorithm = Some(name.clone());
+            content.hash_value = Some(said.to_ascii_lowercase());
+            if limits.hash_adopted {
+                let hashes = tokio::select! {
+                    hashes = self.hash(name) => hashes,
+                    lost = keep_claim(&self.transfers, self.image, self.attempt) => return Err((Outcome::Failed, lost)),
+                };
+                let (checksum, found) = hashes.map_err(|error| {
+                    let error = UploadError::because(UploadErrorKind::Unavailable, error);
+                    (Outcome::Failed, error)
+                })?;
+                if Some(&found) != content.hash_value.as_ref() {
+                    let error =
+                        format!("os_hash_value: ({said}) not matched with actual os_hash_value: ({found})");
+                    let error = UploadError::because(UploadErrorKind::Unavailable, error);
+                    return Err((Outcome::Failed, error));
+                }
+                content.checksum = Some(checksum);
+            }
+        }
+        self.content = Some(content);
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let Some(content) = self.content.clone() else {
+            return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
+        };
+        let location = self.adoption.location.clone();
+        change(
+            &self.transfers,
+            self.image,
+            ChangeKind::Commit { content, location },
+        )
+        .await
+    }
+
+    async fn end(mut self, recovery: Recovery) {
+        let (image, janitor) = (self.image, &self.transfers.shared.parts.janitor);
+        if let Some(held) = self.held.take() {
+            janitor.finish_adoption(recovery, held, &self.entry).await;
+        }
+        if recovery == Recovery::SETTLE {
+            info!(%image, size = self.adoption.size, "the image has data that was there before");
+            self.describe().await;
+            return;
+        }
+        let failure = self
+            .failure
+            .take()
+            .unwrap_or_else(|| UploadErrorKind::Unavailable.into());
+        match self.told.take() {
+            Some(told) => {
+                let _ = told.send(Err(failure));
+            }
+            None => {
+                let causes = std::error::Error::source(&failure).map(ToString::to_string);
+                info!(%image, reason = causes, "the image did not get the data of its location");
+            }
+        }
+    }
+
+    /// Gives an image its hashes that has become active without. The image is good without them; a crash
+    /// leaves it so.
+    async fn describe(&self) {
+        let limits = &self.transfers.shared.parts.limits;
+        let (Some(content), true) = (&self.content, limits.hash_adopted) else {
+            return;
+        };
+        if content.hash_value.is_some() {
+            return;
+        }
+        let image = self.image;
+        let algorithm = limits.hash_algorithm.name();
+        match self.hash(algorithm).await {
+            Ok((checksum, value)) => {
+                let content = Content {
+                    checksum: Some(checksum),
+                    hash_algorithm: Some(algorithm.to_owned()),
+                    hash_value: Some(value),
+                    ..content.clone()
+                };
+                if let Err((_, error)) =
+                    change(&self.transfers, image, ChangeKind::Describe { content }).await
+                {
+                    info!(%image, %error, "the image got no hashes");
+                }
+            }
+            Err(error) => warn!(%image, error, "the image has no hashes: its data could not be read"),
+        }
+    }
+
+    /// MD5 and the hash of this name, of the whole data; read again when that fails.
+    async fn hash(&self, algorithm: &str) -> Result<(String, String), String> {
+        let algorithm: Algorithm = algorithm
+            .parse()
+            .map_err(|error: UnknownAlgorithm| error.to_string())?;
+        let mut tries = 0;
+        loop {
+            match self.hash_once(algorithm).await {
+                Ok(digests) => {
+                    let hex = |algorithm| digests.hex(algorithm).unwrap_or_default().to_owned();
+                    return Ok((hex(Algorithm::Md5), hex(algorithm)));
+                }
+                Err(error) if tries >= self.transfers.shared.parts.limits.retries => {
+                    return Err(error.to_string());
+                }
+                Err(_) => tries += 1,
+            }
+        }
+    }
+
+    async fn hash_once(&self, algorithm: Algorithm) -> Result<Digests, Cause> {
+        let parts = &self.transfers.shared.parts;
+        let location = &self.adoption.location;
+        let store = parts
+            .stores
+            .of_location(location.store.as_ref().map(|id| id.as_str()))?;
+        let blob = store.read(&Address::new(location.url.as_str()), None).await?;
+        if blob.size != self.adoption.size {
+            return Err("the data has another length than it had".into());
+        }
+        let algorithms = match algorithm {
+            Algorithm::Md5 => vec![Algorithm::Md5],
+            algorithm => vec![Algorithm::Md5, algorithm],
+        };
+        let mut digests = parts.digests.start(&algorithms);
+        match blob.body {
+            Body::Stream(mut chunks) => {
+                while let Some(chunk) = chunks.try_next().await? {
+                    digests.push(chunk).await?;
+                }
+            }
+            Body::File(region) => {
+                let mut at = 0;
+                while at < region.len {
+                    let chunk = read(region.clone(), at).await?;
+                    at = at.saturating_add(chunk.len() as u64);
+                    digests.push(chunk).await?;
+                }
+            }
+        }
+        Ok(digests.finish().await?)
+    }
+}
+
+/// The chunk of a region that begins at `at`.
+async fn read(region: FileRegion, at: u64) -> Result<Bytes, Cause> {
+    let chunk = tokio::task::spawn_blocking(move || {
+        let len = region.len.saturating_sub(at).min(CHUNK);
+        let mut chunk = vec![0; usize::try_from(len).unwrap_or(0)];
+        let offset = region.offset.saturating_add(at);
+        region.file.read_exact_at(&mut chunk, offset).map(|()| chunk)
+    });
+    Ok(chunk.await??.into())
+}
