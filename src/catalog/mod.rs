@@ -3,7 +3,7 @@
 //!
 //! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
-//! * `locations`: which locations clients may give an image
+//! * `locations`: which locations clients may give an image; `given`: what they say of them
 //! * [`restore`]: undoing a deletion, for the operator
 //! * `create`, `update`, `delete`, `list`, `tags`, `members`, `activation`: one operation each, or two that undo each
 //!   other
@@ -18,6 +18,7 @@ mod attribute;
 mod create;
 mod delete;
 mod error;
+mod given;
 mod list;
 mod locations;
 mod members;
@@ -33,8 +34,9 @@ pub use self::{
     attribute::{Attribute, NameKind},
     create::NewImage,
     error::{CatalogError, CatalogErrorKind},
+    given::{GivenData, NewLocation},
     list::{ImageList, ListRequest},
-    locations::{GivenData, NewLocation, Position},
+    locations::Position,
     members::Membership,
     restore::restore,
     update::{IfPresent, Operation},
