@@ -7,7 +7,7 @@ mod keystone;
 mod stop;
 
 pub use self::{
-    application::{ApplicationError, policy_files},
+    application::{ApplicationError, policy_files, property_protection},
     callers::CallersError,
     data_dir::{DataDir, DataDirError},
 };

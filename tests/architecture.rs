@@ -42,6 +42,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "metadata",
             "policy",
             "protocol",
+            "quota",
             "config",
             "identity",
             "image::NodeId",
@@ -79,11 +80,15 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("janitor", &["ledger", "stores", "metadata", "image", "protocol"]),
-    ("catalog", &["metadata", "policy", "identity", "image", "janitor"]),
+    (
+        "catalog",
+        &["metadata", "policy", "quota", "identity", "image", "janitor"],
+    ),
     (
         "transfer",
         &[
-            "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "image", "protocol",
+            "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "quota", "image",
+            "protocol",
         ],
     ),
     ("stores", &["config"]),
@@ -94,6 +99,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("metadata", &["image", "metadefs"]),
     ("metadefs", &["image"]),
     ("policy", &["identity", "image"]),
+    ("quota", &["identity", "image"]),
     ("protocol", &["image"]),
     ("config", &[]),
     ("identity", &[]),

@@ -1,6 +1,6 @@
 //! One page of a list.
 
-use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order};
+use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order, protection};
 use crate::{
     identity::Caller,
     image::{Entry, Image, ImageId, Listing, MemberStatus, Viewer, VisibilityFilter},
@@ -48,6 +48,13 @@ impl Catalog {
             Some(marker) => Some(self.marker(marker, &viewer).await?),
             None => None,
         };
+        let access = self.shared.properties.access(&policy, caller);
+        if protection::asks_for_hidden(&access, &request.filter) {
+            return Ok(ImageList {
+                images: Vec::new(),
+                next: None,
+            });
+        }
         let rules = self.rules();
         let limit = request
             .limit
@@ -75,7 +82,7 @@ impl Catalog {
         page.images
             .retain(|image| policy.may_list(&viewer, caller, image));
         Ok(ImageList {
-            images: page.images,
+            images: page.images.into_iter().map(|image| access.shown(image)).collect(),
             next,
         })
     }

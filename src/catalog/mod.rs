@@ -3,6 +3,8 @@
 //!
 //! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
+//! * `protection`: property protection
+//! * `usage`: what a project's images take up, and how much they may
 //! * `create`, `update`, `delete`, `list`, `tags`, `members`, `activation`: one operation each, or two that undo each
 //!   other
 //! * [`CatalogError`]: why not, in the client's terms
@@ -18,10 +20,12 @@ mod delete;
 mod error;
 mod list;
 mod members;
+mod protection;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
 mod update;
+mod usage;
 
 use std::sync::Arc;
 
@@ -32,6 +36,7 @@ pub use self::{
     list::{ImageList, ListRequest},
     members::Membership,
     update::{IfPresent, Operation},
+    usage::ResourceUsage,
 };
 pub use crate::metadata::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, SortKey, Text, TimeField,
@@ -41,7 +46,8 @@ use crate::{
     image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, LivePolicy, Rule, Upload},
+    policy::{Authorized, Denied, Download, LivePolicy, PropertyProtection, Rule, Upload},
+    quota::Limits,
 };
 
 /// The images, and what may be done to them. Clones are handles to the same one.
@@ -56,6 +62,10 @@ pub struct Parts {
     pub metadata: Arc<dyn Metadata>,
     /// Who may do what.
     pub policy: Arc<LivePolicy>,
+    /// Who may do what to which properties.
+    pub properties: PropertyProtection,
+    /// How much projects may use.
+    pub limits: Arc<dyn Limits>,
     /// Deletes images.
     pub janitor: Janitor,
     /// What holds of every image.
@@ -98,15 +108,16 @@ impl Catalog {
         &self.shared.rules
     }
 
-    /// One image.
+    /// One image, with the properties that the caller may read.
     ///
     /// # Errors
     /// `NotFound` when there is none, or none that the caller may know of; `Unavailable`, `Broken`.
     pub async fn show(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
         let image = self.read(id).await?;
-        let shown = self.shared.policy.current().authorize_show(caller, &image);
+        let policy = self.shared.policy.current();
+        let shown = policy.authorize_show(caller, &image);
         shown.map_err(|denied| self.denied(denied, id))?;
-        Ok(image)
+        Ok(self.shared.properties.access(&policy, caller).shown(image))
     }
 
     /// An image that the caller may put data into, with the permission.

@@ -26,13 +26,14 @@ use crate::{
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
-        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp,
-        VisibilityFilter,
+        Allowance, Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp,
+        Usage, VisibilityFilter,
     },
     janitor::Janitor,
     ledger::Ledger,
     metadata::{Metadata, MetadataError, Page, Query, memory::MemoryMetadata},
-    policy::Policy,
+    policy::{Policy, PropertyProtection},
+    quota::{self, Configured},
     stores::Stores,
     transfer::{Limits, Reserve, Transfers},
 };
@@ -47,6 +48,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(naming: StoreNaming, rules: Rules) -> Self {
+        let limits = Arc::new(Configured::default());
+        Self::with(naming, rules, PropertyProtection::none(), limits)
+    }
+
+    pub(crate) fn with(
+        naming: StoreNaming,
+        rules: Rules,
+        properties: PropertyProtection,
+        limits: Arc<dyn quota::Limits>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let datadir = dir.path().join("images");
         std::fs::create_dir(&datadir).unwrap();
@@ -75,6 +86,8 @@ impl Fixture {
         let catalog = Catalog::new(Parts {
             metadata: metadata.clone(),
             policy: Arc::new(Policy::with_defaults().into()),
+            properties,
+            limits: limits.clone(),
             janitor: janitor.clone(),
             rules,
         });
@@ -97,6 +110,7 @@ impl Fixture {
                     bytes: 0,
                 },
             },
+            quota: limits,
         });
         Self {
             catalog,
@@ -137,7 +151,7 @@ pub(crate) struct Racing {
 
 #[async_trait]
 impl Metadata for Racing {
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError> {
         if let ChangeKind::Update { expected, .. }
         | ChangeKind::Member { expected, .. }
         | ChangeKind::Deactivate { expected }
@@ -154,7 +168,11 @@ impl Metadata for Racing {
                 self.inner.commit(touch).await?;
             }
         }
-        self.inner.commit(change).await
+        self.inner.commit_within(change, allowance).await
+    }
+
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
+        self.inner.usage(project).await
     }
 
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {

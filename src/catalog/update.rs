@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules};
+use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, protection};
 use crate::{
     identity::Caller,
     image::{Image, Status},
-    policy::Policy,
+    policy::{Policy, PropertyAccess},
 };
 
 /// One operation of a patch.
@@ -94,7 +94,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of the first operation that fails, in which case none has been done: `NotFound`, `Denied`,
-    /// `OwnerChange`, `FormatFixed`, `Locations`, `NotRemovable`, `PropertyPresent`, `PropertyMissing`,
+    /// `OwnerChange`, `FormatFixed`, `Locations`, `Reserved` (a protected property), `NotRemovable`, `PropertyPresent`, `PropertyMissing`,
     /// `TooManyTags`, `TooManyProperties`. `Contended`; `Unavailable`, `Unknown`, `Broken`.
     pub async fn update(
         &self,
@@ -105,20 +105,24 @@ impl Catalog {
         if operations.is_empty() {
             return self.show(caller, id).await;
         }
-        self.change(id, |current| {
+        let properties = &self.shared.properties;
+        let edit = |current: &Image| {
             let mut wanted = current.clone();
             let policy = self.shared.policy.current();
+            let access = properties.access(&policy, caller);
             for operation in operations {
                 self.permit(&policy, operation, caller, current, id)?;
-                self.apply(operation, &mut wanted)?;
+                self.apply(&access, operation, &mut wanted)?;
             }
             let is_new = |name: &String| !current.properties.contains_key(name);
             if wanted.properties.keys().any(is_new) {
                 self.rules().check_properties(&wanted)?;
             }
             Ok(Some(wanted))
-        })
-        .await
+        };
+        let image = self.change(id, edit).await?;
+        let policy = self.shared.policy.current();
+        Ok(properties.access(&policy, caller).shown(image))
     }
 
     /// Whether the caller may do the operation to the image as it is stored.
@@ -153,32 +157,48 @@ impl Catalog {
         }
     }
 
-    fn apply(&self, operation: &Operation, image: &mut Image) -> Result<(), CatalogError> {
+    fn apply(
+        &self,
+        access: &PropertyAccess<'_>,
+        operation: &Operation,
+        image: &mut Image,
+    ) -> Result<(), CatalogError> {
         match operation {
             Operation::Add(attribute, if_present) => {
                 if *if_present == IfPresent::Refuse
-                    && let Some(name) = present(attribute, image)
+                    && let Some(name) = present(access, attribute, image)
                 {
                     return Err(CatalogErrorKind::PropertyPresent { name }.into());
                 }
-                self.set(attribute, image)
+                self.set(access, attribute, image)
             }
-            Operation::Replace(Attribute::Property(name, _)) if !image.properties.contains_key(name) => {
+            Operation::Replace(Attribute::Property(name, _))
+                if !protection::is_shown(access, name, image) =>
+            {
                 Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into())
             }
-            Operation::Replace(attribute) => self.set(attribute, image),
+            Operation::Replace(attribute) => self.set(access, attribute, image),
             Operation::Remove { name } => match NameKind::of(name) {
                 NameKind::Base => Err(CatalogErrorKind::NotRemovable { name: name.clone() }.into()),
-                _ => match image.properties.remove(name) {
-                    Some(_) => Ok(()),
-                    None => Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into()),
-                },
+                _ if !protection::is_shown(access, name, image) => {
+                    Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into())
+                }
+                _ => {
+                    protection::require_delete(access, name)?;
+                    image.properties.remove(name);
+                    Ok(())
+                }
             },
             Operation::Locations => Err(CatalogErrorKind::Locations.into()),
         }
     }
 
-    fn set(&self, attribute: &Attribute, image: &mut Image) -> Result<(), CatalogError> {
+    fn set(
+        &self,
+        access: &PropertyAccess<'_>,
+        attribute: &Attribute,
+        image: &mut Image,
+    ) -> Result<(), CatalogError> {
         let fixed = !matches!(image.status, Status::Queued | Status::Importing);
         match attribute {
             Attribute::DiskFormat(_) if fixed => {
@@ -192,6 +212,7 @@ impl Catalog {
             }
             _ => {}
         }
+        protection::require_set(access, attribute, image)?;
         attribute.set(image);
         if matches!(attribute, Attribute::Tags(_)) {
             self.rules().check_tags(image)?;
@@ -200,11 +221,11 @@ impl Catalog {
     }
 }
 
-/// The name of what is there already: every attribute is.
-fn present(attribute: &Attribute, image: &Image) -> Option<String> {
+/// The name of what is there already, as far as the caller may know: every attribute is.
+fn present(access: &PropertyAccess<'_>, attribute: &Attribute, image: &Image) -> Option<String> {
     let name = match attribute {
         Attribute::Property(name, _) => {
-            return image.properties.get_key_value(name).map(|(name, _)| name.clone());
+            return protection::is_shown(access, name, image).then(|| name.clone());
         }
         Attribute::Name(_) => "name",
         Attribute::Visibility(_) => "visibility",

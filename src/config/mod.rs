@@ -32,8 +32,8 @@ pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, Identity,
-    ImportMethod, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, Quotas, Secret, Server, Store,
-    StoreDriver, StoreNaming, TrustedPeers,
+    ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, PropertyProtection,
+    PropertyRuleFormat, Quotas, Secret, Server, Store, StoreDriver, StoreNaming, TrustedPeers,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -115,18 +115,21 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         saccade::log(reader),
         glance::api(reader),
         glance::quotas(reader),
+        glance::limits(reader),
         glance::hashing(reader),
         glance::formats(reader),
         glance::store(reader, naming, images),
         glance::policy(reader, &sources.dirs, given),
     );
-    let (log, api, quotas, hashing, formats, store, policy) = parts;
-    let config = identity.zip(hashing).map(|(identity, hashing)| Config {
+    let (log, api, quotas, limits, hashing, formats, store, policy) = parts;
+    let needed = identity.zip(hashing).zip(limits);
+    let config = needed.map(|((identity, hashing), limits)| Config {
         server,
         cors,
         log,
         api,
         quotas,
+        limits,
         hashing,
         formats,
         store,

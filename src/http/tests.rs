@@ -5,8 +5,11 @@ mod data;
 mod images;
 mod info;
 mod members;
+mod protection;
+mod quotas;
 mod routes;
 mod tasks;
+mod texts;
 mod wire;
 
 use std::sync::Arc;
@@ -134,7 +137,10 @@ impl App {
             [] => StoreNaming::Single,
             [id, ..] => StoreNaming::Backend { id: (*id).to_owned() },
         };
-        let fixture = Fixture::new(naming, rules());
+        Self::over(Fixture::new(naming, rules()), settings)
+    }
+
+    fn over(fixture: Fixture, settings: Settings) -> Self {
         let lifecycle = Lifecycle::new();
         let state = State {
             catalog: fixture.catalog.clone(),

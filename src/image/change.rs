@@ -16,8 +16,8 @@
 //! | delete | the expected revision, not protected, a status that may become `deleted` | the tombstone |
 
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, MemberChange, Revision, Status,
-    Timestamp, Tombstone,
+    AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, Revision,
+    Status, Timestamp, Tombstone,
 };
 
 /// One change to one image.
@@ -132,6 +132,9 @@ pub enum Rejection {
         /// Those it may have.
         maximum: usize,
     },
+    /// The owner's images would take up more than they may.
+    #[error("{0}")]
+    OverLimit(Excess),
 }
 
 impl Change {

@@ -75,6 +75,8 @@ conformance! {
         members_come_answer_and_go_one_by_one
         of_many_members_at_once_no_more_are_added_than_there_may_be
         only_active_images_are_deactivated_and_only_those_reactivated
+        what_a_projects_images_take_up_follows_from_them
+        of_many_commits_at_once_no_more_is_taken_up_than_allowed
     }
     lists {
         the_default_list_has_own_public_and_accepted_images

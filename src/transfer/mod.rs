@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * `upload`: the five steps of an upload: claim, stream, verify, commit blob, commit metadata
+//! * `room`: how much an upload may add to what its owner's images take up
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `download`: the store's answer to a read
@@ -21,6 +22,7 @@ mod download;
 mod error;
 mod fan_out;
 mod meter;
+mod room;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -42,6 +44,7 @@ use crate::{
     janitor::Janitor,
     ledger::Ledger,
     metadata::Metadata,
+    quota,
     stores::Stores,
 };
 
@@ -69,6 +72,8 @@ pub struct Parts {
     pub node: NodeId,
     /// What holds of every upload.
     pub limits: Limits,
+    /// How much projects may use.
+    pub quota: Arc<dyn quota::Limits>,
 }
 
 /// What holds of every upload.
