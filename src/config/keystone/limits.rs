@@ -29,17 +29,23 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<UnifiedLimits> 
     let credentials = credentials(reader, SECTION);
     let auth_url = auth_url(reader, SECTION);
     let endpoint = endpoint(reader);
+    // All is read before anything is missed, so that one start tells it all.
+    let interface = interfaces(reader);
+    let region_name = text(reader, SECTION, "region_name");
+    let tls = tls(reader, SECTION);
+    let request_timeout = reader.or(SECTION, "timeout", TIMEOUT, timeout);
+    let max_retries = reader.or(SECTION, "connect_retries", 1, |text| {
+        let n = value::unsigned_within(0, 1000)(text)?;
+        u32::try_from(n).map_err(|_| Rejected::accepts("a whole number from 0 to 1000"))
+    });
     let limits = UnifiedLimits {
         auth_url: auth_url?,
         credentials: credentials?,
-        interface: interfaces(reader),
-        region_name: text(reader, SECTION, "region_name"),
-        tls: tls(reader, SECTION),
-        request_timeout: reader.or(SECTION, "timeout", TIMEOUT, timeout),
-        max_retries: reader.or(SECTION, "connect_retries", 1, |text| {
-            let n = value::unsigned_within(0, 1000)(text)?;
-            u32::try_from(n).map_err(|_| Rejected::accepts("a whole number from 0 to 1000"))
-        }),
+        interface,
+        region_name,
+        tls,
+        request_timeout,
+        max_retries,
         endpoint: endpoint?,
     };
     if let super::Credentials::Password { scope, .. } = &limits.credentials
