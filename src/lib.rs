@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod metadefs;
 pub mod policy;
 pub mod protocol;
+pub mod quota;
 pub mod server;
 pub mod stores;
 pub mod telemetry;

@@ -42,6 +42,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "metadata",
             "policy",
             "protocol",
+            "quota",
             "config",
             "identity",
             "image::NodeId",
@@ -82,12 +83,15 @@ const TABLE: &[(&str, &[&str])] = &[
     ("janitor", &["ledger", "stores", "metadata", "image", "protocol"]),
     (
         "catalog",
-        &["metadata", "policy", "identity", "image", "janitor", "stores"],
+        &[
+            "metadata", "policy", "quota", "identity", "image", "janitor", "stores",
+        ],
     ),
     (
         "transfer",
         &[
-            "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "image", "protocol",
+            "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "quota", "image",
+            "protocol",
         ],
     ),
     ("stores", &["config"]),
@@ -98,6 +102,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("metadata", &["image", "metadefs"]),
     ("metadefs", &["image"]),
     ("policy", &["identity", "image"]),
+    ("quota", &["identity", "image"]),
     ("protocol", &["image"]),
     ("config", &[]),
     ("identity", &[]),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{CatalogErrorKind, Rules};
-use crate::image::{Image, Visibility};
+use crate::image::{INTERNAL_PROPERTY_PREFIX, Image, Visibility};
 
 /// Set by the server alone. `stores` is among them although Glance forgets it in patches.
 const READ_ONLY: [&str; 14] = [
@@ -26,8 +26,6 @@ const READ_ONLY: [&str; 14] = [
     "stores",
 ];
 const RESERVED: [&str; 3] = ["location", "deleted", "deleted_at"];
-/// Glance's own properties; the constant has no underscore at its end.
-const RESERVED_PREFIX: &str = "os_glance";
 const BASE: [&str; 10] = [
     "name",
     "visibility",
@@ -77,7 +75,7 @@ impl NameKind {
 
 /// Whether a property is Glance's own; those do not count against the quota.
 pub(super) fn is_internal(name: &str) -> bool {
-    name.starts_with(RESERVED_PREFIX)
+    name.starts_with(INTERNAL_PROPERTY_PREFIX)
 }
 
 /// One attribute with a value that the schema allows.

@@ -2,12 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use super::{Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, attribute::invalid, error};
+use super::{
+    Attribute, Catalog, CatalogError, CatalogErrorKind, NameKind, Rules, attribute::invalid, error,
+    protection,
+};
 use crate::{
     identity::Caller,
     image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Timestamp, Visibility},
-    metadata::MetadataErrorKind,
+    metadata::{MetadataError, MetadataErrorKind},
     policy::{Denied, Proposal, Rule},
+    quota::explanation,
 };
 
 /// What a client wants an image to be.
@@ -64,7 +68,8 @@ impl Catalog {
     /// Makes an image, `queued` and without data, owned by the caller's project unless the request names another.
     ///
     /// # Errors
-    /// `Denied`, `ForeignOwner`, `TooManyProperties`, `TooManyTags`, `Exists` (for ids of deleted images, too);
+    /// `Denied`, `ForeignOwner`, `Reserved` (a protected property), `TooManyProperties`, `TooManyTags`, `Exists` (for ids of deleted images, too),
+    /// `OverLimit`, `Limits`, `LimitsMisconfigured`;
     /// `Unavailable`, `Unknown`, `Broken`.
     pub async fn create(&self, caller: &Caller, new: &NewImage) -> Result<Image, CatalogError> {
         let owner = new.owner().unwrap_or(caller.project_id.as_deref());
@@ -72,7 +77,9 @@ impl Catalog {
             owner,
             visibility: new.visibility(),
         };
-        let permission = self.shared.policy.current().authorize_create(caller, &proposal);
+        let policy = self.shared.policy.current();
+        let access = self.shared.properties.access(&policy, caller);
+        let permission = policy.authorize_create(caller, &proposal);
         permission.map_err(|denied| self.denied_create(denied, caller, owner))?;
 
         let id = new.id.unwrap_or_else(ImageId::random);
@@ -80,18 +87,27 @@ impl Catalog {
         let mut image = Image::new(id, now);
         image.owner = owner.map(str::to_owned);
         for attribute in &new.attributes {
+            protection::require_create(&access, attribute)?;
             attribute.set(&mut image);
         }
         self.rules().check_tags(&image)?;
         self.rules().check_properties(&image)?;
 
+        let allowance = self.allowance_for_creation(owner).await?;
         let change = Change {
             id,
             at: now,
             kind: ChangeKind::Create(Box::new(image)),
         };
-        match self.shared.metadata.commit(change).await {
-            Ok(Entry::Live(image)) => Ok(image),
+        match self.shared.metadata.commit_within(change, allowance).await {
+            Ok(Entry::Live(image)) => Ok(access.shown(image)),
+            Err(MetadataError {
+                kind: MetadataErrorKind::Rejected(Rejection::OverLimit(excess)),
+                ..
+            }) => Err(CatalogErrorKind::OverLimit {
+                explanation: explanation(owner.unwrap_or_default(), &excess),
+            }
+            .into()),
             Err(error) if error.kind != MetadataErrorKind::Rejected(Rejection::Deleted) => {
                 Err(error::of_change(error, &id.to_string()))
             }

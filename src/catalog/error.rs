@@ -164,6 +164,15 @@ pub enum CatalogErrorKind {
     /// The image is neither active nor deactivated.
     #[error("Not allowed to {action} image in status '{status}'")]
     Activation { action: &'static str, status: Status },
+    /// More than the owner's limits allow.
+    #[error("{explanation}")]
+    OverLimit { explanation: String },
+    /// The owner's limits are not known now.
+    #[error("The limits of the project cannot be asked for now. Nothing was changed; try again in a moment.")]
+    Limits,
+    /// The owner's limits cannot be known before the operator has changed something.
+    #[error("The limits of the project are not set up. The operator has to look at the log.")]
+    LimitsMisconfigured,
     /// There is no room for another record.
     #[error(
         "There is no room left for image records. The operator has to free space on the disk of the metadata."

@@ -1,6 +1,6 @@
 //! One page of a list.
 
-use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order, as_known};
+use super::{Catalog, CatalogError, CatalogErrorKind, Filter, Order, as_known, protection};
 use crate::{
     identity::Caller,
     image::{Entry, Image, ImageId, Listing, MemberStatus, Viewer, VisibilityFilter},
@@ -48,6 +48,13 @@ impl Catalog {
             Some(marker) => Some(self.marker(marker, &viewer).await?),
             None => None,
         };
+        let access = self.shared.properties.access(&policy, caller);
+        if protection::asks_for_hidden(&access, &request.filter) {
+            return Ok(ImageList {
+                images: Vec::new(),
+                next: None,
+            });
+        }
         let rules = self.rules();
         let limit = request
             .limit
@@ -76,7 +83,9 @@ impl Catalog {
             .retain(|image| policy.may_list(&viewer, caller, image));
         let images = page.images.into_iter();
         Ok(ImageList {
-            images: images.map(|image| as_known(&policy, caller, image)).collect(),
+            images: images
+                .map(|image| access.shown(as_known(&policy, caller, image)))
+                .collect(),
             next,
         })
     }

@@ -5,6 +5,8 @@
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
 //! * `locations`: which locations clients may give an image; `given`: what they say of them
 //! * [`restore`]: undoing a deletion, for the operator
+//! * `protection`: property protection
+//! * `usage`: what a project's images take up, and how much they may
 //! * `create`, `update`, `delete`, `list`, `tags`, `members`, `activation`: one operation each, or two that undo each
 //!   other
 //! * [`CatalogError`]: why not, in the client's terms
@@ -22,11 +24,13 @@ mod given;
 mod list;
 mod locations;
 mod members;
+mod protection;
 mod restore;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
 mod update;
+mod usage;
 
 use std::sync::Arc;
 
@@ -40,16 +44,18 @@ pub use self::{
     members::Membership,
     restore::restore,
     update::{IfPresent, Operation},
+    usage::ResourceUsage,
 };
 pub use crate::metadata::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, SortKey, Text, TimeField,
 };
 use crate::{
     identity::Caller,
-    image::{Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
+    image::{Allowance, Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, LivePolicy, Policy, Rule, Upload},
+    policy::{Authorized, Denied, Download, LivePolicy, Policy, PropertyProtection, Rule, Upload},
+    quota::Limits,
     stores::Stores,
 };
 
@@ -65,6 +71,10 @@ pub struct Parts {
     pub metadata: Arc<dyn Metadata>,
     /// Who may do what.
     pub policy: Arc<LivePolicy>,
+    /// Who may do what to which properties.
+    pub properties: PropertyProtection,
+    /// How much projects may use.
+    pub limits: Arc<dyn Limits>,
     /// Deletes images.
     pub janitor: Janitor,
     /// Where data is that clients give images by its address.
@@ -119,7 +129,7 @@ impl Catalog {
         &self.shared.rules
     }
 
-    /// One image.
+    /// One image, with the properties that the caller may read.
     ///
     /// # Errors
     /// `NotFound` when there is none, or none that the caller may know of; `Unavailable`, `Broken`.
@@ -128,7 +138,8 @@ impl Catalog {
         let policy = self.shared.policy.current();
         let shown = policy.authorize_show(caller, &image);
         shown.map_err(|denied| self.denied(denied, id))?;
-        Ok(as_known(&policy, caller, image))
+        let access = self.shared.properties.access(&policy, caller);
+        Ok(access.shown(as_known(&policy, caller, image)))
     }
 
     /// An image that the caller may put data into, with the permission.
@@ -241,13 +252,23 @@ impl Catalog {
 
     /// Commits a change that was computed from `current`; `None` when somebody else was faster.
     async fn commit_once(&self, current: &Image, kind: ChangeKind) -> Result<Option<Image>, CatalogError> {
+        self.commit_once_within(current, kind, Allowance::UNLIMITED).await
+    }
+
+    /// The same for a change that may add to what its owner's images take up, so much at most.
+    async fn commit_once_within(
+        &self,
+        current: &Image,
+        kind: ChangeKind,
+        allowance: Allowance,
+    ) -> Result<Option<Image>, CatalogError> {
         let change = Change {
             id: current.id,
             at: Timestamp::now(),
             kind,
         };
         let id = current.id.to_string();
-        match self.shared.metadata.commit(change).await {
+        match self.shared.metadata.commit_within(change, allowance).await {
             Ok(Entry::Live(image)) => Ok(Some(image)),
             Ok(Entry::Deleted(_)) => Err(not_found(&id)),
             Err(error) if error.kind == MetadataErrorKind::Rejected(Rejection::Revision) => Ok(None),

@@ -29,13 +29,14 @@ use crate::{
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
-        Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp, Tombstone,
-        VisibilityFilter,
+        Allowance, Change, ChangeKind, Claim, Entry, Image, ImageId, MemberStatus, NodeId, Status, Timestamp,
+        Tombstone, Usage, VisibilityFilter,
     },
     janitor::Janitor,
     ledger::Ledger,
     metadata::{Metadata, MetadataError, Page, Query, memory::MemoryMetadata},
-    policy::Policy,
+    policy::{Policy, PropertyProtection},
+    quota::{self, Configured},
     stores::Stores,
     transfer::{Limits, Reserve, Transfers},
 };
@@ -74,6 +75,22 @@ impl Fixture {
 
     /// With a file store for each id, the first one the default.
     pub(crate) fn with_stores(naming: StoreNaming, ids: &[&str], rules: Rules) -> Self {
+        let limits = Arc::new(Configured::default());
+        Self::of(naming, ids, rules, PropertyProtection::none(), limits)
+    }
+
+    /// With one store, and what else holds.
+    pub(crate) fn with(rules: Rules, properties: PropertyProtection, limits: Arc<dyn quota::Limits>) -> Self {
+        Self::of(StoreNaming::Single, &["file"], rules, properties, limits)
+    }
+
+    fn of(
+        naming: StoreNaming,
+        ids: &[&str],
+        rules: Rules,
+        properties: PropertyProtection,
+        limits: Arc<dyn quota::Limits>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = |id: &&str| {
             let directory = if *id == ids[0] { "images" } else { id };
@@ -120,6 +137,8 @@ impl Fixture {
         let catalog = Catalog::new(Parts {
             metadata: metadata.clone(),
             policy: Arc::new(Policy::with_defaults().into()),
+            properties,
+            limits: limits.clone(),
             janitor: janitor.clone(),
             stores: stores.clone(),
             rules,
@@ -145,6 +164,7 @@ impl Fixture {
                     bytes: 0,
                 },
             },
+            quota: limits,
         });
         Self {
             catalog,
@@ -190,7 +210,7 @@ pub(crate) struct Racing {
 
 #[async_trait]
 impl Metadata for Racing {
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError> {
         if let ChangeKind::Update { expected, .. }
         | ChangeKind::Relocate { expected, .. }
         | ChangeKind::Member { expected, .. }
@@ -208,7 +228,11 @@ impl Metadata for Racing {
                 self.inner.commit(touch).await?;
             }
         }
-        self.inner.commit(change).await
+        self.inner.commit_within(change, allowance).await
+    }
+
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
+        self.inner.usage(project).await
     }
 
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {

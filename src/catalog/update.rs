@@ -6,12 +6,13 @@ use super::{
     Attribute, Catalog, CatalogError, CatalogErrorKind, MAX_TRIES, NameKind, NewLocation, Position, Rules,
     as_known, delete,
     locations::{Draft, Found, Stop},
+    protection,
 };
 use crate::{
     identity::Caller,
-    image::{ChangeKind, Image, Location, Rejection, RemovalId, Status},
+    image::{Allowance, ChangeKind, Image, Location, Rejection, RemovalId, Status},
     janitor::DeleteErrorKind,
-    policy::Policy,
+    policy::{Policy, PropertyAccess},
 };
 
 /// One operation of a patch.
@@ -84,8 +85,9 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of the first operation that fails, in which case none has been done: `NotFound`, `Denied`,
-    /// `OwnerChange`, `FormatFixed`, those of locations, `NotRemovable`, `PropertyPresent`, `PropertyMissing`,
-    /// `TooManyTags`, `TooManyProperties`. `InUse`, `HasSnapshots`; `Contended`; `Unavailable`, `Unknown`, `Broken`.
+    /// `OwnerChange`, `FormatFixed`, those of locations, `Reserved` (a protected property), `NotRemovable`,
+    /// `PropertyPresent`, `PropertyMissing`, `TooManyTags`, `TooManyProperties`. `InUse`, `HasSnapshots`; `Contended`;
+    /// `Unavailable`, `Unknown`, `Broken`.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -100,7 +102,9 @@ impl Catalog {
             let current = self.read(id).await?;
             let draft = self.draft(caller, id, &current, operations, &mut found).await?;
             if let Some(image) = self.commit_draft(id, &current, draft).await? {
-                return Ok(as_known(&self.shared.policy.current(), caller, image));
+                let policy = self.shared.policy.current();
+                let access = self.shared.properties.access(&policy, caller);
+                return Ok(access.shown(as_known(&policy, caller, image)));
             }
         }
         Err(CatalogErrorKind::Contended.into())
@@ -138,6 +142,7 @@ impl Catalog {
     ) -> Result<Draft, Stop> {
         let mut draft = Draft::of(current);
         let policy = self.shared.policy.current();
+        let access = self.shared.properties.access(&policy, caller);
         for operation in operations {
             self.permit(&policy, operation, caller, current, id)?;
             match operation {
@@ -148,7 +153,7 @@ impl Catalog {
                     self.replace_locations(&mut draft, locations, found)?;
                 }
                 Operation::RemoveLocation(position) => self.remove_location(&mut draft, *position)?,
-                operation => self.apply(operation, &mut draft.image)?,
+                operation => self.apply(&access, operation, &mut draft.image)?,
             }
         }
         let is_new = |name: &String| !current.properties.contains_key(name);
@@ -178,6 +183,14 @@ impl Catalog {
             .filter(|old| old.is_own_of(current.id))
             .cloned()
             .collect();
+        let grows = image.locations.len() > current.locations.len();
+        let (owner, size) = (
+            image.owner.clone(),
+            draft
+                .content
+                .as_ref()
+                .map_or(image.size(), |content| Some(content.size)),
+        );
         let removal = RemovalId::random();
         let kind = ChangeKind::Relocate {
             expected,
@@ -186,7 +199,11 @@ impl Catalog {
             removal,
         };
         if removed.is_empty() {
-            return self.commit_once(current, kind).await;
+            let allowance = match grows {
+                true => self.allowance_for_locations(owner.as_deref(), size).await?,
+                false => Allowance::UNLIMITED,
+            };
+            return self.commit_once_within(current, kind, allowance).await;
         }
         let janitor = &self.shared.janitor;
         match janitor.remove_locations(current, &removed, removal, kind).await {
@@ -230,26 +247,37 @@ impl Catalog {
         }
     }
 
-    fn apply(&self, operation: &Operation, image: &mut Image) -> Result<(), CatalogError> {
+    fn apply(
+        &self,
+        access: &PropertyAccess<'_>,
+        operation: &Operation,
+        image: &mut Image,
+    ) -> Result<(), CatalogError> {
         match operation {
             Operation::Add(attribute, if_present) => {
                 if *if_present == IfPresent::Refuse
-                    && let Some(name) = present(attribute, image)
+                    && let Some(name) = present(access, attribute, image)
                 {
                     return Err(CatalogErrorKind::PropertyPresent { name }.into());
                 }
-                self.set(attribute, image)
+                self.set(access, attribute, image)
             }
-            Operation::Replace(Attribute::Property(name, _)) if !image.properties.contains_key(name) => {
+            Operation::Replace(Attribute::Property(name, _))
+                if !protection::is_shown(access, name, image) =>
+            {
                 Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into())
             }
-            Operation::Replace(attribute) => self.set(attribute, image),
+            Operation::Replace(attribute) => self.set(access, attribute, image),
             Operation::Remove { name } => match NameKind::of(name) {
                 NameKind::Base => Err(CatalogErrorKind::NotRemovable { name: name.clone() }.into()),
-                _ => match image.properties.remove(name) {
-                    Some(_) => Ok(()),
-                    None => Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into()),
-                },
+                _ if !protection::is_shown(access, name, image) => {
+                    Err(CatalogErrorKind::PropertyMissing { name: name.clone() }.into())
+                }
+                _ => {
+                    protection::require_delete(access, name)?;
+                    image.properties.remove(name);
+                    Ok(())
+                }
             },
             // They concern more than the image.
             Operation::AddLocation(..) | Operation::ReplaceLocations(_) | Operation::RemoveLocation(_) => {
@@ -258,7 +286,12 @@ impl Catalog {
         }
     }
 
-    fn set(&self, attribute: &Attribute, image: &mut Image) -> Result<(), CatalogError> {
+    fn set(
+        &self,
+        access: &PropertyAccess<'_>,
+        attribute: &Attribute,
+        image: &mut Image,
+    ) -> Result<(), CatalogError> {
         let fixed = !matches!(image.status, Status::Queued | Status::Importing);
         match attribute {
             Attribute::DiskFormat(_) if fixed => {
@@ -272,6 +305,7 @@ impl Catalog {
             }
             _ => {}
         }
+        protection::require_set(access, attribute, image)?;
         attribute.set(image);
         if matches!(attribute, Attribute::Tags(_)) {
             self.rules().check_tags(image)?;
@@ -280,11 +314,11 @@ impl Catalog {
     }
 }
 
-/// The name of what is there already: every attribute is.
-fn present(attribute: &Attribute, image: &Image) -> Option<String> {
+/// The name of what is there already, as far as the caller may know: every attribute is.
+fn present(access: &PropertyAccess<'_>, attribute: &Attribute, image: &Image) -> Option<String> {
     let name = match attribute {
         Attribute::Property(name, _) => {
-            return image.properties.get_key_value(name).map(|(name, _)| name.clone());
+            return protection::is_shown(access, name, image).then(|| name.clone());
         }
         Attribute::Name(_) => "name",
         Attribute::Visibility(_) => "visibility",

@@ -57,7 +57,15 @@ impl List {
             Ok(loaded) => loaded.config,
             Err(exit) => return exit,
         };
-        let (policy, mut warnings) = match Rules::load(&server::policy_files(&config.policy)) {
+        let properties = match server::property_protection(&config.policy) {
+            Ok((properties, _)) => properties,
+            Err(error) => {
+                streams.fail("the property protection cannot be used", &error);
+                return Exit::Config;
+            }
+        };
+        let files = server::policy_files(&config.policy, &properties);
+        let (policy, mut warnings) = match Rules::load(&files) {
             Ok(loaded) => loaded,
             Err(error) => {
                 streams.fail("the policy cannot be used", &error);

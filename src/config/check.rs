@@ -178,6 +178,9 @@ fn unread(reader: &Reader<'_>, known: &Known, callers: Option<Kind>) -> Option<&
             Some(_) => return Some("[saccade] identity says who the callers are, and it is not Keystone"),
         }
     }
+    if known.spec.group == keystone::limits::SECTION {
+        return keystone::limits::unread(reader, option);
+    }
     if RESERVED_BACKENDS.contains(&option.group.as_str()) {
         return Some(support::STAGING);
     }

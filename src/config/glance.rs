@@ -2,8 +2,12 @@
 
 use super::{
     error::{ErrorKind, OptionName, Warning},
+    keystone,
     reader::Reader,
-    settings::{Api, Deletion, Formats, Hashing, ImportMethod, Policy, PolicyFile, Quotas},
+    settings::{
+        Api, Deletion, Formats, Hashing, ImportMethod, Limits, Policy, PolicyFile, PropertyProtection,
+        PropertyRuleFormat, Quotas,
+    },
     value::{self, ByteSize, CountLimit, Rejected},
 };
 use std::{
@@ -57,6 +61,22 @@ pub(super) fn deletion(reader: &mut Reader<'_>) -> Deletion {
             value::unsigned_within(1, 1000)(text).map(|n| usize::try_from(n).unwrap_or(1))
         }),
     }
+}
+
+/// `user_storage_quota`, unless Keystone keeps the limits; `None` when something is missing or wrong.
+pub(super) fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+    let quota = reader.or(DEFAULT, "user_storage_quota", None, value::storage_quota);
+    if !reader.or(DEFAULT, "use_keystone_limits", false, value::boolean) {
+        return Some(Limits::Configured(quota));
+    }
+    if quota.is_some() {
+        reader.warnings.push(Warning {
+            option: Some(OptionName::new(DEFAULT, "user_storage_quota")),
+            origin: reader.origin(DEFAULT, "user_storage_quota"),
+            message: "does not hold: use_keystone_limits takes its place".to_owned(),
+        });
+    }
+    keystone::limits::read(reader).map(|limits| Limits::Keystone(Box::new(limits)))
 }
 
 pub(super) fn hashing(reader: &mut Reader<'_>) -> Option<Hashing> {
@@ -197,11 +217,51 @@ pub(super) fn policy(reader: &mut Reader<'_>, config_dirs: &[PathBuf], given: Gi
         "default".to_owned(),
         value::not_empty,
     );
+    let enforce_new_defaults = reader.or(OSLO_POLICY, "enforce_new_defaults", true, value::boolean);
+    if !enforce_new_defaults {
+        reader.warnings.push(Warning {
+            option: Some(OptionName::new(OSLO_POLICY, "enforce_new_defaults")),
+            origin: reader.origin(OSLO_POLICY, "enforce_new_defaults"),
+            message: "the defaults before Glance's secure ones are permitted, too: nearly everyone may do nearly \
+                      everything that ownership does not forbid; saccade policy list shows the rules that hold"
+                .to_owned(),
+        });
+    }
     Policy {
         file,
         dirs,
         default_rule,
+        enforce_new_defaults,
+        properties: property_protection(reader, &candidates),
     }
+}
+
+/// As in Glance, a file that is not there stops the start.
+fn property_protection(
+    reader: &mut Reader<'_>,
+    candidates: &dyn Fn(&str) -> Vec<PathBuf>,
+) -> Option<PropertyProtection> {
+    const FILE: &str = "property_protection_file";
+    let format = reader.or(
+        DEFAULT,
+        "property_protection_rule_format",
+        PropertyRuleFormat::Roles,
+        |text| match text.to_lowercase().as_str() {
+            "roles" => Ok(PropertyRuleFormat::Roles),
+            "policies" => Ok(PropertyRuleFormat::Policies),
+            _ => Err(Rejected::accepts("roles or policies")),
+        },
+    );
+    let name = reader.optional(DEFAULT, FILE, |text| Ok(text.to_owned()))?;
+    if name.is_empty() {
+        return None;
+    }
+    let file = candidates(&name).into_iter().find(|path| path.exists());
+    if file.is_none() {
+        let message = format!("{name:?} does not exist; properties would be open to everyone");
+        reader.refuse(ErrorKind::Conflict, DEFAULT, FILE, message);
+    }
+    file.map(|file| PropertyProtection { file, format })
 }
 
 /// Each item may stand in quotes of its own.

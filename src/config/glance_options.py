@@ -47,6 +47,12 @@ ANCIENT = {
     ("DEFAULT", "verbose"): ("bool", "true", "-", "-", "15"),
 }
 
+# Registered when they are read, so that no list of options has them.
+UNLISTED = {
+    ("oslo_limit", "auth_section"): ("string", "<None>", "-", "-", RELEASE),
+    ("oslo_limit", "auth_type"): ("string", "<None>", "-", "oslo_limit.auth_plugin", RELEASE),
+}
+
 # Names that no release registers any more, and that files of clouds still carry: they hold.
 FORMER = {("keystone_authtoken", "www_authenticate_uri"): ["keystone_authtoken.auth_uri"]}
 
@@ -144,7 +150,7 @@ def main():
     for path in sys.argv[1:]:
         for group, name, found in sample(path):
             rows.setdefault((group, name), found)
-    for key, found in ANCIENT.items():
+    for key, found in (ANCIENT | UNLISTED).items():
         rows.setdefault(key, found)
     for key, former in FORMER.items():
         rows[key] = (*rows[key][:3], merged(rows[key][3], ",".join(former)), rows[key][4])

@@ -33,8 +33,9 @@ pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, HttpStore,
-    Identity, ImportMethod, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, Quotas, Secret, Server,
-    Store, StoreDriver, StoreNaming, Stores, TrustedPeers, UrlFilter,
+    Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, PropertyProtection,
+    PropertyRuleFormat, Quotas, Secret, Server, Store, StoreDriver, StoreNaming, Stores, TrustedPeers,
+    UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -117,19 +118,22 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         glance::api(reader),
         glance::quotas(reader),
         glance::deletion(reader),
+        glance::limits(reader),
         glance::hashing(reader),
         glance::formats(reader),
         stores::stores(reader, backends, images),
         glance::policy(reader, &sources.dirs, given),
     );
-    let (log, api, quotas, deletion, hashing, formats, stores, policy) = parts;
-    let config = identity.zip(hashing).map(|(identity, hashing)| Config {
+    let (log, api, quotas, deletion, limits, hashing, formats, stores, policy) = parts;
+    let needed = identity.zip(hashing).zip(limits);
+    let config = needed.map(|((identity, hashing), limits)| Config {
         server,
         cors,
         log,
         api,
         quotas,
         deletion,
+        limits,
         hashing,
         formats,
         stores,

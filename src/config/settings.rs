@@ -2,7 +2,7 @@
 
 pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm, Secret};
 
-use super::keystone::Keystone;
+use super::keystone::{Keystone, UnifiedLimits};
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// All that the daemon is told. Its secrets are [`Secret`]s: `Debug` does not show them.
@@ -20,6 +20,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// What becomes of the data of deleted images.
     pub deletion: Deletion,
+    /// Limits on projects.
+    pub limits: Limits,
     /// Hashes of image data.
     pub hashing: Hashing,
     /// Formats, and what is checked of them.
@@ -161,6 +163,15 @@ pub struct Deletion {
     pub scrub_side_by_side: usize,
 }
 
+/// Limits on what a project's images take up together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// `user_storage_quota`: the most data of a project; `None` is no limit.
+    Configured(Option<ByteSize>),
+    /// `use_keystone_limits`: Keystone keeps them.
+    Keystone(Box<UnifiedLimits>),
+}
+
 /// Hashes of image data. `checksum` is always MD5.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashing {
@@ -276,6 +287,28 @@ pub struct Policy {
     pub dirs: Vec<Vec<PathBuf>>,
     /// The rule for actions that have none.
     pub default_rule: String,
+    /// Whether only the secure defaults hold; else what was permitted before them is, too.
+    pub enforce_new_defaults: bool,
+    /// Who may do what to which properties; `None` protects none.
+    pub properties: Option<PropertyProtection>,
+}
+
+/// `property_protection_file`, with what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyProtection {
+    /// The file.
+    pub file: PathBuf,
+    /// What its values are.
+    pub format: PropertyRuleFormat,
+}
+
+/// `property_protection_rule_format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertyRuleFormat {
+    /// Roles.
+    Roles,
+    /// Names of rules of the policy files.
+    Policies,
 }
 
 /// Which file of rules.

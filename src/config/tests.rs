@@ -181,6 +181,7 @@ fn exactly_the_honoured_options_are_read() {
     let mut read = asked(LOCAL);
     read.extend(asked("[DEFAULT]\nenabled_backends = a:file\n"));
     read.extend(asked(INSTALL_GUIDE));
+    read.extend(asked("[DEFAULT]\nuse_keystone_limits = true\n"));
     let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
     let promised: BTreeSet<_> = catalogue
         .specs()
@@ -413,11 +414,7 @@ fn a_guarded_option_stops_the_start_until_the_operator_accepts_it() {
 fn every_value_that_would_fail_open_is_guarded() {
     for (group, line) in [
         ("DEFAULT", "allow_anonymous_access = true"),
-        ("DEFAULT", "property_protection_file = /etc/glance/pp.conf"),
-        ("DEFAULT", "user_storage_quota = 10GB"),
-        ("DEFAULT", "use_keystone_limits = true"),
         ("DEFAULT", "cert_file = /etc/ssl/glance.pem"),
-        ("oslo_policy", "enforce_new_defaults = false"),
         ("oslo_policy", "enforce_scope = false"),
         ("oslo_messaging_notifications", "driver = messagingv2"),
         ("image_import_opts", "image_import_plugins = ['image_conversion']"),

@@ -147,6 +147,24 @@ pub(super) fn count_limit(text: &str) -> Result<CountLimit, Rejected> {
     Ok(u64::try_from(n).map_or(CountLimit::Unlimited, CountLimit::AtMost))
 }
 
+/// Glance's `user_storage_quota`: bytes, or a number with a unit of powers of 1024; 0 is no limit.
+pub(super) fn storage_quota(text: &str) -> Result<Option<ByteSize>, Rejected> {
+    let rejected =
+        || Rejected::accepts("a number with B, KB, MB, GB or TB and no space, such as 500GB; 0 is no limit");
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let shift = match unit {
+        "" | "B" => 0,
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return Err(rejected()),
+    };
+    let number: u64 = digits.parse().map_err(|_| rejected())?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(rejected)?;
+    Ok(Some(ByteSize(bytes)).filter(|_| bytes > 0))
+}
+
 /// oslo.config's list: commas divide, spaces around an item are dropped, one or more commas at the end do not
 /// count.
 pub(super) fn list(text: &str) -> Vec<String> {

@@ -161,12 +161,13 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::InUse { .. }
             | Kind::HasSnapshots { .. } => StatusCode::CONFLICT,
             Kind::TooManyProperties { .. }
+            | Kind::OverLimit { .. }
             | Kind::TooManyTags { .. }
             | Kind::TooManyLocations { .. }
             | Kind::TooManyMembers { .. }
             | Kind::Full => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Unknown | Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Unavailable | Kind::Limits => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Unknown | Kind::Broken | Kind::LimitsMisconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, kind.to_string())
     }
@@ -219,10 +220,11 @@ impl From<UploadError> for ApiError {
             Kind::Gone => StatusCode::GONE,
             Kind::NotQueued { .. } | Kind::Lost => StatusCode::CONFLICT,
             Kind::FormatMissing | Kind::SizeMismatch { .. } | Kind::Interrupted => StatusCode::BAD_REQUEST,
-            Kind::TooLarge { .. } | Kind::StoreFull => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooLarge { .. } | Kind::OverLimit { .. } | Kind::StoreFull => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Refused(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Kind::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Kind::StoreDenied | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::StoreDenied | Kind::Unavailable | Kind::Limits => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::LimitsMisconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         };
         log(status, &error);
         let message = error.to_string();

@@ -52,13 +52,23 @@ async fn stores_detail(
     Ok(Json(StoresView { stores }).into_response())
 }
 
-/// Usage is counted against limits in Keystone, and there are none (`use_keystone_limits`). Other methods lead nowhere:
-/// Glance has no 405 here.
-async fn usage(request: Request) -> Result<Json<Value>, ApiError> {
-    match *request.method() {
-        Method::GET => Ok(Json(json!({ "usage": {} }))),
-        _ => Err(unknown(request).await),
+/// Empty without unified limits (`use_keystone_limits`). Other methods lead nowhere: Glance has no 405 here.
+async fn usage(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    if *request.method() != Method::GET {
+        return Err(unknown(request).await);
     }
+    let used = state.catalog.usage(&caller).await?;
+    let figures = used.iter().map(|used| {
+        let figures = json!({ "usage": used.usage, "limit": used.limit });
+        (used.resource.name().to_owned(), figures)
+    });
+    Ok(Json(
+        json!({ "usage": figures.collect::<serde_json::Map<_, _>>() }),
+    ))
 }
 
 fn known(state: &State) -> Result<&[StoreInfo], ApiError> {

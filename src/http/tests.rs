@@ -7,8 +7,11 @@ mod images;
 mod info;
 mod locations;
 mod members;
+mod protection;
+mod quotas;
 mod routes;
 mod tasks;
+mod texts;
 mod wire;
 
 use std::sync::Arc;
@@ -150,6 +153,10 @@ impl App {
             [] => Fixture::new(rules),
             ids => Fixture::with_stores(StoreNaming::Named, ids, rules),
         };
+        Self::over(fixture, settings)
+    }
+
+    fn over(fixture: Fixture, settings: Settings) -> Self {
         let lifecycle = Lifecycle::new();
         let state = State {
             catalog: fixture.catalog.clone(),

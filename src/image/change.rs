@@ -22,8 +22,8 @@
 //! | restore | a tombstone that can be restored, at the expected revision | the image as it was |
 
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Image, ImageId, Location, MemberChange, RemovalId, Retired,
-    Revision, Status, Timestamp, Tombstone,
+    AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, RemovalId,
+    Retired, Revision, Status, Timestamp, Tombstone,
 };
 
 /// One change to one image.
@@ -179,6 +179,9 @@ pub enum Rejection {
         /// Those it may have.
         maximum: usize,
     },
+    /// The owner's images would take up more than they may.
+    #[error("{0}")]
+    OverLimit(Excess),
 }
 
 impl Change {

@@ -15,14 +15,19 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod time;
+mod usage;
 mod visibility;
 
 pub use self::{
     change::{Change, ChangeKind, Rejection},
     ids::{AttemptId, ImageId, InvalidImageId, NodeId, RemovalId, StoreId},
-    record::{Claim, ClaimPhase, Content, Entry, Image, Location, Retired, Revision, Tombstone},
+    record::{
+        Claim, ClaimPhase, Content, Entry, INTERNAL_PROPERTY_PREFIX, Image, Location, Retired, Revision,
+        Tombstone,
+    },
     sharing::{Member, MemberChange, MemberStatus},
     status::Status,
     time::Timestamp,
+    usage::{Allowance, Excess, Resource, StorageBound, Usage},
     visibility::{Listing, Viewer, Visibility, VisibilityFilter},
 };

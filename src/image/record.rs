@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttemptId, ImageId, Member, NodeId, RemovalId, Status, StoreId, Timestamp, Visibility};
 
+/// How the names of properties begin that are the service's own (Glance's constant has no underscore at its end).
+pub const INTERNAL_PROPERTY_PREFIX: &str = "os_glance";
+
 /// Everything the catalogue knows of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Image {

@@ -77,6 +77,8 @@ conformance! {
         only_active_images_are_deactivated_and_only_those_reactivated
         a_deleted_image_that_can_be_restored_is_in_no_list_but_that_of_those
         those_that_wait_to_be_deleted_come_in_pages_by_the_time_of_their_deletion
+        what_a_projects_images_take_up_follows_from_them
+        of_many_commits_at_once_no_more_is_taken_up_than_allowed
     }
     lists {
         the_default_list_has_own_public_and_accepted_images

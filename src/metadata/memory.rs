@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
-use crate::image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone};
+use crate::image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombstone, Usage};
 
 /// Images in memory. Clones are handles to the same images.
 #[derive(Debug, Clone, Default)]
@@ -35,15 +35,27 @@ impl MemoryMetadata {
 
 #[async_trait]
 impl Metadata for MemoryMetadata {
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError> {
         let mut entries = self.entries();
         let next = change.apply(entries.get(&change.id))?;
+        if allowance != Allowance::UNLIMITED
+            && let Some((owner, _)) = next.live().and_then(Usage::of)
+        {
+            let before = usage(&entries, owner);
+            let mut after = entries.clone();
+            after.insert(change.id, next.clone());
+            allowance.check(&before, &usage(&after, owner))?;
+        }
         entries.insert(change.id, next.clone());
         Ok(next)
     }
 
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
         Ok(self.entries().get(&id).cloned())
+    }
+
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
+        Ok(usage(&self.entries(), project))
     }
 
     async fn list(&self, query: Query) -> Result<Page, MetadataError> {
@@ -99,4 +111,14 @@ impl Metadata for MemoryMetadata {
         found.truncate(limit);
         Ok(found)
     }
+}
+
+/// Counted anew each time: what the others keep up to date has to come to the same.
+fn usage(entries: &BTreeMap<ImageId, Entry>, project: &str) -> Usage {
+    entries
+        .values()
+        .filter_map(Entry::live)
+        .filter_map(Usage::of)
+        .filter(|(owner, _)| *owner == project)
+        .fold(Usage::NONE, |sum, (_, usage)| sum.plus(usage))
 }

@@ -12,7 +12,9 @@
 //! 5. Dropping the future of a commit does not stop it: it is as an unknown outcome.
 //! 6. A page is one snapshot. Images that do not change during a walk appear in it exactly once, whatever
 //!    else is added, changed or deleted; a marker that was deleted still says where to go on.
-//! 7. Nothing here decides who may do what.
+//! 7. What a project's images take up ([`Usage`]) follows from the records: it changes in the same commit, and an
+//!    [`Allowance`] is judged against it there. However many commits come at once, none exceeds it.
+//! 8. Nothing here decides who may do what.
 
 #[cfg(test)]
 mod conformance;
@@ -27,7 +29,7 @@ pub use self::definitions::{DefineError, MetadefStore};
 pub use self::query::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, Page, Query, SortKey, Text, TimeField,
 };
-use crate::image::{Change, Claim, Entry, ImageId, Rejection, Timestamp, Tombstone};
+use crate::image::{Allowance, Change, Claim, Entry, ImageId, Rejection, Timestamp, Tombstone, Usage};
 
 /// The images of the catalogue. The numbered rules are in the module's documentation.
 #[async_trait]
@@ -37,7 +39,21 @@ pub trait Metadata: Send + Sync {
     /// # Errors
     /// `Rejected` when a precondition does not hold: nothing was changed; `Full`, `Unavailable`: nothing was changed;
     /// `OutcomeUnknown`: rule 4; `Corrupt`: the stored record cannot be read, and was left as it is.
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError>;
+    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+        self.commit_within(change, Allowance::UNLIMITED).await
+    }
+
+    /// The same, if what the images of the new entry's owner take up stays within the allowance.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; `Rejected` with [`Rejection::OverLimit`] as well.
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError>;
+
+    /// What a project's images take up. Sees every commit that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError>;
 
     /// What is under an id, tombstones included; `None` when the id was never used. Sees every commit that was
     /// acknowledged before the call.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Place, Rule, Warning, WarningKind,
+    Defaults, Place, PolicyFiles, Rule, Warning, WarningKind,
     file::Entry,
     language::{self, Check, RuleSet},
 };
@@ -27,13 +27,16 @@ pub struct Definition {
 pub(super) struct Definitions(BTreeMap<String, Definition>);
 
 impl Definitions {
-    pub(super) fn defaults() -> Self {
-        let definition = |rule: &Rule| Definition {
-            name: rule.name().to_owned(),
-            text: rule.default_check().to_owned(),
-            place: None,
-            rule: Some(*rule),
-            check: language::parse(rule.default_check()).check,
+    pub(super) fn defaults(defaults: Defaults) -> Self {
+        let definition = |rule: &Rule| {
+            let text = rule.check(defaults).into_owned();
+            Definition {
+                name: rule.name().to_owned(),
+                place: None,
+                rule: Some(*rule),
+                check: language::parse(&text).check,
+                text,
+            }
         };
         Self(
             Rule::ALL
@@ -85,14 +88,14 @@ impl Definitions {
     }
 
     /// What is wrong with references between rules, and which rules of the files have no effect.
-    pub(super) fn warnings(&self, rules: &RuleSet, default_rule: &str) -> Vec<Warning> {
+    pub(super) fn warnings(&self, rules: &RuleSet, files: &PolicyFiles) -> Vec<Warning> {
         let place = |name: &str| self.0.get(name).and_then(|definition| definition.place.clone());
         let faults = rules.faults().into_iter().map(|(rule, fault)| Warning {
             place: place(&rule),
             kind: WarningKind::Fault(fault),
             rule,
         });
-        let asked = asked(rules, default_rule);
+        let asked = asked(rules, files);
         let idle = self.0.values().filter_map(|definition| {
             definition.place.as_ref()?;
             let kind = match definition.rule {
@@ -111,11 +114,12 @@ impl Definitions {
     }
 }
 
-/// The names that the API asks for, directly or through other rules.
-fn asked<'a>(rules: &'a RuleSet, default_rule: &'a str) -> BTreeSet<&'a str> {
+/// The names that somebody asks for, directly or through other rules.
+fn asked<'a>(rules: &'a RuleSet, files: &'a PolicyFiles) -> BTreeSet<&'a str> {
     let mut asked = BTreeSet::new();
     let mut left: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-    left.push(default_rule);
+    left.push(&files.default_rule);
+    left.extend(files.asked.iter().map(String::as_str));
     while let Some(name) = left.pop() {
         if asked.insert(name) {
             left.extend(rules.defined(name).iter().flat_map(|check| check.references()));

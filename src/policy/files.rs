@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DEFAULT_RULE, MAX_FILE_BYTES, PolicyError};
+use super::{DEFAULT_RULE, Defaults, MAX_FILE_BYTES, PolicyError};
 
 /// Where changes to the default rules are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub struct PolicyFiles {
     pub directories: Vec<Vec<PathBuf>>,
     /// `policy_default_rule`: stands in for rules that are not defined.
     pub default_rule: String,
+    /// What holds where the files say nothing.
+    pub defaults: Defaults,
+    /// Rules that others than the API ask for by name.
+    pub asked: Vec<String>,
 }
 
 impl Default for PolicyFiles {
@@ -26,6 +30,8 @@ impl Default for PolicyFiles {
             file: PolicyFile::FirstOf(Vec::new()),
             directories: Vec::new(),
             default_rule: DEFAULT_RULE.to_owned(),
+            defaults: Defaults::default(),
+            asked: Vec::new(),
         }
     }
 }

@@ -51,7 +51,7 @@ impl LivePolicy {
     pub fn open(files: PolicyFiles) -> Result<Self, PolicyError> {
         let stamps = Stamps::take(&files);
         let contents = Contents::read(&files)?;
-        let (policy, warnings) = Policy::build(&contents, &files.default_rule)?;
+        let (policy, warnings) = Policy::build(&contents, &files)?;
         log(&warnings);
         let version = Version {
             policy: Arc::new(policy),
@@ -144,7 +144,7 @@ impl Version {
                 };
             }
         };
-        match Policy::build(&contents, &files.default_rule) {
+        match Policy::build(&contents, files) {
             Ok((policy, warnings)) => {
                 tracing::info!(
                     changed = self.policy.differences(&policy).join(" "),

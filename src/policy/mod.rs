@@ -5,9 +5,10 @@
 //! * [`PolicyFiles`]: where operators change them
 //! * [`Policy`]: one version of all rules, with one method per operation of the API
 //! * [`LivePolicy`]: the version in force, which follows the files
+//! * [`PropertyProtection`]: who may do what to which custom properties
 //! * [`Authorized`]: permission as a value that nothing else can make
 //!
-//! No I/O but looking after policy files, in [`Policy::load`] and [`LivePolicy`].
+//! No I/O but looking after policy files, in [`Policy::load`], [`LivePolicy`] and [`PropertyProtection::load`].
 
 mod authorized;
 mod definitions;
@@ -15,7 +16,11 @@ mod file;
 mod files;
 pub mod language;
 mod live;
+#[cfg(test)]
+mod old_defaults_tests;
 mod operations;
+mod ownership;
+mod properties;
 mod report;
 mod rules;
 mod stamps;
@@ -34,8 +39,12 @@ pub use self::{
     files::{PolicyFile, PolicyFiles},
     live::LivePolicy,
     operations::ImportKind,
+    properties::{
+        PropertyAccess, PropertyOperation, PropertyProtection, PropertyProtectionError, RuleFormat,
+        SectionProblem,
+    },
     report::{Place, PolicyError, Warning, WarningKind},
-    rules::{Rule, ScopeType},
+    rules::{Defaults, Rule, ScopeType},
     target::{NamespaceTarget, Proposal},
 };
 
@@ -51,15 +60,17 @@ use self::{
 pub struct Policy {
     rules: RuleSet,
     definitions: Definitions,
+    defaults: Defaults,
 }
 
 impl Policy {
     /// Glance's defaults (`enforce_new_defaults=True`).
     pub fn with_defaults() -> Self {
-        let definitions = Definitions::defaults();
+        let definitions = Definitions::defaults(Defaults::New);
         Self {
             rules: definitions.rules(DEFAULT_RULE),
             definitions,
+            defaults: Defaults::New,
         }
     }
 
@@ -72,18 +83,23 @@ impl Policy {
     /// A file cannot be read, is not YAML or JSON, or is not a mapping from names to rules; the error names file,
     /// line and rule. A rule that is not in the policy language is no error: it denies, with a warning.
     pub fn load(files: &PolicyFiles) -> Result<(Self, Vec<Warning>), PolicyError> {
-        Self::build(&Contents::read(files)?, &files.default_rule)
+        Self::build(&Contents::read(files)?, files)
     }
 
-    fn build(contents: &Contents, default_rule: &str) -> Result<(Self, Vec<Warning>), PolicyError> {
+    fn build(contents: &Contents, files: &PolicyFiles) -> Result<(Self, Vec<Warning>), PolicyError> {
         let mut warnings = Vec::new();
-        let mut definitions = Definitions::defaults();
+        let mut definitions = Definitions::defaults(files.defaults);
         for (path, text) in &contents.texts {
             definitions.extend(file::parse(path, text, &mut warnings)?);
         }
-        let rules = definitions.rules(default_rule);
-        warnings.extend(definitions.warnings(&rules, default_rule));
-        Ok((Self { rules, definitions }, warnings))
+        let rules = definitions.rules(&files.default_rule);
+        warnings.extend(definitions.warnings(&rules, files));
+        let policy = Self {
+            rules,
+            definitions,
+            defaults: files.defaults,
+        };
+        Ok((policy, warnings))
     }
 
     /// All rules: Glance's in its order, then those that only the files have, by name.
@@ -160,6 +176,19 @@ impl Policy {
         } else {
             Err(Denied::Forbidden { rule: rule.name() })
         }
+    }
+
+    /// Whether a rule of this name is defined.
+    pub fn defines(&self, name: &str) -> bool {
+        self.rules.defined(name).is_some()
+    }
+
+    /// Whether a rule of an operator's own says yes, whatever the token's scope. One that is not defined says no: the
+    /// default rule does not stand in for it.
+    fn allows_named(&self, name: &str, caller: &Caller) -> bool {
+        self.rules.defined(name).is_some_and(|check| {
+            language::evaluate(check, &self.rules, &Credentials(caller), &NoTarget) == Verdict::True
+        })
     }
 
     fn allows(&self, rule: Rule, caller: &Caller, target: &dyn Attributes) -> bool {

@@ -33,10 +33,10 @@ impl Policy {
     /// reason.
     pub fn authorize_create(&self, caller: &Caller, proposal: &Proposal<'_>) -> Result<(), Denied> {
         self.require(Rule::AddImage, caller, proposal)?;
-        match proposal.visibility.and_then(visibility_rule) {
-            Some(rule) => self.require(rule, caller, proposal),
-            None => Ok(()),
+        if let Some(rule) = proposal.visibility.and_then(visibility_rule) {
+            self.require(rule, caller, proposal)?;
         }
+        self.require_own(Rule::AddImage, caller, proposal.owner)
     }
 
     /// Listing images (`get_images`): on whose behalf. Every image of the list has to pass [`Self::may_list`] too.
@@ -70,7 +70,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_modify(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::ModifyImage, caller, image)
+        self.authorize_change(Rule::ModifyImage, caller, image)
     }
 
     /// Changing the visibility (`publicize_image` or `communitize_image`, then `modify_image`), even to what it is.
@@ -94,7 +94,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_delete(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::DeleteImage, caller, image)
+        self.authorize_change(Rule::DeleteImage, caller, image)
     }
 
     /// Uploading data (`upload_image`).
@@ -102,7 +102,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_upload(&self, caller: &Caller, image: &Image) -> Result<Authorized<Upload>, Denied> {
-        self.authorize_image(Rule::UploadImage, caller, image)?;
+        self.authorize_change(Rule::UploadImage, caller, image)?;
         Ok(Authorized::new(image))
     }
 
@@ -111,7 +111,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_stage(&self, caller: &Caller, image: &Image) -> Result<Authorized<Stage>, Denied> {
-        self.authorize_image(Rule::ModifyImage, caller, image)?;
+        self.authorize_change(Rule::ModifyImage, caller, image)?;
         Ok(Authorized::new(image))
     }
 
@@ -120,11 +120,10 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_import(&self, caller: &Caller, image: &Image, kind: ImportKind) -> Result<(), Denied> {
-        let rule = match kind {
-            ImportKind::NewData => Rule::ModifyImage,
-            ImportKind::Copy => Rule::CopyImage,
-        };
-        self.authorize_image(rule, caller, image)
+        match kind {
+            ImportKind::NewData => self.authorize_modify(caller, image),
+            ImportKind::Copy => self.authorize_image(Rule::CopyImage, caller, image),
+        }
     }
 
     /// Downloading (`download_image`).
@@ -153,7 +152,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_deactivate(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::Deactivate, caller, image)
+        self.authorize_change(Rule::Deactivate, caller, image)
     }
 
     /// Reactivating (`reactivate`).
@@ -161,7 +160,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_reactivate(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::Reactivate, caller, image)
+        self.authorize_change(Rule::Reactivate, caller, image)
     }
 
     /// Adding or replacing locations by PATCH (`set_image_location`).
@@ -169,7 +168,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_set_locations(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::SetImageLocation, caller, image)
+        self.authorize_change(Rule::SetImageLocation, caller, image)
     }
 
     /// Removing locations by PATCH (`delete_image_location`).
@@ -177,7 +176,7 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_delete_locations(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_image(Rule::DeleteImageLocation, caller, image)
+        self.authorize_change(Rule::DeleteImageLocation, caller, image)
     }
 
     /// Removing an image's data from one store (`get_image_location`, then `delete_image_location`).
@@ -215,7 +214,8 @@ impl Policy {
     /// # Errors
     /// See the module.
     pub fn authorize_add_member(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
-        self.authorize_member(Rule::AddMember, caller, image)
+        self.authorize_member(Rule::AddMember, caller, image)?;
+        self.require_owner(Rule::AddMember, caller, image)
     }
 
     /// Listing an image's members (`get_members`).
@@ -241,7 +241,8 @@ impl Policy {
     /// See the module.
     pub fn authorize_modify_member(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
         self.authorize_show_member(caller, image)?;
-        self.authorize_member(Rule::ModifyMember, caller, image)
+        self.authorize_member(Rule::ModifyMember, caller, image)?;
+        self.require_other(Rule::ModifyMember, caller, image)
     }
 
     /// Taking an image back from a project (`get_member`, then `delete_member`).
@@ -250,7 +251,8 @@ impl Policy {
     /// See the module.
     pub fn authorize_delete_member(&self, caller: &Caller, image: &Image) -> Result<(), Denied> {
         self.authorize_show_member(caller, image)?;
-        self.authorize_member(Rule::DeleteMember, caller, image)
+        self.authorize_member(Rule::DeleteMember, caller, image)?;
+        self.require_owner(Rule::DeleteMember, caller, image)
     }
 
     /// Acting on a namespace of metadata definitions or on what is in it, by one of the `metadef` rules
@@ -279,6 +281,12 @@ impl Policy {
                 denied
             }
         })
+    }
+
+    /// Changing an image or its data: by the rule and, with the old defaults, by its owner.
+    fn authorize_change(&self, rule: Rule, caller: &Caller, image: &Image) -> Result<(), Denied> {
+        self.authorize_image(rule, caller, image)?;
+        self.require_owner(rule, caller, image)
     }
 
     /// Members are there for whoever passes `get_image`, and for nobody else, whatever the rule itself says.

@@ -1,4 +1,17 @@
-//! Glance's rules and their defaults (`glance/policies/*.py` of Glance 33, with `enforce_new_defaults`).
+//! Glance's rules and their defaults (`glance/policies/*.py` of Glance 33).
+
+use std::borrow::Cow;
+
+/// Which of Glance's defaults hold (`enforce_new_defaults`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Defaults {
+    /// The secure ones.
+    #[default]
+    New,
+    /// What the secure ones permit, and what the ones before permitted: nearly everything to everyone, in the bounds
+    /// that Glance's code sets then, which are ownership.
+    WithOld,
+}
 
 /// Whether a rule is only for tokens that are scoped to a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +51,7 @@ macro_rules! rules {
                 }
             }
 
-            /// What holds when no policy file says otherwise, in the policy language.
+            /// What Glance's secure defaults say, in the policy language.
             pub const fn default_check(self) -> &'static str {
                 match self {
                     $(Self::$variant => $check,)*
@@ -52,6 +65,52 @@ impl Rule {
     /// The rule of this name in policy files.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|rule| rule.name() == name)
+    }
+
+    /// What held before Glance's secure defaults, where it was something else (the `deprecated_rule` of
+    /// `glance/policies/*.py`).
+    pub const fn old_check(self) -> Option<&'static str> {
+        match self {
+            Self::AddImage
+            | Self::DeleteImage
+            | Self::GetImage
+            | Self::GetImages
+            | Self::ModifyImage
+            | Self::CommunitizeImage
+            | Self::DownloadImage
+            | Self::UploadImage
+            | Self::DeleteImageLocation
+            | Self::GetImageLocation
+            | Self::SetImageLocation
+            | Self::AddMember
+            | Self::DeleteMember
+            | Self::GetMember
+            | Self::GetMembers
+            | Self::ModifyMember
+            | Self::Deactivate
+            | Self::Reactivate => Some(DEFAULT),
+            Self::GetMetadefNamespace
+            | Self::GetMetadefNamespaces
+            | Self::GetMetadefObject
+            | Self::GetMetadefObjects
+            | Self::ListMetadefResourceTypes
+            | Self::GetMetadefResourceType
+            | Self::GetMetadefProperty
+            | Self::GetMetadefProperties
+            | Self::GetMetadefTag
+            | Self::GetMetadefTags => Some("rule:metadef_default"),
+            Self::CacheImage | Self::CacheList | Self::CacheDelete => Some("rule:manage_image_cache"),
+            Self::StoresInfoDetail => Some(ADMIN),
+            _ => None,
+        }
+    }
+
+    /// What holds when no policy file says otherwise, in the policy language.
+    pub fn check(self, defaults: Defaults) -> Cow<'static, str> {
+        match (defaults, self.old_check()) {
+            (Defaults::WithOld, Some(old)) => format!("({}) or {old}", self.default_check()).into(),
+            _ => self.default_check().into(),
+        }
     }
 
     /// Whether Glance defines the rule and asks for it no more (`glance/policies/tasks.py`).

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A member of project `us` with these roles.
-fn caller(roles: &[&str]) -> Caller {
+pub(super) fn caller(roles: &[&str]) -> Caller {
     Caller {
         user_id: "user".into(),
         user_name: None,
@@ -27,7 +27,7 @@ fn caller(roles: &[&str]) -> Caller {
     }
 }
 
-fn scoped(scope: Scope, roles: &[&str]) -> Caller {
+pub(super) fn scoped(scope: Scope, roles: &[&str]) -> Caller {
     Caller {
         project_id: None,
         scope,
@@ -35,7 +35,7 @@ fn scoped(scope: Scope, roles: &[&str]) -> Caller {
     }
 }
 
-fn persona(name: &str) -> Caller {
+pub(super) fn persona(name: &str) -> Caller {
     match name {
         "admin" => caller(&["admin", "member", "reader"]),
         "member" => caller(&["member", "reader"]),
@@ -49,7 +49,7 @@ fn persona(name: &str) -> Caller {
     }
 }
 
-fn image(name: &str) -> Image {
+pub(super) fn image(name: &str) -> Image {
     let (owner, visibility, member) = match name {
         "own_private" => (Some("us"), Visibility::Private, None),
         "own_shared" => (Some("us"), Visibility::Shared, Some("them")),

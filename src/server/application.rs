@@ -6,14 +6,17 @@ use axum::Router;
 use saccade_disk::RealDisk;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::DataDir;
+use super::{DataDir, keystone};
 use crate::{
     catalog::{self, Catalog},
     config::{self, Config, CountLimit},
     definitions::{self, Definitions},
     digest::{Algorithm, DigestPool, UnknownAlgorithm},
     http::{self, Settings},
-    identity::Identity,
+    identity::{
+        Identity,
+        keystone::{KeystoneError, KeystoneLimits},
+    },
     image::NodeId,
     inspect::{Archives, FormatMatch, Rules},
     janitor::{Janitor, Scrubbing},
@@ -23,7 +26,11 @@ use crate::{
         Metadata,
         rocksdb::{OpenError, Options, RocksMetadata},
     },
-    policy::{LivePolicy, PolicyError, PolicyFile, PolicyFiles},
+    policy::{
+        Defaults, LivePolicy, PolicyError, PolicyFile, PolicyFiles, PropertyProtection,
+        PropertyProtectionError, RuleFormat,
+    },
+    quota::{self, Configured, Unified},
     stores::{Stores, StoresError},
     transfer::{Limits, Parts, Reserve, Transfers},
 };
@@ -34,6 +41,12 @@ pub enum ApplicationError {
     /// The policy files cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The property protection file cannot be used.
+    #[error(transparent)]
+    PropertyProtection(#[from] PropertyProtectionError),
+    /// Something that `[oslo_limit]` names cannot be used.
+    #[error("[oslo_limit] cannot be used")]
+    Limits(#[from] KeystoneError),
     /// The hashing algorithm is not one.
     #[error("hashing_algorithm")]
     Algorithm(#[from] UnknownAlgorithm),
@@ -74,7 +87,13 @@ impl Application {
         identity: Arc<dyn Identity>,
         extra: Router,
     ) -> Result<Self, ApplicationError> {
-        let policy = LivePolicy::open(policy_files(&config.policy))?;
+        let (properties, warnings) = property_protection(&config.policy)?;
+        for warning in &warnings {
+            tracing::warn!("property protection: {warning}");
+        }
+        let policy = LivePolicy::open(policy_files(&config.policy, &properties))?;
+        properties.check(&policy.current())?;
+        let quota = quota_of(&config.limits)?;
         let algorithm: Algorithm = config.hashing.algorithm.as_str().parse()?;
         let threads = DigestPool::default_threads();
         let digests = DigestPool::new(threads).map_err(ApplicationError::Digests)?;
@@ -115,6 +134,7 @@ impl Application {
             tasks: tasks.clone(),
             node,
             limits: limits(config, data_dir, algorithm),
+            quota: quota.clone(),
         });
         let policy = Arc::new(policy);
         let rules = rules(config, algorithm);
@@ -127,6 +147,8 @@ impl Application {
         let catalog = Catalog::new(catalog::Parts {
             metadata,
             policy,
+            properties,
+            limits: quota,
             janitor: janitor.clone(),
             stores,
             rules,
@@ -175,8 +197,39 @@ impl Application {
     }
 }
 
-/// Where the configuration has its policy files.
-pub fn policy_files(config: &config::Policy) -> PolicyFiles {
+/// Who knows how much projects may use.
+fn quota_of(limits: &config::Limits) -> Result<Arc<dyn quota::Limits>, KeystoneError> {
+    Ok(match limits {
+        config::Limits::Configured(storage) => Arc::new(Configured {
+            storage: storage.map(|size| size.bytes()),
+        }),
+        config::Limits::Keystone(told) => {
+            let (options, endpoint) = keystone::limits(told);
+            tracing::info!("limits of projects: Keystone at {}", options.auth_url);
+            Arc::new(Unified::new(KeystoneLimits::new(&options, endpoint)?))
+        }
+    })
+}
+
+/// The configured protection of properties, if there is one, and what its author should look at.
+///
+/// # Errors
+/// As [`PropertyProtection::load`].
+pub fn property_protection(
+    config: &config::Policy,
+) -> Result<(PropertyProtection, Vec<String>), PropertyProtectionError> {
+    let Some(told) = &config.properties else {
+        return Ok((PropertyProtection::none(), Vec::new()));
+    };
+    let format = match told.format {
+        config::PropertyRuleFormat::Roles => RuleFormat::Roles,
+        config::PropertyRuleFormat::Policies => RuleFormat::Policies,
+    };
+    PropertyProtection::load(&told.file, format)
+}
+
+/// Where the configuration has its policy files, and what else asks for rules in them.
+pub fn policy_files(config: &config::Policy, properties: &PropertyProtection) -> PolicyFiles {
     PolicyFiles {
         file: match &config.file {
             config::PolicyFile::Named(path) => PolicyFile::Required(path.clone()),
@@ -184,6 +237,11 @@ pub fn policy_files(config: &config::Policy) -> PolicyFiles {
         },
         directories: config.dirs.clone(),
         default_rule: config.default_rule.clone(),
+        defaults: match config.enforce_new_defaults {
+            true => Defaults::New,
+            false => Defaults::WithOld,
+        },
+        asked: properties.rules(),
     }
 }
 

@@ -6,8 +6,8 @@ use crate::{
         Secret,
         keystone::{
             ApplicationCredentialReference, ClientCertificate, Credentials, DomainReference, Interface,
-            KeystoneOptions, LoginScope, MemcachedOptions, MemcachedTls, Protection, Sasl, Tls, TokenBind,
-            UserReference, Verification,
+            KeystoneOptions, LimitsEndpoint, LoginScope, MemcachedOptions, MemcachedTls, Protection, Sasl,
+            Tls, TokenBind, UserReference, Verification,
         },
     },
 };
@@ -19,20 +19,9 @@ pub(super) fn options(keystone: &told::Keystone) -> KeystoneOptions {
         auth_url: keystone.auth_url,
         credentials: credentials(keystone.credentials),
         www_authenticate_uri: keystone.www_authenticate_uri,
-        interface: match keystone.interface {
-            told::Interface::Public => Interface::Public,
-            told::Interface::Internal => Interface::Internal,
-            told::Interface::Admin => Interface::Admin,
-        },
+        interface: interface(keystone.interface),
         region_name: keystone.region_name,
-        tls: Tls {
-            cafile: keystone.tls.cafile,
-            client: keystone.tls.client.map(certificate),
-            verification: match keystone.tls.verification {
-                told::Verification::Full => Verification::Full,
-                told::Verification::Off => Verification::Off,
-            },
-        },
+        tls: tls(keystone.tls),
         request_timeout: keystone.request_timeout,
         max_retries: keystone.max_retries,
         include_service_catalog: keystone.include_service_catalog,
@@ -48,6 +37,68 @@ pub(super) fn options(keystone: &told::Keystone) -> KeystoneOptions {
         },
         token_cache_time: keystone.token_cache_time,
         memcached: keystone.memcached.map(memcached),
+    }
+}
+
+/// What whoever asks for limits is told: how to log in, and which endpoint they belong to.
+pub(super) fn limits(limits: &told::UnifiedLimits) -> (KeystoneOptions, LimitsEndpoint) {
+    let limits = limits.clone();
+    let options = KeystoneOptions {
+        auth_url: limits.auth_url,
+        credentials: credentials(limits.credentials),
+        interface: interface(limits.interface),
+        region_name: limits.region_name,
+        tls: tls(limits.tls),
+        request_timeout: limits.request_timeout,
+        max_retries: limits.max_retries,
+        // No token is validated with it.
+        www_authenticate_uri: None,
+        include_service_catalog: false,
+        service_token_roles: Vec::new(),
+        service_token_roles_required: true,
+        service_type: None,
+        token_bind: TokenBind::Permissive,
+        token_cache_time: None,
+        memcached: None,
+    };
+    let endpoint = match limits.endpoint {
+        told::LimitsEndpoint::Id(id) => LimitsEndpoint::Id(id),
+        told::LimitsEndpoint::OfService {
+            service_type,
+            service_name,
+            region,
+            interface,
+        } => LimitsEndpoint::OfService {
+            service_type,
+            service_name,
+            region,
+            interface: match interface {
+                told::Interface::Public => "public",
+                told::Interface::Internal => "internal",
+                told::Interface::Admin => "admin",
+            }
+            .to_owned(),
+        },
+    };
+    (options, endpoint)
+}
+
+fn interface(interface: told::Interface) -> Interface {
+    match interface {
+        told::Interface::Public => Interface::Public,
+        told::Interface::Internal => Interface::Internal,
+        told::Interface::Admin => Interface::Admin,
+    }
+}
+
+fn tls(tls: told::Tls) -> Tls {
+    Tls {
+        cafile: tls.cafile,
+        client: tls.client.map(certificate),
+        verification: match tls.verification {
+            told::Verification::Full => Verification::Full,
+            told::Verification::Off => Verification::Off,
+        },
     }
 }
 

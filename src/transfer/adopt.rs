@@ -13,11 +13,14 @@ use tracing::{Instrument, Span, info, warn};
 
 use super::{
     Transfers, UploadError, UploadErrorKind,
+    room::Room,
     upload::{change, keep_claim},
 };
 use crate::{
     digest::{Algorithm, Digests, UnknownAlgorithm},
-    image::{AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Timestamp},
+    image::{
+        Allowance, AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Timestamp,
+    },
     ledger::{AdoptionEntry, Entry, Held},
     policy::{Adopt as MayAdopt, Authorized},
     protocol::{Outcome, Recovery, Upload, UploadStep},
@@ -46,6 +49,7 @@ struct Running {
     attempt: AttemptId,
     entry: AdoptionEntry,
     adoption: Adoption,
+    room: Room,
     held: Option<Held>,
     content: Option<Content>,
     failure: Option<UploadError>,
@@ -71,6 +75,7 @@ impl Transfers {
         if authorized.image_id() != image.id {
             return Err(UploadErrorKind::NotFound.into());
         }
+        let room = Room::find(&self.shared.parts, image, Some(adoption.size)).await?;
         let attempt = AttemptId::random();
         let (told, answer) = oneshot::channel();
         let running = Running {
@@ -82,6 +87,7 @@ impl Transfers {
                 attempt: attempt.as_uuid(),
             },
             adoption,
+            room,
             held: None,
             content: None,
             failure: None,
@@ -146,7 +152,8 @@ impl Running {
             expires_at: Timestamp::now().after(parts.limits.claim_lease),
             phase: ClaimPhase::Open,
         };
-        change(&self.transfers, self.image, ChangeKind::Adopt(claim)).await?;
+        let (kind, allowance) = (ChangeKind::Adopt(claim), self.room.for_claim());
+        change(&self.transfers, self.image, &self.room, kind, allowance).await?;
         if let Some(told) = self.told.take() {
             // Nobody waits any more when the client has gone.
             let _ = told.send(Ok(()));
@@ -195,12 +202,9 @@ impl Running {
             return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
         };
         let location = self.adoption.location.clone();
-        change(
-            &self.transfers,
-            self.image,
-            ChangeKind::Commit { content, location },
-        )
-        .await
+        let kind = ChangeKind::Commit { content, location };
+        let allowance = self.room.for_content();
+        change(&self.transfers, self.image, &self.room, kind, allowance).await
     }
 
     async fn end(mut self, recovery: Recovery) {
@@ -248,9 +252,9 @@ impl Running {
                     hash_value: Some(value),
                     ..content.clone()
                 };
-                if let Err((_, error)) =
-                    change(&self.transfers, image, ChangeKind::Describe { content }).await
-                {
+                let kind = ChangeKind::Describe { content };
+                let described = change(&self.transfers, image, &self.room, kind, Allowance::UNLIMITED).await;
+                if let Err((_, error)) = described {
                     info!(%image, %error, "the image got no hashes");
                 }
             }

@@ -51,6 +51,18 @@ pub enum UploadErrorKind {
     /// The data is not what the image says it is, or not safe.
     #[error(transparent)]
     Refused(Refusal),
+    /// More than the owner's limits allow.
+    #[error("{explanation}")]
+    OverLimit {
+        /// Which limit, in Glance's words.
+        explanation: String,
+    },
+    /// The owner's limits are not known now.
+    #[error("the limits of the project cannot be asked for now: nothing was changed, try again in a moment")]
+    Limits,
+    /// The owner's limits cannot be known before the operator has changed something.
+    #[error("the limits of the project are not set up: the operator has to look at the log")]
+    LimitsMisconfigured,
     /// There is no room for it.
     #[error("there is no room for the image's data")]
     StoreFull,

@@ -7,7 +7,7 @@ use http_body::Body;
 use saccade_store_contract::{BlobWriter, ErrorKind};
 use tokio::sync::mpsc;
 
-use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks, meter};
+use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks, meter, room::Room};
 use crate::{
     digest::{DigestError, DigestStream, Digests},
     inspect::{Accepted, Declared, Inspection, Refusal},
@@ -33,6 +33,7 @@ pub(super) struct Expected<'a> {
     /// What the image is declared to be.
     pub(super) declared: Declared,
     pub(super) limits: &'a Limits,
+    pub(super) room: &'a Room,
 }
 
 /// Brings a body to its end: hashed, inspected and written. The first error stops all; the slowest of the three sets
@@ -118,7 +119,7 @@ impl Expected<'_> {
                 limit: self.limits.size_cap,
             });
         }
-        Ok(())
+        self.room.check(received)
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * `upload`: the five steps of an upload: claim, stream, verify, commit blob, commit metadata
+//! * `room`: how much an upload may add to what its owner's images take up
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
@@ -23,6 +24,7 @@ mod download;
 mod error;
 mod fan_out;
 mod meter;
+mod room;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -45,6 +47,7 @@ use crate::{
     janitor::Janitor,
     ledger::Ledger,
     metadata::Metadata,
+    quota,
     stores::Stores,
 };
 
@@ -72,6 +75,8 @@ pub struct Parts {
     pub node: NodeId,
     /// What holds of every upload.
     pub limits: Limits,
+    /// How much projects may use.
+    pub quota: Arc<dyn quota::Limits>,
 }
 
 /// What holds of every upload.

@@ -11,12 +11,13 @@ use super::{
     chunks::Chunks,
     fan_out::{Expected, Received, at_store, fan_out, renewal},
     meter::Meter,
+    room::Room,
 };
 use crate::{
     digest::Algorithm,
     image::{
-        AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Rejection,
-        Status, StoreId, Timestamp,
+        Allowance, AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location,
+        Rejection, Status, StoreId, Timestamp,
     },
     inspect::Declared,
     janitor::outcome_of,
@@ -45,6 +46,7 @@ struct Running<B> {
     store: String,
     entry: UploadEntry,
     source: Option<Source<B>>,
+    room: Room,
     writer: Option<Box<dyn BlobWriter>>,
     held: Option<Held>,
     content: Option<Content>,
@@ -78,7 +80,8 @@ impl Transfers {
             return Err(UploadErrorKind::NotFound.into());
         }
         self.check(&image, source.declared_size)?;
-        let running = self.begin(image, source).await?;
+        let room = Room::find(&self.shared.parts, &image, source.declared_size).await?;
+        let running = self.begin(image, source, room).await?;
         let (told, answer) = oneshot::channel();
         self.shared
             .parts
@@ -111,7 +114,7 @@ impl Transfers {
         Ok(())
     }
 
-    async fn begin<B>(&self, image: Image, source: Source<B>) -> Result<Running<B>, UploadError> {
+    async fn begin<B>(&self, image: Image, source: Source<B>, room: Room) -> Result<Running<B>, UploadError> {
         let attempt = AttemptId::random();
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
         let stores = &self.shared.parts.stores;
@@ -135,6 +138,7 @@ impl Transfers {
             store: id.to_owned(),
             entry,
             source: Some(source),
+            room,
             writer: Some(writer),
             held: None,
             content: None,
@@ -199,13 +203,23 @@ where
             expires_at: now.after(parts.limits.claim_lease),
             phase: ClaimPhase::Open,
         };
-        change(&self.transfers, self.image.id, ChangeKind::Claim(claim)).await
+        let claim = ChangeKind::Claim(claim);
+        let allowance = self.room.for_claim();
+        change(&self.transfers, self.image.id, &self.room, claim, allowance).await
     }
 
     async fn stream_and_verify(&mut self) -> Result<(), (Outcome, UploadError)> {
         let result = match (self.source.take(), &mut self.writer) {
             (Some(source), Some(writer)) => {
-                stream(&self.transfers, &self.image, self.attempt, source, writer).await
+                stream(
+                    &self.transfers,
+                    &self.image,
+                    self.attempt,
+                    source,
+                    &self.room,
+                    writer,
+                )
+                .await
             }
             _ => Err(UploadErrorKind::Unavailable.into()),
         };
@@ -245,12 +259,9 @@ where
             url: location.into_string(),
             metadata: Default::default(),
         };
-        change(
-            &self.transfers,
-            self.image.id,
-            ChangeKind::Commit { content, location },
-        )
-        .await
+        let commit = ChangeKind::Commit { content, location };
+        let allowance = self.room.for_content();
+        change(&self.transfers, self.image.id, &self.room, commit, allowance).await
     }
 
     /// Tells the client, and leaves nothing behind; in this order when the upload has succeeded.
@@ -291,22 +302,27 @@ where
 pub(super) async fn change(
     transfers: &Transfers,
     id: ImageId,
+    room: &Room,
     kind: ChangeKind,
+    allowance: Allowance,
 ) -> Result<(), (Outcome, UploadError)> {
-    match transfers
-        .shared
-        .parts
-        .metadata
-        .commit(Change {
-            id,
-            at: Timestamp::now(),
-            kind,
-        })
+    let change = Change {
+        id,
+        at: Timestamp::now(),
+        kind,
+    };
+    let metadata = &transfers.shared.parts.metadata;
+    metadata
+        .commit_within(change, allowance)
         .await
-    {
-        Ok(_) => Ok(()),
-        Err(error) => Err((outcome_of(&error), in_record(error))),
-    }
+        .map(drop)
+        .map_err(|error| {
+            let failure = match error.kind {
+                MetadataErrorKind::Rejected(Rejection::OverLimit(excess)) => room.exceeded(&excess).into(),
+                _ => return (outcome_of(&error), in_record(error)),
+            };
+            (outcome_of(&error), failure)
+        })
 }
 
 /// Streams the body to its end, while the claim is renewed, and verifies what came.
@@ -315,6 +331,7 @@ async fn stream<B>(
     image: &Image,
     attempt: AttemptId,
     source: Source<B>,
+    room: &Room,
     writer: &mut Box<dyn BlobWriter>,
 ) -> Result<Content, UploadError>
 where
@@ -333,6 +350,7 @@ where
         size: source.declared_size,
         declared,
         limits,
+        room,
     };
     let chunks = Chunks::new(source.body, &transfers.shared.chunks);
     let streaming = fan_out(chunks, parts.digests.start(&algorithms), &mut **writer, expected);

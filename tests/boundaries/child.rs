@@ -16,6 +16,7 @@ use saccade::{
         rocksdb::{Options, RocksMetadata},
     },
     policy::Policy,
+    quota::Configured,
     stores::Stores,
     transfer::{Download, Limits, Parts, Reserve, Source, Transfers},
 };
@@ -123,6 +124,7 @@ impl Child {
                     bytes: 0,
                 },
             },
+            quota: Arc::new(Configured::default()),
         });
         Self {
             metadata,

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use rustix::process::{Signal, getpid, kill_process};
 use saccade::{
-    image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone},
+    image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombstone, Usage},
     metadata::{Metadata, MetadataError, Page, Query},
 };
 use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat};
@@ -169,15 +169,19 @@ pub(super) struct KillingMetadata<M> {
 
 #[async_trait]
 impl<M: Metadata> Metadata for KillingMetadata<M> {
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError> {
         self.steps.boundary();
-        let result = self.inner.commit(change).await;
+        let result = self.inner.commit_within(change, allowance).await;
         self.steps.boundary();
         result
     }
 
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
         self.inner.entry(id).await
+    }
+
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
+        self.inner.usage(project).await
     }
 
     async fn list(&self, query: Query) -> Result<Page, MetadataError> {

@@ -293,7 +293,8 @@ impl Keystone {
             .expect_status(204);
     }
 
-    fn change(&self, path: &str, body: &Value) {
+    /// What is there, changed.
+    pub(crate) fn change(&self, path: &str, body: &Value) {
         self.administrator()
             .request("PATCH", path, &[], Body::Json(body))
             .expect_status(200);

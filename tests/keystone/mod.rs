@@ -2,6 +2,7 @@
 
 mod bad_tokens;
 mod install_guide;
+mod limits;
 mod outages;
 mod service_tokens;
 mod services;

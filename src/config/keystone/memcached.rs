@@ -73,7 +73,7 @@ fn protection(reader: &mut Reader<'_>) -> Option<Protection> {
 fn tls(reader: &mut Reader<'_>) -> Option<MemcachedTls> {
     let enabled = reader.or(SECTION, "memcache_tls_enabled", false, value::boolean);
     let cafile = text(reader, SECTION, "memcache_tls_cafile").map(PathBuf::from);
-    let client = client_certificate(reader, "memcache_tls_certfile", "memcache_tls_keyfile");
+    let client = client_certificate(reader, SECTION, "memcache_tls_certfile", "memcache_tls_keyfile");
     enabled.then_some(MemcachedTls { cafile, client })
 }
 

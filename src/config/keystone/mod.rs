@@ -1,6 +1,9 @@
 //! `[keystone_authtoken]`, checked: where Keystone is, who the service is there, and what it believes.
 
 mod credentials;
+pub(in crate::config) mod limits;
+#[cfg(test)]
+mod limits_tests;
 mod memcached;
 mod read;
 #[cfg(test)]
@@ -45,6 +48,45 @@ pub struct Keystone {
     pub token_cache_time: Option<Duration>,
     /// `memcached_servers` and `memcache_*`; `None` caches tokens in this process alone.
     pub memcached: Option<Memcached>,
+}
+
+/// Where limits of projects are kept (`use_keystone_limits`). The names in the docs are those of `[oslo_limit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnifiedLimits {
+    /// `auth_url`.
+    pub auth_url: String,
+    /// Who asks for them.
+    pub credentials: Credentials,
+    /// `valid_interfaces`, the first: which endpoint of the identity service is asked.
+    pub interface: Interface,
+    /// `region_name`; `None` is the first region of the catalog.
+    pub region_name: Option<String>,
+    /// How Keystone is known to be Keystone.
+    pub tls: Tls,
+    /// `timeout`: the longest wait for one answer.
+    pub request_timeout: Duration,
+    /// `connect_retries`: tries after the first.
+    pub max_retries: u32,
+    /// Which endpoint the limits belong to.
+    pub endpoint: LimitsEndpoint,
+}
+
+/// Which endpoint limits belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitsEndpoint {
+    /// `endpoint_id`.
+    Id(String),
+    /// The only one of a service.
+    OfService {
+        /// `endpoint_service_type`.
+        service_type: Option<String>,
+        /// `endpoint_service_name`.
+        service_name: Option<String>,
+        /// `endpoint_region_name`.
+        region: Option<String>,
+        /// `endpoint_interface`.
+        interface: Interface,
+    },
 }
 
 /// Proof of who the service is (`auth_type`).

@@ -42,7 +42,7 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>) -> Option<Keystone> {
     version_is_3(reader);
     let region_name = text(reader, SECTION, "region_name");
     let service_type = text(reader, SECTION, "service_type");
-    let tls = tls(reader);
+    let tls = tls(reader, SECTION);
     let memcached = memcached(reader);
     let keystone = Keystone {
         interface: reader.or(SECTION, "interface", Interface::Internal, interface),
@@ -85,7 +85,11 @@ pub(super) fn text(reader: &mut Reader<'_>, section: &str, name: &str) -> Option
 
 /// Remembers that the option is needed, with a line to write.
 pub(super) fn missing(reader: &mut Reader<'_>, section: &str, name: &str, example: &str) {
-    let message = format!("is missing, and Keystone identity needs it; for example `{name} = {example}`");
+    let who = match section {
+        super::limits::SECTION => "use_keystone_limits",
+        _ => "Keystone identity",
+    };
+    let message = format!("is missing, and {who} needs it; for example `{name} = {example}`");
     reader.refuse(ErrorKind::Conflict, section, name, message);
 }
 
@@ -109,11 +113,12 @@ pub(super) fn seconds(reader: &mut Reader<'_>, name: &str, default: Duration, le
 /// A certificate and its key; a key alone is a mistake.
 pub(super) fn client_certificate(
     reader: &mut Reader<'_>,
+    section: &str,
     certfile: &str,
     keyfile: &str,
 ) -> Option<ClientCertificate> {
-    let key = text(reader, SECTION, keyfile).map(PathBuf::from);
-    match text(reader, SECTION, certfile) {
+    let key = text(reader, section, keyfile).map(PathBuf::from);
+    match text(reader, section, certfile) {
         Some(cert) => Some(ClientCertificate {
             certfile: PathBuf::from(cert),
             keyfile: key,
@@ -121,7 +126,7 @@ pub(super) fn client_certificate(
         None => {
             if key.is_some() {
                 let message = format!("a key is of no use without its certificate: set {certfile}");
-                reader.refuse(ErrorKind::Conflict, SECTION, keyfile, message);
+                reader.refuse(ErrorKind::Conflict, section, keyfile, message);
             }
             None
         }
@@ -137,7 +142,7 @@ fn url(reader: &mut Reader<'_>, name: &str) -> Option<String> {
         .flatten()
 }
 
-fn auth_url(reader: &mut Reader<'_>, section: &str) -> Option<String> {
+pub(super) fn auth_url(reader: &mut Reader<'_>, section: &str) -> Option<String> {
     if text(reader, section, "auth_url").is_none() {
         missing(reader, section, "auth_url", "http://controller:5000");
         return None;
@@ -167,7 +172,7 @@ fn version_is_3(reader: &mut Reader<'_>) {
 }
 
 /// Catalogs of version 2 called them `publicURL` and so on; keystoneauth still takes these names.
-fn interface(text: &str) -> Result<Interface, Rejected> {
+pub(super) fn interface(text: &str) -> Result<Interface, Rejected> {
     match text.strip_suffix("URL").unwrap_or(text) {
         "public" => Ok(Interface::Public),
         "internal" => Ok(Interface::Internal),
@@ -213,16 +218,16 @@ fn service_token_roles_required(reader: &mut Reader<'_>) -> bool {
     required
 }
 
-fn tls(reader: &mut Reader<'_>) -> Tls {
-    let insecure = reader.or(SECTION, "insecure", false, value::boolean);
+pub(super) fn tls(reader: &mut Reader<'_>, section: &str) -> Tls {
+    let insecure = reader.or(section, "insecure", false, value::boolean);
     if insecure {
         let message = "whoever answers at auth_url is taken for Keystone, and learns the password of the service; \
                        set cafile instead";
-        warn(reader, SECTION, "insecure", message);
+        warn(reader, section, "insecure", message);
     }
     Tls {
-        cafile: text(reader, SECTION, "cafile").map(PathBuf::from),
-        client: client_certificate(reader, "certfile", "keyfile"),
+        cafile: text(reader, section, "cafile").map(PathBuf::from),
+        client: client_certificate(reader, section, "certfile", "keyfile"),
         verification: match insecure {
             true => Verification::Off,
             false => Verification::Full,

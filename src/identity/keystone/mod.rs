@@ -30,6 +30,7 @@ mod bind;
 mod breaker;
 mod catalog;
 mod client;
+mod limits;
 mod login;
 mod memcached;
 mod options;
@@ -75,6 +76,7 @@ use super::{
 
 pub use self::{
     catalog::BadUrl,
+    limits::{KeystoneLimits, LimitsEndpoint, LimitsFailure},
     memcached::MemcachedError,
     options::{
         ApplicationCredentialReference, ClientCertificate, Credentials, DomainReference, Interface,

@@ -2,9 +2,14 @@
 
 use futures_util::future::join_all;
 
-use super::{super::Metadata, Subject, fixtures::*};
+use super::{
+    super::{Metadata, MetadataErrorKind},
+    Subject,
+    fixtures::*,
+};
 use crate::image::{
-    Change, ChangeKind, Entry, Image, MemberChange, MemberStatus, Rejection, Revision, Status,
+    Allowance, Change, ChangeKind, Entry, Excess, Image, MemberChange, MemberStatus, Rejection, Resource,
+    Revision, Status, Visibility,
 };
 
 pub(super) async fn a_committed_change_is_there_at_once_through_every_handle(subject: &Subject) {
@@ -515,4 +520,79 @@ pub(super) async fn those_that_wait_to_be_deleted_come_in_pages_by_the_time_of_t
     // Where the last page ended need not be there any more.
     assert_eq!(pending(store, u64::MAX, Some((350, 9)), 9).await, all[2..]);
     assert_eq!(pending(store, u64::MAX, Some((500, 4)), 9).await, []);
+}
+
+pub(super) async fn what_a_projects_images_take_up_follows_from_them(subject: &Subject) {
+    let store = &*subject.store;
+    let usage = async |project: &str| {
+        let usage = (subject.handle)().usage(project).await.unwrap();
+        [usage.images, usage.uploading, usage.stored, usage.staged]
+    };
+    assert_eq!(usage("me").await, [0; 4]);
+    fill(store, [image(1), image(2), theirs(3, Visibility::Private)]).await;
+    assert_eq!(
+        (usage("me").await, usage("them").await),
+        ([2, 0, 0, 0], [1, 0, 0, 0])
+    );
+    store
+        .commit(change(1, ChangeKind::Claim(claim(7))))
+        .await
+        .unwrap();
+    assert_eq!(usage("me").await, [2, 1, 0, 0]);
+    let commit = ChangeKind::Commit {
+        content: content(7, 100),
+        location: location(),
+    };
+    store.commit(change(1, commit)).await.unwrap();
+    assert_eq!(usage("me").await, [2, 0, 100, 0]);
+    let current = live(store, 1).await;
+    let given_away = Image {
+        owner: Some("them".into()),
+        ..current.clone()
+    };
+    store
+        .commit(update(given_away, current.revision.number()))
+        .await
+        .unwrap();
+    assert_eq!(
+        (usage("me").await, usage("them").await),
+        ([1, 0, 0, 0], [2, 0, 100, 0])
+    );
+    let revision = live(store, 1).await.revision.number();
+    store.commit(deletion(1, revision)).await.unwrap();
+    assert_eq!(
+        (usage("me").await, usage("them").await),
+        ([1, 0, 0, 0], [1, 0, 0, 0])
+    );
+}
+
+pub(super) async fn of_many_commits_at_once_no_more_is_taken_up_than_allowed(subject: &Subject) {
+    let allowance = Allowance {
+        images: Some(3),
+        ..Allowance::UNLIMITED
+    };
+    let creations = (0..20).map(|number| {
+        let handle = (subject.handle)();
+        tokio::spawn(async move { handle.commit_within(creation(image(number)), allowance).await })
+    });
+    let results: Vec<_> = join_all(creations)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+    for refused in results.into_iter().filter_map(Result::err) {
+        let expected = Excess::Resource {
+            resource: Resource::ImageCountTotal,
+            limit: 3,
+            usage: 3,
+            delta: 1,
+        };
+        assert_eq!(
+            refused.kind,
+            MetadataErrorKind::Rejected(Rejection::OverLimit(expected))
+        );
+    }
+    assert_eq!(subject.store.usage("me").await.unwrap().images, 3);
+    assert_eq!(numbers(&*subject.store, mine()).await.len(), 3);
 }

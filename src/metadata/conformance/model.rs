@@ -17,8 +17,8 @@ use super::{
     fixtures::*,
 };
 use crate::image::{
-    Change, ChangeKind, Entry, Image, ImageId, Listing, Location, MemberChange, MemberStatus, RemovalId,
-    Revision, Status, Timestamp, Viewer, Visibility, VisibilityFilter,
+    Allowance, Change, ChangeKind, Entry, Image, ImageId, Listing, Location, MemberChange, MemberStatus,
+    RemovalId, Revision, Status, StorageBound, Timestamp, Viewer, Visibility, VisibilityFilter,
 };
 
 const IDS: u8 = 8;
@@ -34,7 +34,12 @@ const DIRECTIONS: [Direction; 2] = [Direction::Ascending, Direction::Descending]
 /// What is done next; an expected revision is the newest one when `fresh`.
 #[derive(Debug, Clone)]
 enum Step {
-    Commit { number: u8, what: What, fresh: bool },
+    Commit {
+        number: u8,
+        what: What,
+        fresh: bool,
+        allowance: Allowance,
+    },
     Walk(Box<Query>),
     Reopen,
 }
@@ -105,6 +110,7 @@ fn images() -> impl Strategy<Value = Image> {
             0..2_u32,
             0..3_u64,
             option::of(0..3_u64),
+            0..3_usize,
         ),
         (
             btree_set("x|y", 0..2),
@@ -114,7 +120,7 @@ fn images() -> impl Strategy<Value = Image> {
     )
         .prop_map(
             |((status, name, visibility, flags, owner), numbers, (tags, properties, members))| {
-                let (disk_format, container_format, min_disk, created, size) = numbers;
+                let (disk_format, container_format, min_disk, created, size, locations) = numbers;
                 Image {
                     status,
                     name,
@@ -126,6 +132,7 @@ fn images() -> impl Strategy<Value = Image> {
                     container_format,
                     min_disk,
                     content: size.map(|size| content(9, size)),
+                    locations: vec![location(); locations],
                     tags,
                     properties,
                     members: members
@@ -172,6 +179,19 @@ fn what() -> impl Strategy<Value = What> {
         3 => locations().prop_map(What::Relocate),
         1 => Just(What::Erase),
     ]
+}
+
+fn allowances() -> impl Strategy<Value = Allowance> {
+    let limits = (
+        option::weighted(0.2, 0..4_u64),
+        option::weighted(0.2, 0..2_u64),
+        option::weighted(0.2, 0..6_u64),
+    );
+    limits.prop_map(|(images, uploading, stored)| Allowance {
+        images,
+        uploading,
+        stored: stored.map(StorageBound::Bytes),
+    })
 }
 
 fn conditions() -> impl Strategy<Value = Condition> {
@@ -229,15 +249,19 @@ fn queries() -> impl Strategy<Value = Query> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        30 => (0..IDS, what(), proptest::bool::weighted(0.8))
-            .prop_map(|(number, what, fresh)| Step::Commit { number, what, fresh }),
+        30 => (0..IDS, what(), proptest::bool::weighted(0.8), allowances())
+            .prop_map(|(number, what, fresh, allowance)| Step::Commit { number, what, fresh, allowance }),
         20 => queries().prop_map(|query| Step::Walk(Box::new(query))),
         1 => Just(Step::Reopen),
     ];
     vec(step, 1..120)
 }
 
-async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: What, fresh: bool) {
+async fn commit(
+    model: &dyn Metadata,
+    real: &dyn Metadata,
+    (number, what, fresh, allowance): (u8, What, bool, Allowance),
+) {
     let current = model.entry(id(number)).await.unwrap();
     let revision = current.as_ref().map_or(1, |entry| match entry {
         Entry::Live(image) => image.revision.number(),
@@ -277,11 +301,24 @@ async fn commit(model: &dyn Metadata, real: &dyn Metadata, number: u8, what: Wha
         at: at(700_000),
         kind,
     };
-    let (left, right) = (model.commit(change.clone()).await, real.commit(change).await);
+    let left = model.commit_within(change.clone(), allowance).await;
+    let right = real.commit_within(change, allowance).await;
     assert_eq!(
         left.map_err(|error| error.kind),
         right.map_err(|error| error.kind)
     );
+    same_usage(model, real).await;
+}
+
+/// What was kept up to date is what a count of everything gives.
+async fn same_usage(model: &dyn Metadata, real: &dyn Metadata) {
+    for project in PROJECTS.iter().chain(&["nobody"]) {
+        assert_eq!(
+            model.usage(project).await.unwrap(),
+            real.usage(project).await.unwrap(),
+            "{project}"
+        );
+    }
 }
 
 /// Walks the list to its end in both, page by page.
@@ -308,11 +345,17 @@ async fn run(steps: Vec<Step>) {
     let mut real = open();
     for step in steps {
         match step {
-            Step::Commit { number, what, fresh } => commit(&*model, &real, number, what, fresh).await,
+            Step::Commit {
+                number,
+                what,
+                fresh,
+                allowance,
+            } => commit(&*model, &real, (number, what, fresh, allowance)).await,
             Step::Walk(query) => walk(&*model, &real, *query).await,
             Step::Reopen => {
                 real.close().await;
                 real = open();
+                same_usage(&*model, &real).await;
             }
         }
     }

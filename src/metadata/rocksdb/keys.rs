@@ -3,7 +3,7 @@
 //! ```text
 //! table   key                                                               value
 //! ─────   ───────────────────────────────────────────────────────────────   ─────────────────────────────
-//! meta    'm' name                                                          "schema": u32, "group": u64
+//! meta    'm' name                                                          "schema": u32, "group": u64, "usage": u64, u32
 //! entry   'e' image id                                                      the record, live or tombstone
 //! claim   'c' image id                                                      nothing
 //! pending 'd' deleted_at (u64) ── image id, of those that can be restored   nothing
@@ -12,6 +12,7 @@
 //!              'o' text, the owner                  or nothing
 //!              'm' text, a project it is shared with
 //! term    't' digest of what an image may be looked up by ── image id          nothing
+//! usage   'u' name of a project                                             four u64
 //! names   'n' name of a namespace of metadata definitions                   the record, with all that is in it
 //! types   'r' name of a resource type                                       the record
 //!
@@ -46,16 +47,28 @@ const INDEX: u8 = b'x';
 const TERM: u8 = b't';
 const NAMESPACE: u8 = b'n';
 const RESOURCE_TYPE: u8 = b'r';
+const PROJECT_USAGE: u8 = b'u';
 
 /// Under it stands the version of this layout.
 pub(super) const SCHEMA: &[u8] = b"mschema";
 /// Under it stands the number of the last commit group: whether it is there after a write that failed tells whether
 /// the group was applied.
 pub(super) const GROUP: &[u8] = b"mgroup";
-const _: () = assert!(matches!(SCHEMA, [META, ..]) && matches!(GROUP, [META, ..]));
+/// Under it stands the number of the last group that the figures of [`usage`] follow from, and the way of counting.
+pub(super) const USAGE: &[u8] = b"musage";
+const _: () =
+    assert!(matches!(SCHEMA, [META, ..]) && matches!(GROUP, [META, ..]) && matches!(USAGE, [META, ..]));
 
-/// The first byte of every record's key.
+/// The first byte of every entry's key.
 pub(super) const ENTRIES: &[u8] = &[ENTRY];
+
+/// The first byte of the key of every project's figures.
+pub(super) const USAGES: &[u8] = &[PROJECT_USAGE];
+
+/// The key of what a project's images take up.
+pub(super) fn usage(project: &str) -> Vec<u8> {
+    [USAGES, project.as_bytes()].concat()
+}
 
 /// The first byte of every claim's key.
 pub(super) const CLAIMS: &[u8] = &[CLAIM];

@@ -4,6 +4,7 @@
 //! * `record`: what is stored of an image, in versions
 //! * `open`: the database: opened, checked, and opened again after a write that failed
 //! * `writer`: the one thread that decides and writes, in synced groups
+//! * `usage`: what each project's images take up
 //! * `list`: pages
 //! * `lookup`: pages of what few images have
 //! * `definitions`: metadata definitions
@@ -18,6 +19,7 @@ mod open;
 mod record;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod writer;
 
 use std::{
@@ -37,7 +39,7 @@ use self::{
     writer::{Message, QUEUE, Request, Writer},
 };
 use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
-use crate::image::{Change, Claim, Entry, ImageId, Timestamp, Tombstone};
+use crate::image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombstone, Usage};
 
 /// Images in a RocksDB under one directory. Clones are handles to the same store.
 ///
@@ -109,11 +111,15 @@ impl RocksMetadata {
 
 #[async_trait]
 impl Metadata for RocksMetadata {
-    async fn commit(&self, change: Change) -> Result<Entry, MetadataError> {
+    async fn commit_within(&self, change: Change, allowance: Allowance) -> Result<Entry, MetadataError> {
         let (reply, answer) = oneshot::channel();
         let unavailable = || MetadataError::new(MetadataErrorKind::Unavailable);
         let queue = self.0.queue.as_ref().ok_or_else(unavailable)?;
-        let request = Message::Commit(Request { change, reply });
+        let request = Message::Commit(Request {
+            change,
+            allowance,
+            reply,
+        });
         queue.send(request).await.map_err(|_| unavailable())?;
         // A writer that went away without an answer may have written before.
         answer
@@ -124,6 +130,11 @@ impl Metadata for RocksMetadata {
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
         self.read(move |db| read_entry(id, db.get_pinned_opt(keys::entry(id), &read_options())))
             .await
+    }
+
+    async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
+        let project = project.to_owned();
+        self.read(move |db| usage::of_project(db, &project)).await
     }
 
     async fn list(&self, query: Query) -> Result<Page, MetadataError> {

@@ -632,3 +632,106 @@ async fn a_full_disk_refuses_changes_and_is_survived_without_restart() {
         assert!(store.entry(id(number)).await.unwrap().is_none(), "{number}");
     }
 }
+
+mod figures {
+    use super::*;
+    use crate::image::Usage;
+
+    fn owned(number: u32) -> Change {
+        let image = Image {
+            owner: Some("us".into()),
+            ..image(number)
+        };
+        change(number, ChangeKind::Create(Box::new(image)))
+    }
+
+    async fn images(store: &RocksMetadata) -> u64 {
+        store.usage("us").await.unwrap().images
+    }
+
+    /// Changes the database as an earlier version would, which keeps no figures.
+    fn tamper(dir: &Path, change: impl FnOnce(&DB)) {
+        let database = Database::open(dir, SMALL).unwrap();
+        database
+            .with(|db| {
+                change(db);
+                Ok(())
+            })
+            .unwrap();
+        database.close();
+    }
+
+    async fn three_images(dir: &Path) {
+        let store = open(dir);
+        for number in 1..=3 {
+            store.commit(owned(number)).await.unwrap();
+        }
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn outlive_a_restart_and_are_not_counted_again() {
+        let dir = tempfile::tempdir().unwrap();
+        three_images(dir.path()).await;
+        let wrong = [7_u64, 0, 0, 0].map(u64::to_be_bytes).concat();
+        tamper(dir.path(), |db| db.put(keys::usage("us"), &wrong).unwrap());
+        let store = open(dir.path());
+        assert_eq!(images(&store).await, 7, "a count of everything would say 3");
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn are_counted_anew_in_a_database_of_an_earlier_version() {
+        let dir = tempfile::tempdir().unwrap();
+        three_images(dir.path()).await;
+        tamper(dir.path(), |db| {
+            db.delete(keys::USAGE).unwrap();
+            db.delete(keys::usage("us")).unwrap();
+        });
+        let store = open(dir.path());
+        assert_eq!(images(&store).await, 3);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn are_counted_anew_when_an_earlier_version_has_written_since() {
+        let dir = tempfile::tempdir().unwrap();
+        three_images(dir.path()).await;
+        tamper(dir.path(), |db| {
+            db.delete(keys::entry(id(1))).unwrap();
+            db.put(keys::usage("gone"), [1; 32]).unwrap();
+            let group = writer::last_group(db).unwrap();
+            db.put(keys::GROUP, (group + 1).to_be_bytes()).unwrap();
+        });
+        let store = open(dir.path());
+        assert_eq!(images(&store).await, 2);
+        assert_eq!(store.usage("gone").await.unwrap(), Usage::NONE);
+        store.commit(owned(9)).await.unwrap();
+        assert_eq!(images(&store).await, 3);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn of_a_group_that_was_not_written_do_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.commit(owned(1)).await.unwrap();
+        store.0.database.faults.lock().unwrap().push(Fault::BeforeWrite);
+        assert!(store.commit(owned(2)).await.is_err());
+        assert_eq!(images(&store).await, 1);
+        store.commit(owned(3)).await.unwrap();
+        assert_eq!(images(&store).await, 2);
+    }
+
+    #[tokio::test]
+    async fn that_cannot_be_read_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        three_images(dir.path()).await;
+        tamper(dir.path(), |db| db.put(keys::usage("us"), [1; 31]).unwrap());
+        let store = open(dir.path());
+        assert_eq!(
+            store.usage("us").await.unwrap_err().kind,
+            MetadataErrorKind::Corrupt
+        );
+    }
+}

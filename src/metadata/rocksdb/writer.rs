@@ -26,9 +26,9 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{definitions, keys, open::Database, read_entry, record};
+use super::{definitions, keys, open::Database, read_entry, record, usage};
 use crate::{
-    image::{Change, Entry, ImageId},
+    image::{Allowance, Change, Entry, ImageId},
     metadata::{MetadataError, MetadataErrorKind},
 };
 
@@ -54,6 +54,7 @@ pub(super) enum Message {
 
 pub(super) struct Request {
     pub(super) change: Change,
+    pub(super) allowance: Allowance,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
@@ -73,6 +74,7 @@ struct Group {
     batch: WriteBatch,
     /// What the group leaves under the ids it changes.
     entries: HashMap<ImageId, Entry>,
+    usages: usage::Pending,
     definitions: definitions::Pending,
     definition_answers: Vec<(oneshot::Sender<definitions::Answer>, definitions::Answer)>,
 }
@@ -84,7 +86,11 @@ impl Writer {
         database: Arc<Database>,
         queue: mpsc::Receiver<Message>,
     ) -> Result<Self, MetadataError> {
-        let group = database.with(last_group)?;
+        let group = database.with(|db| {
+            let group = last_group(db)?;
+            usage::count_if_stale(db, group)?;
+            Ok(group)
+        })?;
         Ok(Self {
             database,
             queue,
@@ -155,6 +161,7 @@ impl Writer {
         }
         self.group = self.group.wrapping_add(1);
         batch.put(keys::GROUP, self.group.to_be_bytes());
+        usage::mark(&mut batch, self.group);
         #[cfg(test)]
         self.database.fail_before_write()?;
         Database::write_synced(db, batch)?;
@@ -270,9 +277,9 @@ impl Group {
             && self.batch.size_in_bytes() < GROUP_BYTES
     }
 
-    fn decide(&mut self, db: &DB, Request { change, reply }: Request) {
-        let answer = self.add(db, &change);
-        self.answers.push((reply, answer));
+    fn decide(&mut self, db: &DB, request: Request) {
+        let answer = self.add(db, &request.change, &request.allowance);
+        self.answers.push((request.reply, answer));
     }
 
     fn define(&mut self, db: &DB, definitions::Request { change, reply }: definitions::Request) {
@@ -281,7 +288,7 @@ impl Group {
     }
 
     /// Applies the change to what the group so far leaves. One that is refused leaves the group as it was.
-    fn add(&mut self, db: &DB, change: &Change) -> Answer {
+    fn add(&mut self, db: &DB, change: &Change, allowance: &Allowance) -> Answer {
         let stored;
         let current = match self.entries.get(&change.id) {
             Some(entry) => Some(entry),
@@ -294,6 +301,8 @@ impl Group {
             }
         };
         let next = change.apply(current)?;
+        let (step, [before, after]) = self.usages.step(db, current, &next)?;
+        allowance.check(&before, &after)?;
         let record = record::encode(&next)
             .map_err(|error| MetadataError::caused_by(MetadataErrorKind::Unavailable, error))?;
         let (old, new) = (keys::derived(current), keys::derived(Some(&next)));
@@ -304,6 +313,7 @@ impl Group {
             self.batch.put(key, []);
         }
         self.batch.put(keys::entry(change.id), record);
+        self.usages.take(step, &mut self.batch);
         self.entries.insert(change.id, next.clone());
         Ok(next)
     }

@@ -4,5 +4,6 @@
 mod downloads;
 mod faults;
 mod power_cuts;
+mod quota;
 mod rig;
 mod uploads;

@@ -19,6 +19,7 @@ use crate::{
     ledger::Ledger,
     metadata::{Metadata, memory::MemoryMetadata},
     policy::Policy,
+    quota::{self, Configured},
     stores::Stores,
     transfer::{
         Download, DownloadError, Limits, Parts, RangeRequest, Reserve, Source, Transfers, UploadError,
@@ -55,6 +56,16 @@ impl Rig {
 
     /// With a store of the test's own.
     pub(super) fn over(disk: SimulatedDisk, metadata: Arc<MemoryMetadata>, store: Arc<dyn Store>) -> Self {
+        Self::limited(disk, metadata, store, Arc::new(Configured::default()))
+    }
+
+    /// Where projects may use so much.
+    pub(super) fn limited(
+        disk: SimulatedDisk,
+        metadata: Arc<MemoryMetadata>,
+        store: Arc<dyn Store>,
+        quota: Arc<dyn quota::Limits>,
+    ) -> Self {
         let ledger = Ledger::open(Path::new(STATE), Arc::new(disk.clone()))
             .unwrap()
             .ledger;
@@ -89,6 +100,7 @@ impl Rig {
                     bytes: 0,
                 },
             },
+            quota,
         });
         Self {
             disk,
