@@ -38,7 +38,7 @@ enum Step {
         number: u8,
         what: What,
         fresh: bool,
-        allowance: Allowance,
+        allowance: Box<Allowance>,
     },
     Walk(Box<Query>),
     Reopen,
@@ -250,7 +250,7 @@ fn queries() -> impl Strategy<Value = Query> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         30 => (0..IDS, what(), proptest::bool::weighted(0.8), allowances())
-            .prop_map(|(number, what, fresh, allowance)| Step::Commit { number, what, fresh, allowance }),
+            .prop_map(|(number, what, fresh, allowance)| Step::Commit { number, what, fresh, allowance: Box::new(allowance) }),
         20 => queries().prop_map(|query| Step::Walk(Box::new(query))),
         1 => Just(Step::Reopen),
     ];
@@ -350,7 +350,7 @@ async fn run(steps: Vec<Step>) {
                 what,
                 fresh,
                 allowance,
-            } => commit(&*model, &real, (number, what, fresh, allowance)).await,
+            } => commit(&*model, &real, (number, what, fresh, *allowance)).await,
             Step::Walk(query) => walk(&*model, &real, *query).await,
             Step::Reopen => {
                 real.close().await;
