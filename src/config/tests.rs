@@ -179,7 +179,7 @@ fn exactly_the_honoured_options_are_read() {
         reader.asked
     };
     let mut read = asked(LOCAL);
-    read.extend(asked("[DEFAULT]\nenabled_backends = a:file\n"));
+    read.extend(asked("[DEFAULT]\nenabled_backends = a:file,web:http\n"));
     read.extend(asked(INSTALL_GUIDE));
     read.extend(asked("[DEFAULT]\nuse_keystone_limits = true\n"));
     let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
