@@ -124,7 +124,11 @@ async fn download(
         check_preferred(&preferred, &state.settings)?;
     }
     let range = range::requested(&headers, image.size())?;
-    match state.transfers.download(permission, image, range).await? {
+    match state
+        .transfers
+        .download(permission, image, range, &preferred)
+        .await?
+    {
         Download::NoData => Ok(StatusCode::NO_CONTENT.into_response()),
         Download::Content {
             image,
@@ -163,7 +167,7 @@ async fn download(
     }
 }
 
-/// Stores that the client prefers have to be there; which one is taken is not for it to say while there is one.
+/// Stores that the client prefers have to be there.
 fn check_preferred(preferred: &[&str], settings: &Settings) -> Result<(), ApiError> {
     if settings.stores == StoreNames::Hidden {
         return Err(ApiError::bad_request(

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::config::{Config, Cors, ImportMethod, StoreDriver, StoreNaming, Stores};
+use crate::{
+    config::{Config, Cors, ImportMethod, StoreDriver, StoreNaming, Stores},
+    image::Location,
+};
 
 /// The import methods that can be carried out; of these the operator's are offered. There are none in this version.
 const AVAILABLE_METHODS: &[ImportMethod] = &[];
@@ -73,6 +76,22 @@ impl StoreNames {
             Self::Hidden => Vec::new(),
             Self::Shown(stores) => stores.iter().map(|store| store.id.as_str()).collect(),
         }
+    }
+}
+
+impl Settings {
+    /// The locations of an image as its data is looked for: those in the store of the greatest weight first.
+    pub(super) fn best_first<'l>(&self, locations: &'l [Location]) -> Vec<&'l Location> {
+        let weight = |location: &Location| match (&self.stores, &location.store) {
+            (StoreNames::Shown(stores), Some(id)) => {
+                let store = stores.iter().find(|store| store.id == id.as_str());
+                store.map_or(0, |store| store.weight)
+            }
+            _ => 0,
+        };
+        let mut sorted: Vec<&Location> = locations.iter().collect();
+        sorted.sort_by_key(|location| std::cmp::Reverse(weight(location)));
+        sorted
     }
 }
 

@@ -17,6 +17,8 @@ use crate::config::{self, StoreDriver, UrlFilter};
 #[derive(Clone, Debug)]
 pub struct Stores {
     stores: Arc<BTreeMap<String, Arc<dyn Store>>>,
+    /// Those that are not 0.
+    weights: Arc<BTreeMap<String, i64>>,
     default: Arc<str>,
 }
 
@@ -52,7 +54,17 @@ impl Stores {
             })?;
             stores.push((store.id.clone(), opened));
         }
-        Ok(Self::of(stores, &config.default))
+        let weights = config.list.iter().map(|store| (store.id.clone(), store.weight));
+        Ok(Self {
+            weights: Arc::new(weights.filter(|(_, weight)| *weight != 0).collect()),
+            ..Self::of(stores, &config.default)
+        })
+    }
+
+    /// How much a store is preferred for reading to others that have the same data; the greatest comes first.
+    pub fn weight(&self, id: Option<&str>) -> i64 {
+        let id = id.unwrap_or(&self.default);
+        self.weights.get(id).copied().unwrap_or(0)
     }
 
     /// The given stores, their failures counted; `default` takes uploads that do not say where to.
@@ -63,6 +75,7 @@ impl Stores {
         };
         Self {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
+            weights: Arc::default(),
             default: default.into(),
         }
     }

@@ -61,7 +61,8 @@ impl RangeRequest {
 }
 
 impl Transfers {
-    /// Opens an image's data, whole or a range of it. Locations are tried in order. Cancel safe.
+    /// Opens an image's data, whole or a range of it. Locations in the stores that are preferred are tried first, and of
+    /// these and the others those in the store of the greatest weight. Cancel safe.
     ///
     /// # Errors
     /// See [`DownloadErrorKind`].
@@ -70,6 +71,7 @@ impl Transfers {
         authorized: Authorized<MayDownload>,
         mut image: Image,
         range: Option<RangeRequest>,
+        preferred: &[&str],
     ) -> Result<Download, DownloadError> {
         if authorized.image_id() != image.id {
             return Err(DownloadErrorKind::NotFound.into());
@@ -78,7 +80,7 @@ impl Transfers {
             if image.locations.is_empty() {
                 return Ok(Download::NoData);
             }
-            match self.open(&image, range).await {
+            match self.open(&image, range, preferred).await {
                 Err(error) if error.kind() == DownloadErrorKind::NotFound => {
                     // Deleted a moment ago, or moved.
                     match self.read_again(&image).await? {
@@ -116,9 +118,17 @@ impl Transfers {
         &self,
         image: &Image,
         range: Option<RangeRequest>,
+        preferred: &[&str],
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
         let mut first_error = None;
-        for location in &image.locations {
+        let stores = &self.shared.parts.stores;
+        let mut locations: Vec<&Location> = image.locations.iter().collect();
+        locations.sort_by_key(|location| {
+            let id = location.store.as_ref().map(|id| id.as_str());
+            let is_preferred = id.is_some_and(|id| preferred.contains(&id));
+            (!is_preferred, std::cmp::Reverse(stores.weight(id)))
+        });
+        for location in locations {
             match self.open_at(image, location, range).await {
                 Err(error) if !matches!(error.kind(), DownloadErrorKind::Unsatisfiable { .. }) => {
                     // The one that says more than that nothing is there.

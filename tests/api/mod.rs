@@ -17,5 +17,6 @@ mod patch;
 mod patch_races;
 mod policy;
 mod schemas;
+mod stores;
 mod tasks;
 mod versions;

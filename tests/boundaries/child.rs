@@ -257,7 +257,11 @@ impl Child {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
-        let download = self.transfers.download(may, image.clone(), None).await.unwrap();
+        let download = self
+            .transfers
+            .download(may, image.clone(), None, &[])
+            .await
+            .unwrap();
         let Download::Content {
             body: Body::File(region),
             ..

@@ -74,7 +74,7 @@ impl Serialize for ImageView<'_> {
             map.serialize_entry("locations", &LocationsView::new(&image.locations, settings))?;
         }
         if settings.show_direct_url
-            && let Some(best) = image.locations.first()
+            && let Some(best) = settings.best_first(&image.locations).first()
         {
             map.serialize_entry("direct_url", &best.url)?;
         }
@@ -83,9 +83,9 @@ impl Serialize for ImageView<'_> {
         map.serialize_entry("file", &format!("{}/file", href(image.id)))?;
         map.serialize_entry("schema", "/v2/schemas/image")?;
         if let StoreNames::Shown(_) = settings.stores {
-            let stores: Vec<&str> = image
-                .locations
-                .iter()
+            let stores: Vec<&str> = settings
+                .best_first(&image.locations)
+                .into_iter()
                 .filter_map(|location| Some(location.store.as_ref()?.as_str()))
                 .collect();
             if !stores.is_empty() {

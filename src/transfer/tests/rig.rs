@@ -184,7 +184,7 @@ impl Rig {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
-        match self.transfers.download(may, image.clone(), range).await? {
+        match self.transfers.download(may, image.clone(), range, &[]).await? {
             Download::NoData => Ok(None),
             Download::Content { body, .. } => Ok(Some(bytes_of(body).await)),
         }
