@@ -172,6 +172,10 @@ impl Running {
             hash_value: None,
         };
         let limits = &self.transfers.shared.parts.limits;
+        if limits.hash_adopted {
+            // It says that the hash is on its way.
+            content.hash_algorithm = Some(limits.hash_algorithm.name().to_owned());
+        }
         if let Some((name, said)) = &self.adoption.hash {
             content.hash_algorithm = Some(name.clone());
             content.hash_value = Some(said.to_ascii_lowercase());
@@ -258,7 +262,19 @@ impl Running {
                     info!(%image, %error, "the image got no hashes");
                 }
             }
-            Err(error) => warn!(%image, error, "the image has no hashes: its data could not be read"),
+            Err(error) => {
+                warn!(%image, error, "the image has no hashes: its data could not be read");
+                let content = Content {
+                    hash_algorithm: None,
+                    ..content.clone()
+                };
+                let kind = ChangeKind::Describe { content };
+                if let Err((_, error)) =
+                    change(&self.transfers, image, &self.room, kind, Allowance::UNLIMITED).await
+                {
+                    info!(%image, %error, "the image goes on to name a hash that will not come");
+                }
+            }
         }
     }
 

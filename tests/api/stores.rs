@@ -18,7 +18,10 @@ fn daemon() -> (Daemon, tempfile::TempDir) {
         fast.display(),
         big.display()
     );
-    (Setup::default().glance(&text).start(), place)
+    (
+        Setup::default().option("identity = local").glance(&text).start(),
+        place,
+    )
 }
 
 fn upload_to(api: &Client, store: Option<&str>, bytes: &[u8]) -> (String, u16, String) {
