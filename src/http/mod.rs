@@ -17,6 +17,9 @@
 mod body;
 mod error;
 mod file_body;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod healthcheck;
 mod image_actions;
 mod image_data;

@@ -13,6 +13,9 @@ mod authorized;
 mod definitions;
 mod file;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod language;
 mod live;
 mod operations;

@@ -30,6 +30,9 @@ mod bind;
 mod breaker;
 mod catalog;
 mod client;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod login;
 mod memcached;
 mod options;
