@@ -184,6 +184,7 @@ def ova(work):
         "link": archive([("a", b"")], plain, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
         "device": archive([("a", b"")], plain, type=tarfile.BLKTYPE, devmajor=8),
         "directory": archive([("d", b"")], plain, type=tarfile.DIRTYPE),
+        "huge": patched(archive([("disk.vmdk", b"x")], plain), 124, b"\x80" + bytes(3) + b"\xff" * 8),
     }.items():
         seed("ova", name, b"\1" + data)
 
@@ -385,7 +386,6 @@ def keystone():
     seed("memcached_value", "plain", b"\0" + body)
     seed("memcached_value", "list", b"\x02" + b'[{"token": {}}, "2027-01-01"]')
     seed("memcached_value", "compressed", bytes([3 | 8]) + zlib.compress(body))
-    seed("memcached_value", "bomb", bytes([1 | 8]) + zlib.compress(b" " * (1 << 21), 9))
     keys = hmac.new(b"secret", b"gAAAAAB" + b"MAC", hashlib.sha384).digest()
     data = base64.b64encode(body)
     # Signed with a key of another token: must not be believed.

@@ -10,18 +10,19 @@ fuzz_target!(|input: (u64, u64, &[u8])| {
     let (one, other, data) = input;
     let report = image::check(data, one);
     // Some images go on for megabytes: what is kept of them does not.
-    let repeats = if other & 0x3f == 0x21 {
-        (3 << 20) / data.len().max(1)
+    let repeats = if other & 0xff == 0x21 && !data.is_empty() {
+        48
     } else {
         0
     };
+    let block = data.repeat(64 * 1024 / data.len().max(1) * repeats.min(1));
     let chunked = within(4 << 20, || {
         let mut inspector = Inspector::new();
-        for chunk in Lengths(other).cut(data) {
+        for chunk in Lengths::new(other).cut(data) {
             inspector.push(chunk);
         }
         for _ in 0..repeats {
-            inspector.push(data);
+            inspector.push(&block);
         }
         inspector.finish()
     });

@@ -10,7 +10,7 @@ use regex::Regex;
 use saccade::{http::fuzzing::range, transfer::RangeRequest};
 
 static RANGE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)^[ \t]*bytes[ \t]*=[ \t]*([0-9]*)[ \t]*-[ \t]*([0-9]*)[ \t]*$").unwrap()
+    Regex::new(r"^[ \t]*(?i-u:bytes)[ \t]*=[ \t]*([0-9]*)[ \t]*-[ \t]*([0-9]*)[ \t]*$").unwrap()
 });
 
 fuzz_target!(|input: (bool, Option<u64>, &[u8])| {

@@ -84,7 +84,11 @@ fn inspect(image: &[u8], lengths: Lengths, declared: &[Declared]) -> (Report, Ve
 pub fn check(image: &[u8], seed: u64) -> Report {
     let declared = declarations();
     // 1 MiB + 128 KiB are kept, as much again in passing, and the report.
-    let (report, refused) = within(4 << 20, || inspect(image, Lengths(seed), &declared));
+    let lengths = Lengths {
+        state: seed,
+        least: if image.len() > 64 * KIB { 2 * KIB } else { 0 },
+    };
+    let (report, refused) = within(4 << 20, || inspect(image, lengths, &declared));
     let whole = within(4 << 20, || {
         let mut inspector = Inspector::new();
         inspector.push(image);
@@ -204,7 +208,7 @@ pub fn check_archive(archive: &[u8], seed: u64) -> bool {
     let chunked = within(8 << 20, || {
         let mut inspection = inspection();
         let mut refused = false;
-        for chunk in Lengths(seed).cut(archive) {
+        for chunk in Lengths::new(seed).cut(archive) {
             inspection.push(chunk);
             let now = inspection.early_refusal().is_some();
             assert!(now || !refused, "an early refusal was taken back");

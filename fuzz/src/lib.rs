@@ -6,18 +6,29 @@ mod memory;
 pub use memory::within;
 
 /// Lengths for cutting an input into chunks: short ones are as common as long ones.
-pub struct Lengths(pub u64);
+pub struct Lengths {
+    pub state: u64,
+    /// Added to each, so that a long input does not take for ever.
+    pub least: usize,
+}
 
 impl Lengths {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            state: seed,
+            least: 0,
+        }
+    }
+
     /// The next length, at least 1.
     pub fn next(&mut self) -> usize {
         // Knuth's MMIX generator; its high bits choose the magnitude.
-        self.0 = self
-            .0
+        self.state = self
+            .state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let limit = 1_u64 << ((self.0 >> 60) + 1);
-        usize::try_from(1 + (self.0 >> 20) % limit).unwrap_or(1)
+        let limit = 1_u64 << ((self.state >> 60) + 1);
+        self.least + usize::try_from(1 + (self.state >> 20) % limit).unwrap_or(1)
     }
 
     /// `data` in chunks of such lengths.

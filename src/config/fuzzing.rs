@@ -1,6 +1,6 @@
 //! Doors to private parsers, for `fuzz/` alone: thin, and with plain or public types.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::LazyLock};
 
 use super::{glance_options::Catalogue, ini, paste, saccade, sources::Raw, substitute::Resolver};
 
@@ -40,11 +40,10 @@ pub struct Value {
 pub fn values(text: &str) -> Vec<Result<Value, String>> {
     let mut raw = Raw::default();
     raw.add(PathBuf::from("glance-api.conf"), text, &mut Vec::new());
-    let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
-    let resolver = Resolver {
-        raw: &raw,
-        catalogue: &catalogue,
-    };
+    static CATALOGUE: LazyLock<Catalogue> =
+        LazyLock::new(|| Catalogue::new(saccade::OPTIONS.iter().copied()));
+    let catalogue = &*CATALOGUE;
+    let resolver = Resolver { raw: &raw, catalogue };
     let known = raw
         .options()
         .into_keys()
