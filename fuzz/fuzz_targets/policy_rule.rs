@@ -31,6 +31,12 @@ impl Attributes for Caller {
 }
 
 fuzz_target!(|input: &[u8]| {
+    // The bytes as choices in the grammar: text alone seldom becomes a rule of several operators.
+    let rule = any(&mut input.iter().copied(), 0);
+    let expected = Constants::value(&rule).unwrap();
+    let found = evaluate(&parse(&rule).check, &RuleSet::new(""), &Caller, &Caller);
+    assert_eq!(found, expected.into(), "{rule}");
+
     let Some(text) = text(input) else { return };
     let read = within(64 * 1024 + 512 * input.len(), || parse(text));
     // Printed with more parentheses than it was written with, a rule may nest too deep.
@@ -56,6 +62,32 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(found, expected.into());
     }
 });
+
+/// A rule of constants, chosen by bytes; the shortest when they have come to their end.
+fn any(choices: &mut impl Iterator<Item = u8>, depth: usize) -> String {
+    let mut rule = all(choices, depth);
+    while choices.next().is_some_and(|choice| choice % 4 == 3) {
+        rule = format!("{rule} or {}", all(choices, depth));
+    }
+    rule
+}
+
+fn all(choices: &mut impl Iterator<Item = u8>, depth: usize) -> String {
+    let mut rule = one(choices, depth);
+    while choices.next().is_some_and(|choice| choice % 4 == 3) {
+        rule = format!("{rule} and {}", one(choices, depth));
+    }
+    rule
+}
+
+fn one(choices: &mut impl Iterator<Item = u8>, depth: usize) -> String {
+    match choices.next().unwrap_or(0) % 8 {
+        4 | 5 if depth < 8 => format!("not {}", one(choices, depth + 1)),
+        6 | 7 if depth < 8 => format!("({})", any(choices, depth + 1)),
+        choice if choice % 2 == 0 => "@".to_owned(),
+        _ => "!".to_owned(),
+    }
+}
 
 /// Rules of `@`, `!`, `and`, `or`, `not` and parentheses: evaluated while they are read.
 struct Constants<'t> {
