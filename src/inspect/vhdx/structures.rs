@@ -197,6 +197,7 @@ pub(super) fn parent_name(locator: &[u8]) -> Option<String> {
 }
 
 /// What each byte does to a CRC-32C (Castagnoli).
+#[allow(clippy::indexing_slicing)] // An index beyond the table would not compile.
 const CRC_32C: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
