@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 # ccache goes first in PATH, not into CC and CXX: cargo would take other variables for another build.
 export PATH := /usr/lib/ccache:$(PATH):$(HOME)/.cargo/bin
 
-TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Links to virtual environments, which .ci/venv keeps in $SACCADE_VENVS.
 CLIENTS := $(CURDIR)/.venv
 KEYSTONE := $(CURDIR)/.venv-keystone
@@ -18,23 +18,24 @@ GLANCE := $(CURDIR)/.venv-glance
 ARGS ?=
 # Write down what Glance answers: make test-against-glance RECORD=1
 RECORD ?=
-# How long to fuzz, each target.
-MINUTES ?= 5
+# How long to fuzz, and which target of fuzz/fuzz_targets: all of them share the time.
+MINUTES ?= 10
+TARGET ?=
 
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
 TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy
 
-.PHONY: help serve build test test-model test-against-glance bench fmt fuzz clients keystone glance build-packages \
-	test-packages
+.PHONY: help serve build test test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
+	glance build-packages test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 serve: build ## build a release, start the daemon on 127.0.0.1:9292
-	@exec "$(TARGET)/release/saccade" serve $(ARGS)
+	@exec "$(BUILT)/release/saccade" serve $(ARGS)
 
 build: build-packages ## build a release: target/release/saccade
-	@if ! compgen -G "$(TARGET)/release/build/librocksdb-sys-*/out/librocksdb.a" >/dev/null; then
+	@if ! compgen -G "$(BUILT)/release/build/librocksdb-sys-*/out/librocksdb.a" >/dev/null; then
 		echo "building RocksDB takes about 15 minutes the first time (two cores); later builds take one"
 	fi
 	cargo build --release --locked
@@ -47,7 +48,7 @@ test: test-packages clients keystone ## format, lints, every test, with the real
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(TARGET)" --locked ||
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir "$(BUILT)" --locked ||
 		{ echo "is its lock file behind? cargo update --workspace --manifest-path fuzz/Cargo.toml"; exit 1; }
 	{ set +x; } 2>/dev/null
 	failed=
@@ -73,18 +74,16 @@ fmt: ## format the code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-fuzz: build-packages ## fuzz every parser of outside bytes: make fuzz MINUTES=60 (needs nightly and cargo-fuzz)
-	@if ! cargo +nightly --version >/dev/null 2>&1; then
-		echo "fuzzing needs a nightly toolchain: rustup toolchain install nightly" >&2
-		exit 1
-	fi
-	if ! cargo fuzz --version >/dev/null 2>&1; then
-		echo "fuzzing needs cargo-fuzz: cargo install cargo-fuzz" >&2
-		exit 1
-	fi
-	for target in $$(cargo +nightly fuzz list); do
-		cargo +nightly fuzz run "$$target" -- -max_total_time=$$(( $(MINUTES) * 60 ))
-	done
+fuzz: build-packages ## fuzz every parser of outside bytes, or one: make fuzz MINUTES=60 TARGET=url (needs cargo-fuzz)
+	@fuzz/run "$(MINUTES)" "$(BUILT)/cargo-fuzz" $(TARGET)
+
+fuzz-seeds: build-packages ## make the seeds of fuzz/corpus again (needs qemu-utils)
+	@.ci/packages qemu-utils
+	fuzz/seed-corpus.py
+
+fuzz-seeded-bugs: build-packages ## put bugs into a copy, and see that the fuzzers find them: minutes
+	@.ci/packages rsync patch
+	fuzz/seeded-bugs/run "$(BUILT)/cargo-fuzz"
 
 clients: test-packages ## the stock OpenStack clients, from pip, linked as .venv
 	@.ci/venv "$(CLIENTS)" tests/clients/requirements.txt

@@ -8,6 +8,9 @@
 mod check;
 mod cors;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod glance;
 mod glance_options;
 mod identity;

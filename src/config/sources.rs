@@ -150,7 +150,7 @@ impl Raw {
         (raw, errors)
     }
 
-    fn add(&mut self, path: PathBuf, text: &str, errors: &mut Vec<ConfigError>) {
+    pub(super) fn add(&mut self, path: PathBuf, text: &str, errors: &mut Vec<ConfigError>) {
         let shared = Arc::new(path.clone());
         let at = |line| Origin::File {
             path: Arc::clone(&shared),

@@ -18,6 +18,9 @@ mod accept;
 mod body;
 mod error;
 mod file_body;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod healthcheck;
 mod image_actions;
 mod image_data;

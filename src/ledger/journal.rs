@@ -190,7 +190,7 @@ impl Journal {
     }
 }
 
-fn begin_line(id: OperationId, entry: Entry) -> String {
+pub(super) fn begin_line(id: OperationId, entry: Entry) -> String {
     line(&Line::Begin {
         v: VERSION,
         begin: id,

@@ -11,6 +11,9 @@
 //! * `writer`: the thread that owns it
 
 mod entry;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,9 @@ mod authorized;
 mod definitions;
 mod file;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod language;
 mod live;
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! stops the start, and so does a pipeline that lets callers in unasked under a flavor that promises Keystone.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod resolve;
 #[cfg(test)]
 mod tests;

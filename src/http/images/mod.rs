@@ -2,6 +2,8 @@
 
 mod encode;
 mod filters;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod patch;
 
 use axum::{

@@ -3,6 +3,8 @@
 
 mod encode;
 mod fault;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod login;
 mod query;
 mod resources;

@@ -30,6 +30,9 @@ mod bind;
 mod breaker;
 mod catalog;
 mod client;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod login;
 mod memcached;

@@ -164,10 +164,10 @@ impl ArchiveInspector {
         if read && member.size > TEXT_MAX {
             return self.lost("a description or record is longer than 1 MiB, and is not read");
         }
-        let padding = member
-            .size
-            .next_multiple_of(BLOCK as u64)
-            .saturating_sub(member.size);
+        let Some(padded) = member.size.checked_next_multiple_of(BLOCK as u64) else {
+            return self.lost("a member is longer than any file");
+        };
+        let padding = padded.saturating_sub(member.size);
         self.state = State::Data(Box::new(Data {
             start: self.received,
             left: member.size,

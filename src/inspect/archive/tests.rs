@@ -237,3 +237,13 @@ proptest! {
         prop_assert_eq!(verdict_in(&data, chunk), verdict_in(&data, usize::MAX));
     }
 }
+
+#[test]
+fn refuses_a_member_that_is_longer_than_any_file() {
+    for size in [u64::MAX, u64::MAX - 511, u64::MAX - 512] {
+        let mut data = member("disk.vmdk", b'0', b"x");
+        data[124..136].copy_from_slice(&[&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat());
+        seal(&mut data[..BLOCK]);
+        assert_eq!(kinds(&data), [HazardKind::BadArchive], "{size}");
+    }
+}

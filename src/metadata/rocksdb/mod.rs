@@ -12,6 +12,9 @@
 //! Reads run on tokio's blocking threads, writes on the writer's: no call of RocksDB on an async thread.
 
 mod definitions;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod list;
 mod lookup;

@@ -91,8 +91,12 @@ impl Layout {
         let path = Path::new(path);
         let name = path.file_name().and_then(|name| name.to_str());
         let here = is_plain(path) && path.parent().is_some_and(|parent| parent == self.directory);
+        // `Path` passes over a last `.`, which in a location would be a second spelling of it.
+        let spelled = |name: &str| uri.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
         match name {
-            Some(name) if here && !name.starts_with(RESERVED) => Ok(self.directory.join(name)),
+            Some(name) if here && spelled(name) && !name.starts_with(RESERVED) => {
+                Ok(self.directory.join(name))
+            }
             _ => Err(invalid("it does not name a blob in this store's directory")),
         }
     }
@@ -197,6 +201,7 @@ mod tests {
             "file:///var/lib/glance/images/../../../../etc/passwd",
             "file:///var/lib/glance/images/a/b",
             "file:///var/lib/glance/images/a/",
+            "file:///var/lib/glance/images/a/.",
             "file:///var/lib/glance/images/a?b",
             "file:///var/lib/glance/images/a#b",
             "file:///var/lib/glance/images/a\0b",

@@ -18,6 +18,9 @@
 
 mod attempt;
 mod errors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod locks;
 mod open;

@@ -21,6 +21,8 @@ mod binary;
 mod body;
 mod connection;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod health;
 mod placement;
 mod protection;

@@ -1,0 +1,5 @@
+//! Parallels and ploop: the header.
+
+#![no_main]
+
+saccade_fuzz::format_target!(saccade_fuzz::image::DENSE);

@@ -1,0 +1,244 @@
+//! Disk images: where a format's structures lie, and what holds of every inspection.
+
+use saccade::inspect::{Archives, Declared, Format, HazardKind, Inspection, Inspector, Report, Rules};
+
+use crate::{Lengths, within};
+
+const KIB: usize = 1024;
+
+/// A format's structures: offset and room of each. An input fills them one after the other, so that the fuzzer need not
+/// get past the zeros between them; what is left over follows the last.
+pub type Layout = &'static [(usize, usize)];
+
+/// Structures that follow each other.
+pub const DENSE: Layout = &[];
+/// A system area with a master boot record, then volume descriptors.
+pub const ISO: Layout = &[(0, 512), (32 * KIB, 0)];
+/// File identifier, two headers, two region tables of three entries, metadata table, items.
+pub const VHDX: Layout = &[
+    (0, 16),
+    (64 * KIB, 80),
+    (128 * KIB, 80),
+    (192 * KIB, 112),
+    (256 * KIB, 112),
+    (320 * KIB, 256),
+    (384 * KIB, 0),
+];
+/// How long the image at least is.
+const PADDED: usize = 448 * KIB;
+
+/// The image that an input stands for. `SACCADE_FUZZ_IMAGE=FILE` writes it, to be looked at with `saccade inspect`.
+pub fn laid_out(layout: Layout, input: &[u8]) -> Vec<u8> {
+    let mut image = Vec::new();
+    let mut rest = input;
+    for &(offset, room) in layout {
+        if rest.is_empty() {
+            break;
+        }
+        let (part, after) = rest.split_at(if room == 0 {
+            rest.len()
+        } else {
+            room.min(rest.len())
+        });
+        image.resize(offset, 0);
+        image.extend_from_slice(part);
+        rest = after;
+    }
+    image.extend_from_slice(rest);
+    // Tables are read whole or not at all.
+    if layout == VHDX && input.len() > 400 {
+        image.resize(image.len().max(PADDED), 0);
+    }
+    if let Some(file) = std::env::var_os("SACCADE_FUZZ_IMAGE") {
+        std::fs::write(file, &image).unwrap();
+    }
+    image
+}
+
+/// What every image is tried as.
+fn declarations() -> Vec<Declared> {
+    [
+        "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso", "gpt", "luks", "ami",
+    ]
+    .map(|disk_format| Declared::new(disk_format, "bare", Rules::default()))
+    .into()
+}
+
+/// Inspect in chunks; with it, whether each declaration was refused before the end.
+fn inspect(image: &[u8], lengths: Lengths, declared: &[Declared]) -> (Report, Vec<bool>) {
+    let mut inspector = Inspector::new();
+    let mut refused = vec![false; declared.len()];
+    for chunk in lengths.cut(image) {
+        inspector.push(chunk);
+        for (refused, declared) in refused.iter_mut().zip(declared) {
+            let now = inspector.early_refusal(declared).is_some();
+            assert!(now || !*refused, "an early refusal was taken back: {declared:?}");
+            *refused = now;
+        }
+    }
+    (inspector.finish(), refused)
+}
+
+/// Whatever is inspected: the answer depends on the bytes alone, an early refusal stands, memory and the report are
+/// bounded, the report can be shown, and nothing that QEMU or a reader of the format would take for one passes as raw.
+pub fn check(image: &[u8], seed: u64) -> Report {
+    let declared = declarations();
+    // 1 MiB + 128 KiB are kept, as much again in passing, and the report.
+    let lengths = Lengths {
+        state: seed,
+        least: if image.len() > 64 * KIB { 2 * KIB } else { 0 },
+    };
+    let (report, refused) = within(4 << 20, || inspect(image, lengths, &declared));
+    let whole = within(4 << 20, || {
+        let mut inspector = Inspector::new();
+        inspector.push(image);
+        inspector.finish()
+    });
+    assert_eq!(report, whole, "the answer depends on the chunks");
+    for (refused, declared) in refused.into_iter().zip(&declared) {
+        assert!(
+            !refused || report.verdict(declared).is_err(),
+            "refused early, accepted in the end: {declared:?}"
+        );
+    }
+    bounded(&report, image.len());
+    recognised(image, &report);
+    report
+}
+
+fn bounded(report: &Report, length: usize) {
+    assert_eq!(report.bytes, length as u64);
+    assert!(
+        report
+            .virtual_size
+            .is_none_or(|size| size > 0 && i64::try_from(size).is_ok())
+    );
+    assert!(report.extents.len() <= 1024 && report.partitions.len() <= 128);
+    assert!(report.hazards.len() <= 32 && report.warnings.len() <= 32 && report.details.len() <= 32);
+    let shown = report.to_string();
+    assert!(
+        !shown.chars().any(|c| c.is_control() && c != '\n'),
+        "a control character is shown: {shown:?}"
+    );
+    assert_eq!(report.to_json()["safe"], report.is_safe());
+}
+
+/// A second, simpler look at the image.
+fn recognised(image: &[u8], report: &Report) {
+    let at = |offset: usize, bytes: &[u8]| image.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
+    let be_32 = |offset: usize| {
+        let bytes = image.get(offset..offset + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let be_64 = |offset: usize| {
+        let bytes = image.get(offset..offset + 8)?;
+        Some(u64::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let has = |kind| report.hazards.iter().any(|hazard| hazard.kind == kind);
+    let is = |format| {
+        assert!(
+            report.format == format || has(HazardKind::MultipleFormats),
+            "{} and not {format}",
+            report.format
+        );
+    };
+    if at(0, b"QFI\xfb") {
+        is(Format::Qcow2);
+        let version = be_32(4);
+        let backed = be_64(8).is_some_and(|offset| offset != 0);
+        let features = be_64(72).filter(|_| version == Some(3)).unwrap_or(0);
+        assert!(
+            report.is_safe()
+                <= (matches!(version, Some(2 | 3)) && !backed && features & 4 == 0 && features >> 4 == 0),
+            "a dangerous qcow2 is safe"
+        );
+    }
+    if at(0, b"KDMV") || at(0, b"COWD") {
+        is(Format::Vmdk);
+        assert!(
+            !report.is_safe()
+                || image
+                    .windows(10)
+                    .any(|text| text.eq_ignore_ascii_case(b"createType"))
+        );
+    }
+    if at(0, b"conectix") {
+        is(Format::Vhd);
+        assert!(
+            !report.is_safe() || be_32(60).is_some_and(|kind| kind != 4),
+            "a parent is safe"
+        );
+    }
+    if at(0, b"vhdxfile") {
+        is(Format::Vhdx);
+    }
+    if at(64, &0xbeda_107f_u32.to_le_bytes()) {
+        is(Format::Vdi);
+        let parent = image
+            .get(0x1a8..0x1c8)
+            .is_some_and(|ids| ids.iter().any(|&byte| byte != 0));
+        assert!(!report.is_safe() || !parent, "a parent is safe");
+    }
+    if at(32769, b"CD001") || at(32769, b"NSR02") || at(32769, b"NSR03") {
+        is(Format::Iso);
+    }
+    if at(0, b"LUKS\xba\xbe") {
+        is(Format::Luks);
+        assert!(!report.is_safe() || at(6, &[0, 1]), "another version is safe");
+    }
+    if at(0, b"QED\0") {
+        is(Format::Qed);
+        assert!(!report.is_safe());
+    }
+    if at(0, b"WithoutFreeSpace") || at(0, b"WithouFreSpacExt") {
+        is(Format::Ploop);
+    }
+}
+
+/// The same for archives of which the members are inspected: answer whether it was accepted.
+pub fn check_archive(archive: &[u8], seed: u64) -> bool {
+    let inspection = || {
+        let rules = Rules {
+            archives: Archives::Inspected,
+            ..Rules::default()
+        };
+        Inspection::new(Declared::new("vmdk", "ova", rules))
+    };
+    // One member's inspector, and 2 MiB of text.
+    let chunked = within(8 << 20, || {
+        let mut inspection = inspection();
+        let mut refused = false;
+        for chunk in Lengths::new(seed).cut(archive) {
+            inspection.push(chunk);
+            let now = inspection.early_refusal().is_some();
+            assert!(now || !refused, "an early refusal was taken back");
+            refused = now;
+        }
+        let verdict = inspection.verdict();
+        assert!(!refused || verdict.is_err(), "refused early, accepted in the end");
+        verdict
+    });
+    let mut whole = inspection();
+    whole.push(archive);
+    let whole = whole.verdict();
+    assert_eq!(chunked, whole, "the answer depends on the chunks");
+    if let Err(refusal) = &whole {
+        let shown = refusal.to_string();
+        assert!(
+            !shown.chars().any(char::is_control),
+            "a control character is shown: {shown:?}"
+        );
+    }
+    whole.is_ok()
+}
+
+/// A target for one format: the input is laid out and checked, its length choosing the chunks.
+#[macro_export]
+macro_rules! format_target {
+    ($layout:expr) => {
+        libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+            let image = $crate::image::laid_out($layout, input);
+            $crate::image::check(&image, input.len() as u64);
+        });
+    };
+}
