@@ -23,6 +23,11 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| Rules {
     max_properties: Some(128),
     max_tags: Some(128),
     max_members: Some(128),
+    max_locations: Some(10),
+    show_locations: true,
+    hash_algorithm: "sha512".to_owned(),
+    hash_length: 128,
+    deferred_deletion: false,
     page_default: 25,
     page_max: 1000,
 });

@@ -23,6 +23,9 @@ use crate::{
 /// Schemes whose addresses lead into the machine, or to what its configuration holds.
 const RESTRICTED: [&str; 3] = ["file", "filesystem", "swift+config"];
 
+/// The longest data, in bytes: 8 PiB. A server may say any number, and what a project stores is a sum of such.
+const MAX_SIZE: u64 = 1 << 53;
+
 /// The role of services.
 const SERVICE: &str = "service";
 
@@ -171,6 +174,10 @@ impl Catalog {
         if has(&draft.image.locations, &location) {
             return Err(CatalogErrorKind::DuplicateLocation.into());
         }
+        // All locations of an image have the same data: where one is found to be away, another stands in for it.
+        if draft.image.size().is_some_and(|known| known != *size) {
+            return Err(CatalogErrorKind::BadLocation.into());
+        }
         draft.activate(*size, said)?;
         draft.image.locations.insert(at, location);
         Ok(())
@@ -213,7 +220,9 @@ impl Catalog {
             if has(&locations, &location) {
                 return Err(CatalogErrorKind::DuplicateLocation.into());
             }
-            size.get_or_insert(*found);
+            if *size.get_or_insert(*found) != *found {
+                return Err(CatalogErrorKind::BadLocation.into());
+            }
             locations.push(location);
         }
         if let Some(size) = size {
@@ -306,8 +315,13 @@ impl Catalog {
             if store.capabilities().writable && !may_be_of(url, image) {
                 continue;
             }
-            match store.size(&Address::new(url)).await {
-                Ok(size) if size > 0 => return Some((StoreId::new(id), size)),
+            let address = Address::new(url);
+            if let Err(error) = store.admit(&address).await {
+                debug!(%image, store = id, %error, "a location is not admitted");
+                continue;
+            }
+            match store.size(&address).await {
+                Ok(size) if (1..=MAX_SIZE).contains(&size) => return Some((StoreId::new(id), size)),
                 Ok(_) => {}
                 Err(error) => debug!(%image, store = id, %error, "nothing is found at a location"),
             }

@@ -271,8 +271,13 @@ impl Catalog {
         match self.shared.metadata.commit_within(change, allowance).await {
             Ok(Entry::Live(image)) => Ok(Some(image)),
             Ok(Entry::Deleted(_)) => Err(not_found(&id)),
-            Err(error) if error.kind == MetadataErrorKind::Rejected(Rejection::Revision) => Ok(None),
-            Err(error) => Err(error::of_change(error, &id)),
+            Err(error) => match error.kind {
+                MetadataErrorKind::Rejected(Rejection::Revision) => Ok(None),
+                MetadataErrorKind::Rejected(Rejection::OverLimit(excess)) => {
+                    Err(usage::over_limit(current.owner.as_deref(), &excess))
+                }
+                _ => Err(error::of_change(error, &id)),
+            },
         }
     }
 

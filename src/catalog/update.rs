@@ -7,6 +7,7 @@ use super::{
     as_known, delete,
     locations::{Draft, Found, Stop},
     protection,
+    usage::over_limit,
 };
 use crate::{
     identity::Caller,
@@ -97,9 +98,10 @@ impl Catalog {
         if operations.is_empty() {
             return self.show(caller, id).await;
         }
-        let mut found = Found::default();
         for _ in 0..MAX_TRIES {
             let current = self.read(id).await?;
+            // Asked anew each time: whoever was faster may have removed what was found.
+            let mut found = Found::default();
             let draft = self.draft(caller, id, &current, operations, &mut found).await?;
             if let Some(image) = self.commit_draft(id, &current, draft).await? {
                 let policy = self.shared.policy.current();
@@ -198,18 +200,26 @@ impl Catalog {
             content: draft.content,
             removal,
         };
+        let allowance = match grows {
+            true => self.allowance_for_locations(owner.as_deref(), size).await?,
+            false => Allowance::UNLIMITED,
+        };
         if removed.is_empty() {
-            let allowance = match grows {
-                true => self.allowance_for_locations(owner.as_deref(), size).await?,
-                false => Allowance::UNLIMITED,
-            };
             return self.commit_once_within(current, kind, allowance).await;
         }
         let janitor = &self.shared.janitor;
-        match janitor.remove_locations(current, &removed, removal, kind).await {
+        match janitor
+            .remove_locations(current, &removed, removal, (kind, allowance))
+            .await
+        {
             Ok(image) => Ok(Some(image)),
-            Err(error) if error.kind == DeleteErrorKind::Rejected(Rejection::Revision) => Ok(None),
-            Err(error) => Err(delete::failure(error, id)),
+            Err(error) => match error.kind {
+                DeleteErrorKind::Rejected(Rejection::Revision) => Ok(None),
+                DeleteErrorKind::Rejected(Rejection::OverLimit(excess)) => {
+                    Err(over_limit(owner.as_deref(), &excess))
+                }
+                _ => Err(delete::failure(error, id)),
+            },
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Catalog, CatalogError, CatalogErrorKind};
 use crate::{
     identity::Caller,
-    image::{Allowance, Resource},
-    quota::{LimitsError, ProjectLimits},
+    image::{Allowance, Excess, Resource},
+    quota::{LimitsError, ProjectLimits, explanation},
 };
 
 /// What the caller's project uses of one resource.
@@ -67,6 +67,14 @@ impl Catalog {
             None => Ok(Allowance::UNLIMITED),
         }
     }
+}
+
+/// What it means to the client that a change would exceed a limit of the owner's.
+pub(super) fn over_limit(owner: Option<&str>, excess: &Excess) -> CatalogError {
+    CatalogErrorKind::OverLimit {
+        explanation: explanation(owner.unwrap_or_default(), excess),
+    }
+    .into()
 }
 
 impl From<LimitsError> for CatalogError {

@@ -45,7 +45,7 @@ impl OptionSpec {
 
 /// Whether an option of this name may hold a secret.
 fn sounds_secret(name: &str) -> bool {
-    const SIGNS: [&str; 8] = [
+    const SIGNS: [&str; 9] = [
         "password",
         "secret",
         "passphrase",
@@ -54,6 +54,7 @@ fn sounds_secret(name: &str) -> bool {
         "connection",
         "transport_url",
         "_key",
+        "proxy_information",
     ];
     let name = name.to_lowercase();
     // Paths and switches whose names merely touch a secret.

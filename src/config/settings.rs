@@ -3,7 +3,7 @@
 pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm, Secret};
 
 use super::keystone::{Keystone, UnifiedLimits};
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 /// All that the daemon is told. Its secrets are [`Secret`]s: `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +245,7 @@ pub enum StoreDriver {
 }
 
 /// `http_*` and `https_*` options.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpStore {
     /// Authorities that servers are verified with; `None` takes the system's.
     pub ca_certificates_file: Option<PathBuf>,
@@ -253,6 +253,17 @@ pub struct HttpStore {
     pub insecure: bool,
     /// Proxies by scheme.
     pub proxies: Vec<(String, String)>,
+}
+
+impl fmt::Debug for HttpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy may want a password.
+        f.debug_struct("HttpStore")
+            .field("ca_certificates_file", &self.ca_certificates_file)
+            .field("insecure", &self.insecure)
+            .field("proxies", &self.proxies.len())
+            .finish()
+    }
 }
 
 /// `[import_filtering_opts]`, by Glance's names.

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     image::{
-        Change, ChangeKind, Entry as Recorded, Image, ImageId, Location, RemovalId, Revision, Timestamp,
+        Allowance, Change, ChangeKind, Entry as Recorded, Image, ImageId, Location, RemovalId, Revision,
+        Timestamp,
     },
     ledger::{Entry, Held, RemovalEntry},
     protocol::{Outcome, Removal, RemovalEnd, RemovalStep},
@@ -20,7 +21,7 @@ struct Running {
     image: ImageId,
     entry: RemovalEntry,
     /// What retires the locations; nothing when the removal was interrupted.
-    change: Option<ChangeKind>,
+    change: Option<(ChangeKind, Allowance)>,
     /// The image without the locations.
     after: Option<Image>,
     held: Option<Held>,
@@ -29,7 +30,7 @@ struct Running {
 
 impl Janitor {
     /// Commits a change to the image, as it is at its revision, that takes from it these locations, whose data is its
-    /// own: asks the stores, retires the locations, deletes the data. When it returns `Ok`, the change is done; data
+    /// own, within what it may add to what the owner's images take up: asks the stores, retires the locations, deletes the data. When it returns `Ok`, the change is done; data
     /// that could not be deleted is deleted later.
     ///
     /// Dropping the future does not stop the removal.
@@ -41,7 +42,7 @@ impl Janitor {
         image: &Image,
         removed: &[Location],
         removal: RemovalId,
-        change: ChangeKind,
+        change: (ChangeKind, Allowance),
     ) -> Result<Image, DeleteError> {
         let running = Running {
             image: image.id,
@@ -114,7 +115,7 @@ impl Janitor {
                     note(&mut running.failure, begun)
                 }
                 RemovalStep::Retire => match running.change.take() {
-                    Some(kind) => self.retire(&mut running, kind).await,
+                    Some(change) => self.retire(&mut running, change).await,
                     None => Outcome::Failed,
                 },
                 RemovalStep::Touch => self.change(running.image, ChangeKind::Touch { expected }).await.0,
@@ -152,13 +153,13 @@ impl Janitor {
         }
     }
 
-    async fn retire(&self, running: &mut Running, kind: ChangeKind) -> Outcome {
+    async fn retire(&self, running: &mut Running, (kind, allowance): (ChangeKind, Allowance)) -> Outcome {
         let change = Change {
             id: running.image,
             at: Timestamp::now(),
             kind,
         };
-        match self.shared.metadata.commit(change).await {
+        match self.shared.metadata.commit_within(change, allowance).await {
             Ok(entry) => {
                 running.after = entry.live().cloned();
                 Outcome::Done

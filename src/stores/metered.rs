@@ -110,6 +110,11 @@ impl Store for Metered {
         counted(&self.id, self.inner.size(location).await)
     }
 
+    async fn admit(&self, location: &Location) -> Result<()> {
+        // A refusal is the store's work, and no failure.
+        self.inner.admit(location).await
+    }
+
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         counted(&self.id, self.inner.prepare_delete(location).await)
     }

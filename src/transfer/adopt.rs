@@ -3,7 +3,7 @@
 //! The steps are those of an upload that writes nothing: while the data is read, the image is `importing` and claimed. What
 //! fails, or is cut off by a crash, leaves the image `queued`; the data stays where it is, it was never the image's.
 
-use std::os::unix::fs::FileExt;
+use std::{os::unix::fs::FileExt, time::Duration};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -19,7 +19,8 @@ use super::{
 use crate::{
     digest::{Algorithm, Digests, UnknownAlgorithm},
     image::{
-        Allowance, AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location, Timestamp,
+        Allowance, AttemptId, ChangeKind, Claim, ClaimPhase, Content, Entry as Recorded, Image, ImageId,
+        Location, Timestamp,
     },
     ledger::{AdoptionEntry, Entry, Held},
     policy::{Adopt as MayAdopt, Authorized},
@@ -30,6 +31,9 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A local file is read in chunks of this many bytes.
 const CHUNK: u64 = 1 << 20;
+
+/// How often it is looked whether an image that is hashed is still there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What an image is given.
 #[derive(Debug, Clone)]
@@ -74,6 +78,10 @@ impl Transfers {
     ) -> Result<(), UploadError> {
         if authorized.image_id() != image.id {
             return Err(UploadErrorKind::NotFound.into());
+        }
+        let limit = self.shared.parts.limits.size_cap;
+        if adoption.size > limit {
+            return Err(UploadErrorKind::TooLarge { limit }.into());
         }
         let room = Room::find(&self.shared.parts, image, Some(adoption.size)).await?;
         let attempt = AttemptId::random();
@@ -218,7 +226,8 @@ impl Running {
         }
         if recovery == Recovery::SETTLE {
             info!(%image, size = self.adoption.size, "the image has data that was there before");
-            self.describe().await;
+            // Nothing waits for it: a stop does not, and there is nothing to finish after one.
+            tokio::spawn(async move { self.describe().await }.instrument(Span::current()));
             return;
         }
         let failure = self
@@ -248,7 +257,11 @@ impl Running {
         }
         let image = self.image;
         let algorithm = limits.hash_algorithm.name();
-        match self.hash(algorithm).await {
+        let hashes = tokio::select! {
+            hashes = self.hash(algorithm) => hashes,
+            () = self.is_gone() => return,
+        };
+        match hashes {
             Ok((checksum, value)) => {
                 let content = Content {
                     checksum: Some(checksum),
@@ -278,6 +291,25 @@ impl Running {
         }
     }
 
+    /// Returns once the image is deleted, or its data another's.
+    async fn is_gone(&self) {
+        let metadata = &self.transfers.shared.parts.metadata;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let known = match metadata.entry(self.image).await {
+                Ok(entry) => entry,
+                Err(_) => continue,
+            };
+            let content = known
+                .as_ref()
+                .and_then(Recorded::live)
+                .and_then(|image| image.content.as_ref());
+            if content.is_none_or(|content| content.attempt != self.attempt) {
+                return;
+            }
+        }
+    }
+
     /// MD5 and the hash of this name, of the whole data; read again when that fails.
     async fn hash(&self, algorithm: &str) -> Result<(String, String), String> {
         let algorithm: Algorithm = algorithm
@@ -299,6 +331,7 @@ impl Running {
     }
 
     async fn hash_once(&self, algorithm: Algorithm) -> Result<Digests, Cause> {
+        let _turn = self.transfers.shared.hashed.acquire().await?;
         let parts = &self.transfers.shared.parts;
         let location = &self.adoption.location;
         let store = parts

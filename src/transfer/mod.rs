@@ -31,6 +31,7 @@ mod upload;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::chunks::ChunkPool;
@@ -110,9 +111,13 @@ pub struct Reserve {
     pub bytes: u64,
 }
 
+/// Images whose data somebody else has written, and is read here to be hashed, at once. Others wait.
+const HASHED_AT_ONCE: usize = 8;
+
 struct Shared {
     parts: Parts,
     chunks: ChunkPool,
+    hashed: Semaphore,
 }
 
 impl Transfers {
@@ -120,7 +125,11 @@ impl Transfers {
     pub fn new(parts: Parts) -> Self {
         let chunks = ChunkPool::new(parts.limits.memory);
         Self {
-            shared: Arc::new(Shared { parts, chunks }),
+            shared: Arc::new(Shared {
+                parts,
+                chunks,
+                hashed: Semaphore::new(HASHED_AT_ONCE),
+            }),
         }
     }
 }

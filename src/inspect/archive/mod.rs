@@ -251,11 +251,15 @@ impl ArchiveInspector {
     /// Judge the OVF: every file it refers to must be a member.
     fn description(&mut self, data: &Data, text: &[u8]) {
         let mut hazard = |at: usize, kind, field, value: &[u8], why| {
+            // Not even made where there are enough: a description may have a hundred thousand of them.
+            if self.hazards.len() >= FINDINGS_MAX {
+                return;
+            }
             self.hazard(Hazard {
                 kind,
                 offset: data.start + at as u64,
                 field,
-                value: format!("{}: {}", data.member.name.escape_debug(), quoted(value)),
+                value: format!("{}: {}", quoted(data.member.name.as_bytes()), quoted(value)),
                 why,
             });
         };
@@ -276,7 +280,10 @@ impl ArchiveInspector {
             .filter(|(_, window)| *window == b"href")
         {
             let value = text.get(at + 4..).and_then(assigned).unwrap_or_default();
-            if leads_out(&String::from_utf8_lossy(value)) || value.contains(&b':') || value.starts_with(b"&")
+            if leads_out(&String::from_utf8_lossy(value))
+                || value.contains(&b':')
+                || value.starts_with(b"&")
+                || refers_to_characters(value)
             {
                 let why = "the description refers to a file outside of the archive";
                 hazard(at, HazardKind::ArchivePath, "href", value, why);
@@ -300,6 +307,15 @@ impl ArchiveInspector {
             self.hazards.push(hazard);
         }
     }
+}
+
+/// Whether there are references in the text that may stand for any character, such as `&#46;`: only those do not that
+/// every XML document has.
+fn refers_to_characters(value: &[u8]) -> bool {
+    const HARMLESS: [&[u8]; 5] = [b"amp;", b"lt;", b"gt;", b"quot;", b"apos;"];
+    let mut parts = value.split(|byte| *byte == b'&');
+    parts.next();
+    parts.any(|rest| !HARMLESS.iter().any(|name| rest.starts_with(name)))
 }
 
 impl Data {

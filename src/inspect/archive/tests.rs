@@ -137,6 +137,11 @@ fn refuses_descriptions_that_refer_to_other_files() {
         (r#"HREF="../other.vmdk""#, HazardKind::ArchivePath),
         (r#"href="http://169.254.169.254/""#, HazardKind::ArchivePath),
         (r#"href="&x;""#, HazardKind::ArchivePath),
+        (r#"href=".&#46;/.&#46;/etc/passwd""#, HazardKind::ArchivePath),
+        (
+            r#"href="x&#x2f;..&#x2f;..&#x2f;etc/passwd""#,
+            HazardKind::ArchivePath,
+        ),
         ("<!DOCTYPE x>", HazardKind::BadArchive),
         ("<!ENTITY x SYSTEM 'file:///etc/passwd'>", HazardKind::BadArchive),
         ("\0", HazardKind::BadArchive),
@@ -148,6 +153,21 @@ fn refuses_descriptions_that_refer_to_other_files() {
             "{reference}"
         );
     }
+}
+
+#[test]
+fn only_references_that_every_document_has_stand_for_themselves() {
+    assert!(!refers_to_characters(b"a &amp; b &lt;c&gt; &quot;&apos;"));
+    for text in [&b"&#46;"[..], b"a&#x2f;b", b"a&dot;", b"a&", b"&amp;&#47;"] {
+        assert!(refers_to_characters(text), "{text:?}");
+    }
+}
+
+#[test]
+fn a_description_of_many_references_costs_no_more_than_the_first_ones() {
+    let text = r#"href="/"#.repeat(100_000);
+    let found = kinds(&archive(&[member("x.ovf", b'0', text.as_bytes())]));
+    assert_eq!(found.len(), FINDINGS_MAX);
 }
 
 #[test]

@@ -115,7 +115,10 @@ impl<'a> Postings<'a> {
         let prefix = term.prefix();
         let mut options = read_options();
         options.set_iterate_lower_bound(prefix.clone());
-        options.set_iterate_upper_bound(keys::under(&prefix, ImageId::from_bytes([0xFF; 16])));
+        let mut end = keys::under(&prefix, ImageId::from_bytes([0xFF; 16]));
+        // The bound itself is outside.
+        end.push(0);
+        options.set_iterate_upper_bound(end);
         Self {
             iterator: snapshot.raw_iterator_opt(options),
             prefix,

@@ -513,6 +513,28 @@ mod keeping {
         drop(open(dir.path()));
     }
 
+    #[tokio::test]
+    async fn the_greatest_id_is_found_by_what_its_image_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let last = Image {
+            tags: ["last".to_owned()].into(),
+            ..image(u32::MAX)
+        };
+        let id = ImageId::from_bytes([0xFF; 16]);
+        let creation = Change {
+            id,
+            at: Timestamp::from_micros(9),
+            kind: ChangeKind::Create(Box::new(Image { id, ..last })),
+        };
+        store.commit(creation).await.unwrap();
+        let query = Query {
+            filter: Filter(vec![Condition::Tag("last".to_owned())]),
+            ..all()
+        };
+        assert_eq!(store.list(query).await.unwrap().images.len(), 1);
+    }
+
     #[test]
     fn a_database_that_is_not_ours_is_refused() {
         let dir = tempfile::tempdir().unwrap();

@@ -199,6 +199,10 @@ impl Store for FaultyStore {
         self.script.call(Operation::Size, "a blob", size).await
     }
 
+    async fn admit(&self, location: &Location) -> Result<()> {
+        self.inner.admit(location).await
+    }
+
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         let prepare = self.inner.prepare_delete(location);
         self.script

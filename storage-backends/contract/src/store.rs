@@ -44,6 +44,17 @@ pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// As [`Store::read`].
     async fn size(&self, location: &Location) -> Result<u64>;
 
+    /// Whether somebody who may not reach this address himself may have the daemon read it: asked before an address that a
+    /// client has given is used for the first time. Stores whose addresses all lead to one place admit them. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// `Denied` by the operator's rules, `Invalid`, `Unavailable`.
+    async fn admit(&self, location: &Location) -> Result<()> {
+        let _ = location;
+        Ok(())
+    }
+
     /// Asks whether the blob may be deleted, and makes ready for it; changes nothing that a reader could see.
     ///
     /// # Errors

@@ -9,7 +9,12 @@ use saccade_store_contract::{
     Operation, Result, Store,
 };
 
-use crate::{HttpStoreConfig, OpenError, errors::failed, open::File, versions::Versions};
+use crate::{
+    HttpStoreConfig, OpenError,
+    errors::{failed, unanswered},
+    open::File,
+    versions::Versions,
+};
 
 /// Blobs that are files on web servers.
 #[derive(Debug)]
@@ -101,6 +106,12 @@ impl Store for HttpStore {
         self.file(&target, Operation::Size).size().await
     }
 
+    async fn admit(&self, location: &Location) -> Result<()> {
+        let target = parse(location, Operation::Size)?;
+        let admitted = self.client.check(&target).await;
+        admitted.map_err(|error| unanswered(Operation::Size, &target, error))
+    }
+
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         stays(location, Operation::PrepareDelete)
     }
@@ -129,5 +140,46 @@ fn no_handle(operation: Operation) -> Error {
 impl fmt::Display for HttpStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http store {}", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use saccade_outgoing::{Filter, FilterOptions, Proxies};
+
+    use super::*;
+
+    async fn admitted(options: FilterOptions, url: &str) -> std::result::Result<(), ErrorKind> {
+        let store = HttpStore::open(HttpStoreConfig {
+            id: "web".to_owned(),
+            https_ca_certificates_file: None,
+            https_insecure: true,
+            http_proxy_information: Proxies::parse([]).unwrap(),
+            filter: Filter::new(options).unwrap(),
+        });
+        let admitted = store.unwrap().admit(&Location::new(url)).await;
+        admitted.map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn an_address_that_a_client_gives_is_judged_by_the_operators_lists() {
+        let glance = FilterOptions::default;
+        assert_eq!(admitted(glance(), "http://192.0.2.1/image").await, Ok(()));
+        for url in [
+            "http://192.0.2.1:8080/image",
+            "http://127.0.0.1/image",
+            "http://169.254.169.254/latest",
+            "ftp://192.0.2.1/image",
+        ] {
+            assert!(admitted(glance(), url).await.is_err(), "{url}");
+        }
+        let only = || FilterOptions {
+            allowed_hosts: vec!["192.0.2.2".to_owned()],
+            allowed_ports: vec![8080],
+            ..FilterOptions::default()
+        };
+        assert_eq!(admitted(only(), "http://192.0.2.2:8080/image").await, Ok(()));
+        let elsewhere = admitted(only(), "http://192.0.2.1:8080/image").await;
+        assert_eq!(elsewhere, Err(ErrorKind::Denied));
     }
 }
