@@ -140,7 +140,7 @@ fn image(number: u32) -> Image {
         status: Status::Active,
         name: Some(format!("image-{number}")),
         owner: Some(format!("project-{}", number % PROJECTS)),
-        visibility: if number % 10 == 0 {
+        visibility: if number.is_multiple_of(10) {
             Visibility::Public
         } else {
             Visibility::Private
@@ -273,11 +273,9 @@ impl Daemon {
         let (head, _) = self
             .connect()
             .request("POST", "/v3/auth/tokens", &head, &body.to_string());
-        let token = head.iter().find_map(|line| {
-            line.to_lowercase()
-                .starts_with("x-subject-token:")
-                .then_some(line)
-        });
+        let token = head
+            .iter()
+            .find(|line| line.to_lowercase().starts_with("x-subject-token:"));
         token
             .expect("no token")
             .split_once(':')
