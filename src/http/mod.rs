@@ -21,6 +21,7 @@ mod file_body;
 mod healthcheck;
 mod image_actions;
 mod image_data;
+mod image_import;
 mod image_locations;
 mod image_members;
 mod image_tags;
@@ -53,7 +54,8 @@ pub use self::{
     settings::{Settings, StoreInfo, StoreNames},
 };
 use crate::{
-    catalog::Catalog, definitions::Definitions, identity::Identity, lifecycle::Draining, transfer::Transfers,
+    catalog::Catalog, definitions::Definitions, identity::Identity, import::Imports, lifecycle::Draining,
+    transfer::Transfers,
 };
 
 /// What every handler works with. Clones are handles to the same things.
@@ -65,6 +67,8 @@ pub struct State {
     pub definitions: Definitions,
     /// Image data.
     pub transfers: Transfers,
+    /// Imports, and what became of them.
+    pub imports: Imports,
     /// Who is calling.
     pub identity: Arc<dyn Identity>,
     /// What the operator has decided.
@@ -99,6 +103,7 @@ fn api(state: State) -> Router {
         .merge(versions::routes())
         .merge(images::routes())
         .merge(image_data::routes())
+        .merge(image_import::routes())
         .merge(image_locations::routes())
         .merge(image_tags::routes())
         .merge(image_members::routes())
