@@ -9,6 +9,7 @@ pub mod digest;
 pub mod http;
 pub mod identity;
 pub mod image;
+pub mod import;
 pub mod inspect;
 pub mod janitor;
 pub mod ledger;

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "config",
             "identity",
             "image::NodeId",
+            "image::Timestamp",
             // What configuration says of them, on its way to `transfer`.
             "digest::Algorithm",
             "digest::DigestPool",

@@ -54,7 +54,9 @@ use crate::{
     image::{Allowance, Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
-    policy::{Authorized, Denied, Download, LivePolicy, Policy, PropertyProtection, Rule, Upload},
+    policy::{
+        Authorized, Denied, Download, Import, LivePolicy, Policy, PropertyProtection, Rule, Stage, Upload,
+    },
     quota::Limits,
     stores::Stores,
 };
@@ -154,6 +156,53 @@ impl Catalog {
         let image = self.read(id).await?;
         let permission = self.shared.policy.current().authorize_upload(caller, &image);
         Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
+    }
+
+    /// An image that the caller may know of, with everything in it: for whoever shows none of it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable`, `Broken`.
+    pub async fn known(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
+        let image = self.read(id).await?;
+        let shown = self.shared.policy.current().authorize_show(caller, &image);
+        shown.map_err(|_| not_found(id))?;
+        Ok(image)
+    }
+
+    /// An image for whose import the caller may bring data, with the permission.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`; `Unavailable`, `Broken`.
+    pub async fn authorize_stage(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(Authorized<Stage>, Image), CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self.shared.policy.current().authorize_stage(caller, &image);
+        Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
+    }
+
+    /// Whether the caller may have data brought into the image.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`.
+    pub fn authorize_import(
+        &self,
+        caller: &Caller,
+        image: &Image,
+    ) -> Result<Authorized<Import>, CatalogError> {
+        let permission = self
+            .shared
+            .policy
+            .current()
+            .authorize_import_of_data(caller, image);
+        permission.map_err(|denied| self.denied(denied, &image.id.to_string()))
+    }
+
+    /// Whether the caller is an administrator (`context_is_admin`).
+    pub fn is_admin(&self, caller: &Caller) -> bool {
+        self.shared.policy.current().is_admin(caller)
     }
 
     /// An image whose data the caller may read, with the permission.

@@ -56,6 +56,7 @@ fn url_filter() -> config::UrlFilter {
 pub(crate) struct Fixture {
     pub(crate) catalog: Catalog,
     pub(crate) transfers: Transfers,
+    pub(crate) imports: crate::import::Imports,
     pub(crate) metadata: Arc<Racing>,
     pub(crate) janitor: Janitor,
     pub(crate) ledger: Ledger,
@@ -122,7 +123,9 @@ impl Fixture {
             .map(|id| ((*id).to_owned(), opened.store(id).unwrap().clone()));
         let others = [("elsewhere", memory), ("web", read_only)];
         let stores = stores.chain(others.map(|(id, store)| (id.to_owned(), store)));
-        let stores = Stores::of(stores, ids[0]);
+        let stores = Stores::of(stores, ids[0])
+            .with_staging(&dir.path().join("staging"))
+            .unwrap();
         let ledger = Ledger::open(dir.path(), Arc::new(RealDisk)).unwrap().ledger;
         let metadata = Arc::new(Racing::default());
         let node = NodeId::random();
@@ -149,7 +152,7 @@ impl Fixture {
             metadata: metadata.clone(),
             janitor: janitor.clone(),
             digests: DigestPool::new(NonZeroUsize::MIN).unwrap(),
-            tasks,
+            tasks: tasks.clone(),
             node,
             limits: Limits {
                 hash_algorithm: Algorithm::Sha512,
@@ -166,9 +169,23 @@ impl Fixture {
             },
             quota: limits,
         });
+        let named = match naming {
+            StoreNaming::Named => Some(ids),
+            StoreNaming::Single => None,
+        };
+        let imports = crate::import::tests::imports(crate::import::tests::Around {
+            catalog: catalog.clone(),
+            transfers: transfers.clone(),
+            metadata: metadata.clone(),
+            tracker: tasks,
+            node,
+            named,
+            default_store: ids[0],
+        });
         Self {
             catalog,
             transfers,
+            imports,
             metadata,
             janitor,
             ledger,

@@ -34,6 +34,15 @@ pub(super) fn api(reader: &mut Reader<'_>) -> Api {
             vec![GlanceDirect, WebDownload, CopyImage],
             import_methods,
         ),
+        task_time_to_live: reader.or(
+            "task",
+            "task_time_to_live",
+            Duration::from_secs(48 * 3600),
+            |text| {
+                value::unsigned_within(0, u32::MAX)(text)
+                    .map(|hours| Duration::from_secs(hours.saturating_mul(3600)))
+            },
+        ),
     }
 }
 

@@ -122,6 +122,8 @@ pub struct Api {
     pub show_multiple_locations: bool,
     /// The import methods that the operator allows, in the order given.
     pub import_methods: Vec<ImportMethod>,
+    /// How long tasks are kept after their end.
+    pub task_time_to_live: Duration,
 }
 
 /// A way to import an image.

@@ -14,6 +14,7 @@ use crate::{
     catalog::{CatalogError, CatalogErrorKind},
     definitions::{DefinitionError, DefinitionErrorKind},
     identity::Unidentified,
+    import::ImportError,
     metadefs::DraftError,
     transfer::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
 };
@@ -223,6 +224,8 @@ impl From<UploadError> for ApiError {
             Kind::TooLarge { .. } | Kind::OverLimit { .. } | Kind::StoreFull => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Refused(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Kind::Stalled => StatusCode::REQUEST_TIMEOUT,
+            // Nobody waits for it: the task says so.
+            Kind::Origin { .. } => StatusCode::BAD_GATEWAY,
             Kind::StoreDenied | Kind::Unavailable | Kind::Limits => StatusCode::SERVICE_UNAVAILABLE,
             Kind::LimitsMisconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -233,6 +236,22 @@ impl From<UploadError> for ApiError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::new(status, "").detail(message),
             _ => Self::new(status, message),
         }
+    }
+}
+
+impl From<ImportError> for ApiError {
+    fn from(error: ImportError) -> Self {
+        let status = match error {
+            ImportError::Catalog(error) => return error.into(),
+            ImportError::Transfer(error) => return error.into(),
+            ImportError::Invalid(_) => StatusCode::BAD_REQUEST,
+            ImportError::Conflict(_) => StatusCode::CONFLICT,
+            ImportError::NotFound(_) => StatusCode::NOT_FOUND,
+            ImportError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ImportError::Full(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        log(status, &error);
+        Self::new(status, error.to_string())
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 /// The MD5 of the whole image in hex, in whatever part of it: not what RFC 1864 says, but what clients expect.
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const IMAGE_SIZE: HeaderName = HeaderName::from_static("x-openstack-image-size");
-const STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
+pub(super) const STORE: HeaderName = HeaderName::from_static("x-image-meta-store");
 const OCTETS: &str = "application/octet-stream";
 
 pub(super) fn routes() -> Router<State> {
@@ -50,12 +50,7 @@ async fn upload(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let headers = request.headers();
-    let found = media_type(headers);
-    if found.as_deref() != Some(OCTETS) {
-        let found = found.as_deref().unwrap_or("None");
-        let refused = ApiError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        return Err(refused.detail(format!("Invalid content type {found}")));
-    }
+    require_octets(headers)?;
     let declared_size = declared_size(headers)?;
     let store = wanted_store(headers, &state.settings)?;
     let (permission, image) = state.catalog.authorize_upload(&caller, &id).await?;
@@ -68,8 +63,19 @@ async fn upload(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Image data has no other type.
+pub(super) fn require_octets(headers: &HeaderMap) -> Result<(), ApiError> {
+    let found = media_type(headers);
+    if found.as_deref() == Some(OCTETS) {
+        return Ok(());
+    }
+    let found = found.as_deref().unwrap_or("None");
+    let refused = ApiError::of(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    Err(refused.detail(format!("Invalid content type {found}")))
+}
+
 /// What the client says that it sends. 0 is, as in Glance, nothing said.
-fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+pub(super) fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let size = match headers.get(&IMAGE_SIZE) {
         None => content_length(headers),
         Some(size) => {

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod healthcheck;
 mod image_actions;
 mod image_data;
+mod image_import;
 mod image_locations;
 mod image_members;
 mod image_tags;
@@ -56,7 +57,8 @@ pub use self::{
     settings::{Settings, StoreInfo, StoreNames},
 };
 use crate::{
-    catalog::Catalog, definitions::Definitions, identity::Identity, lifecycle::Draining, transfer::Transfers,
+    catalog::Catalog, definitions::Definitions, identity::Identity, import::Imports, lifecycle::Draining,
+    transfer::Transfers,
 };
 
 /// What every handler works with. Clones are handles to the same things.
@@ -68,6 +70,8 @@ pub struct State {
     pub definitions: Definitions,
     /// Image data.
     pub transfers: Transfers,
+    /// Imports, and what became of them.
+    pub imports: Imports,
     /// Who is calling.
     pub identity: Arc<dyn Identity>,
     /// What the operator has decided.
@@ -102,6 +106,7 @@ fn api(state: State) -> Router {
         .merge(versions::routes())
         .merge(images::routes())
         .merge(image_data::routes())
+        .merge(image_import::routes())
         .merge(image_locations::routes())
         .merge(image_tags::routes())
         .merge(image_members::routes())

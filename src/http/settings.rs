@@ -9,8 +9,8 @@ use crate::{
     image::Location,
 };
 
-/// The import methods that can be carried out; of these the operator's are offered. There are none in this version.
-const AVAILABLE_METHODS: &[ImportMethod] = &[];
+/// The import methods that can be carried out; of these the operator's are offered.
+const AVAILABLE_METHODS: &[ImportMethod] = &[ImportMethod::GlanceDirect, ImportMethod::WebDownload];
 
 /// What the operator has decided.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod cors;
 mod data;
 mod delayed_delete;
 mod images;
+mod import;
 mod info;
 mod locations;
 mod members;
@@ -162,6 +163,7 @@ impl App {
             catalog: fixture.catalog.clone(),
             definitions: crate::definitions::tests::definitions(),
             transfers: fixture.transfers.clone(),
+            imports: fixture.imports.clone(),
             identity: Arc::new(Tokens),
             settings: Arc::new(settings),
             draining: lifecycle.draining(),

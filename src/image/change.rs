@@ -5,10 +5,15 @@
 //! | create | no record and no tombstone under the id | the record, at its first revision |
 //! | claim | `queued`, both formats set | `saving`, held by the attempt |
 //! | adopt | `queued`, both formats set | `importing`, held by the attempt: it looks at data that is there already |
+//! | stage | `queued` | `uploading`, held by the attempt: it brings data that waits for an import |
+//! | staged | held by the attempt, open, `uploading` | the length of what waits; the claim stays, and never runs out |
+//! | unstage | what the attempt has brought waits | `queued`, claim and length gone |
+//! | import | `queued`, or `uploading` with what the named attempt has brought; both formats set | `importing`, held by the attempt; says which stores are to have the data |
+//! | activate | held by the attempt, open, `importing` | as commit, with several locations |
 //! | renew | held by the attempt, open | a later expiry; not a new revision, since nobody sees it |
 //! | commit | held by the attempt, open | content and location, `active`, claim gone |
 //! | fence | held by the attempt | the attempt can never commit |
-//! | release | held by the attempt, fenced | `queued`, claim gone |
+//! | release | held by the attempt, fenced | `queued`, claim gone; of an import, also what had been staged |
 //! | update | the expected revision | what users may change; status, content, locations, members and claim stay |
 //! | relocate | the expected revision, `active` or `queued` | as update, and the locations: own data that is in none of them any more is retired; data for a queued image makes it `active` |
 //! | erase | a retired location of that removal, image not deleted for good | it is retired no longer: its data is gone |
@@ -23,7 +28,7 @@
 
 use super::{
     AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, RemovalId,
-    Retired, Revision, Status, Timestamp, Tombstone,
+    Retired, Revision, Status, StoreId, Timestamp, Tombstone, progress,
 };
 
 /// One change to one image.
@@ -44,6 +49,27 @@ pub enum ChangeKind {
     Create(Box<Image>),
     Claim(Claim),
     Adopt(Claim),
+    Stage(Claim),
+    Staged {
+        /// Its length is all that is known of it.
+        content: Content,
+    },
+    Unstage {
+        attempt: AttemptId,
+    },
+    Import {
+        claim: Claim,
+        /// Whose data it takes; `None` brings its own.
+        staged: Option<AttemptId>,
+        /// The import's, by its name in the API.
+        task: String,
+        /// The stores that are to have the data, where stores have names.
+        stores: Vec<StoreId>,
+    },
+    Activate {
+        content: Content,
+        locations: Vec<Location>,
+    },
     Renew {
         attempt: AttemptId,
         expires_at: Timestamp,
@@ -240,7 +266,9 @@ impl Change {
             ChangeKind::Fence { attempt }
             | ChangeKind::Release { attempt }
             | ChangeKind::Renew { attempt, .. } => return Err(not_held(&tombstone.image, *attempt)),
-            ChangeKind::Commit { content, .. } => return Err(not_held(&tombstone.image, content.attempt)),
+            ChangeKind::Commit { content, .. }
+            | ChangeKind::Activate { content, .. }
+            | ChangeKind::Staged { content } => return Err(not_held(&tombstone.image, content.attempt)),
             _ => return Err(Rejection::Pending),
         }
         Ok(Entry::Deleted(next))
@@ -261,6 +289,52 @@ impl Change {
                 with_formats(&next)?;
                 next.claim = Some(*claim);
             }
+            ChangeKind::Stage(claim) => {
+                become_status(&mut next, Status::Uploading)?;
+                next.claim = Some(*claim);
+            }
+            ChangeKind::Staged { content } => {
+                let claim = held(image, content.attempt)?;
+                open(&claim)?;
+                staged(&mut next, claim, content)?;
+            }
+            ChangeKind::Unstage { attempt } => {
+                if image.staged() != Some(*attempt) {
+                    return Err(Rejection::NotHeld);
+                }
+                become_status(&mut next, Status::Queued)?;
+                next.claim = None;
+                next.content = None;
+            }
+            ChangeKind::Import {
+                claim,
+                staged,
+                task,
+                stores,
+            } => {
+                // Whatever waits is what is imported; and what has been brought in part does not wait yet.
+                if image.staged() != *staged || (staged.is_none() && image.status == Status::Uploading) {
+                    return Err(refused(image.status, Status::Importing));
+                }
+                become_status(&mut next, Status::Importing)?;
+                with_formats(&next)?;
+                next.claim = Some(*claim);
+                progress::begin(&mut next.properties, task, stores);
+            }
+            ChangeKind::Activate { content, locations } => {
+                open(&held(image, content.attempt)?)?;
+                if image.status != Status::Importing {
+                    return Err(refused(image.status, Status::Active));
+                }
+                if locations.is_empty() {
+                    return Err(Rejection::LastLocation);
+                }
+                become_status(&mut next, Status::Active)?;
+                next.content = Some(content.clone());
+                next.locations.clone_from(locations);
+                next.claim = None;
+                progress::end(&mut next.properties, locations);
+            }
             ChangeKind::Renew { attempt, expires_at } => {
                 let claim = held(image, *attempt)?;
                 open(&claim)?;
@@ -279,6 +353,10 @@ impl Change {
             }
             ChangeKind::Fence { attempt } => {
                 let claim = held(image, *attempt)?;
+                // It has done what it was to do: what it has brought waits for an import.
+                if image.staged() == Some(*attempt) {
+                    return Err(Rejection::Committed);
+                }
                 next.claim = Some(Claim {
                     phase: ClaimPhase::Fenced,
                     ..claim
@@ -290,6 +368,8 @@ impl Change {
                 }
                 become_status(&mut next, Status::Queued)?;
                 next.claim = None;
+                next.content = None;
+                progress::end(&mut next.properties, &[]);
             }
             ChangeKind::Update {
                 expected,
@@ -442,6 +522,22 @@ fn describe(image: &mut Image, hashed: &Content) -> Result<(), Rejection> {
         }
         _ => Err(Rejection::OtherContent),
     }
+}
+
+/// What the attempt has brought waits: for as long as its node keeps it.
+fn staged(next: &mut Image, claim: Claim, content: &Content) -> Result<(), Rejection> {
+    if next.status != Status::Uploading {
+        return Err(refused(next.status, Status::Uploading));
+    }
+    if next.content.is_some() {
+        return Err(Rejection::Committed);
+    }
+    next.content = Some(content.clone());
+    next.claim = Some(Claim {
+        expires_at: Timestamp::LAST,
+        ..claim
+    });
+    Ok(())
 }
 
 fn become_status(image: &mut Image, to: Status) -> Result<(), Rejection> {

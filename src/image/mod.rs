@@ -4,14 +4,18 @@
 //! * [`Status`]: the status machine, one table
 //! * [`Change`]: one atomic change to one image, a pure value with its preconditions; applying it gives the
 //!   next [`Entry`] or a [`Rejection`]. Every metadata store applies the same function.
+//! * [`Task`]: what became of an import
+//! * `progress`: what an image says of its import
 //! * [`Member`]: a project that an image is shared with; [`MemberChange`]: what may be done to one
 //! * [`Viewer`], [`Visibility`]: who sees which image, by id and in lists
 
 pub mod change;
 mod ids;
+mod progress;
 mod record;
 mod sharing;
 mod status;
+mod task;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -21,12 +25,14 @@ mod visibility;
 pub use self::{
     change::{Change, ChangeKind, Rejection},
     ids::{AttemptId, ImageId, InvalidImageId, NodeId, RemovalId, StoreId},
+    progress::{IMPORT_TASK, IMPORTING_TO},
     record::{
         Claim, ClaimPhase, Content, Entry, INTERNAL_PROPERTY_PREFIX, Image, Location, Retired, Revision,
         Tombstone,
     },
     sharing::{Member, MemberChange, MemberStatus},
     status::Status,
+    task::{Task, TaskId, TaskKind, TaskStatus},
     time::Timestamp,
     usage::{Allowance, Excess, Resource, StorageBound, Usage},
     visibility::{Listing, Viewer, Visibility, VisibilityFilter},

@@ -91,6 +91,12 @@ impl Image {
     pub fn size(&self) -> Option<u64> {
         self.content.as_ref().map(|content| content.size)
     }
+
+    /// The attempt whose data waits for an import: it is whole, and kept by the claim's node.
+    pub fn staged(&self) -> Option<AttemptId> {
+        let content = self.content.as_ref()?;
+        (self.status == Status::Uploading).then_some(content.attempt)
+    }
 }
 
 /// What is known of an image's data, all of it verified before the image became active.

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The last instant there is: never.
+    pub const LAST: Self = Self(u64::MAX);
+
     /// The instant this many microseconds after the epoch.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
@@ -28,6 +31,13 @@ impl Timestamp {
     /// Whole seconds since the epoch: the precision that the API shows and filters by.
     pub const fn as_seconds(self) -> u64 {
         self.0 / 1_000_000
+    }
+
+    /// With microseconds, and without a zone: as Python writes it.
+    pub fn with_fraction(self) -> String {
+        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let instant = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+        instant.strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
     }
 
     /// Now, by the system clock; the epoch when the clock is set before it.

@@ -1,9 +1,6 @@
 //! What a project's images take up, and how much they may (`glance/db/sqlalchemy/api.py`, `_image_get_*_by_owner`).
 
-use super::{Image, Rejection, Status};
-
-/// The stores that an import is still copying an image to; empty when it is not.
-const IMPORTING_TO: &str = "os_glance_importing_to_stores";
+use super::{IMPORTING_TO, Image, Rejection, Status};
 
 const MEBIBYTE: u64 = 1 << 20;
 

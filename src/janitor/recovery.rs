@@ -5,8 +5,8 @@ use tracing::{debug, info, warn};
 
 use super::{Janitor, chain};
 use crate::{
-    image::{AttemptId, ChangeKind, ImageId},
-    ledger::{AdoptionEntry, Held, UploadEntry},
+    image::{AttemptId, ChangeKind, Entry, ImageId, Rejection},
+    ledger::{AdoptionEntry, Entry as LedgerEntry, Held, UploadEntry},
     protocol::{Outcome, Recovery, RecoveryEnd, RecoveryStep},
 };
 
@@ -16,6 +16,17 @@ struct Attempted<'a> {
     attempt: uuid::Uuid,
     /// Where its bytes are, if it writes any.
     blob: Option<&'a UploadEntry>,
+    /// What becomes of bytes that the record has.
+    kept: Kept,
+}
+
+/// What becomes of bytes that the record has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// They are the image's for good.
+    Settled,
+    /// They wait for an import, and stay in the ledger.
+    Waiting,
 }
 
 impl Janitor {
@@ -28,8 +39,34 @@ impl Janitor {
             image: entry.image,
             attempt: entry.attempt,
             blob: Some(entry),
+            kept: Kept::Settled,
         };
         self.finish_attempt(recovery, held, attempt).await
+    }
+
+    /// Looks at data that was brought for an import, or is being brought no more: keeps it while the record says that
+    /// it waits or is being imported, and removes it otherwise. While it is kept the operation is an orphan of the ledger,
+    /// which is looked at again.
+    pub async fn finish_staging(&self, held: Held, entry: &UploadEntry) -> RecoveryEnd {
+        let attempt = Attempted {
+            image: entry.image,
+            attempt: entry.attempt,
+            blob: Some(entry),
+            kept: Kept::Waiting,
+        };
+        self.finish_attempt(Recovery::FENCE, held, attempt).await
+    }
+
+    /// The same for all data that was brought for imports of this image.
+    pub async fn finish_stagings_of(&self, image: ImageId) {
+        for (id, entry) in self.shared.ledger.orphans() {
+            if let LedgerEntry::Staging(staging) = entry
+                && staging.image == image.as_uuid()
+                && let Some(held) = self.shared.ledger.adopt(id)
+            {
+                self.finish_staging(held, &staging).await;
+            }
+        }
     }
 
     /// Finishes an attempt to give an image data that was there before: it has left no bytes, and those that it was
@@ -44,6 +81,7 @@ impl Janitor {
             image: entry.image,
             attempt: entry.attempt,
             blob: None,
+            kept: Kept::Settled,
         };
         self.finish_attempt(recovery, held, attempt).await
     }
@@ -52,8 +90,15 @@ impl Janitor {
         let mut held = Some(held);
         loop {
             let outcome = match (recovery.step(), entry.blob) {
-                (RecoveryStep::Fence, _) => self.hold_step(&entry, Self::fence).await,
+                (RecoveryStep::Fence, _) => self.fence_step(&entry).await,
+                (RecoveryStep::Release, _) if self.is_shared(held.as_ref(), &entry) => {
+                    // Its bytes in another store are still to go; whoever removes them releases the image.
+                    Outcome::Done
+                }
                 (RecoveryStep::Release, _) => self.hold_step(&entry, Self::release).await,
+                (RecoveryStep::Settle, Some(_)) if entry.kept == Kept::Waiting => {
+                    return RecoveryEnd::KeptUnsettled;
+                }
                 (step @ (RecoveryStep::Discard | RecoveryStep::Settle), Some(blob)) => {
                     self.blob_step(blob, step).await
                 }
@@ -68,6 +113,44 @@ impl Janitor {
                 }
             };
             recovery.on(outcome);
+        }
+    }
+
+    fn is_shared(&self, held: Option<&Held>, entry: &Attempted<'_>) -> bool {
+        held.is_some_and(|held| self.shared.ledger.shares_attempt(held, entry.attempt))
+    }
+
+    /// An import may have brought its data to some stores and not to others: what has committed has a location in this
+    /// entry's store, or nothing there is the image's.
+    async fn fence_step(&self, entry: &Attempted<'_>) -> Outcome {
+        let outcome = self.hold_step(entry, Self::fence).await;
+        let (Outcome::Refused(Rejection::Committed), Kept::Settled, Some(blob)) =
+            (outcome, entry.kept, entry.blob)
+        else {
+            return outcome;
+        };
+        let id = ImageId::from_bytes(entry.image.into_bytes());
+        let image = match self.shared.metadata.entry(id).await {
+            Ok(Some(Entry::Live(image))) => image,
+            Ok(Some(Entry::Deleted(tombstone))) => tombstone.image,
+            Ok(None) => return outcome,
+            Err(error) => {
+                warn!(image = %id, error = chain(&error), "an interrupted import cannot be finished yet");
+                return Outcome::Failed;
+            }
+        };
+        let has = |store: &str| {
+            let mut locations = image.locations.iter();
+            locations.any(|location| {
+                location
+                    .store
+                    .as_ref()
+                    .is_none_or(|there| there.as_str() == store)
+            })
+        };
+        match has(&blob.store) {
+            true => outcome,
+            false => Outcome::Refused(Rejection::NotHeld),
         }
     }
 
@@ -132,6 +215,12 @@ impl Janitor {
     /// Brings an image out of a transient status whose claim nobody will finish and of whose attempt this node's ledger
     /// knows nothing: there are no bytes that this node could remove.
     pub(super) async fn reclaim(&self, image: ImageId, attempt: AttemptId) {
+        let unstage = ChangeKind::Unstage { attempt };
+        let (unstaged, _) = self.change(image, unstage).await;
+        if unstaged == Outcome::Done {
+            warn!(%image, %attempt, "what had been uploaded for an import is lost: the image is queued again");
+            return;
+        }
         for kind in [Self::fence(attempt), Self::release(attempt)] {
             let (outcome, error) = self.change(image, kind).await;
             if let (Outcome::Failed | Outcome::Unknown, Some(error)) = (outcome, error) {

@@ -104,6 +104,10 @@ impl Janitor {
                         let end = self.finish(Recovery::FENCE, held, &upload).await;
                         debug!(image = %upload.image, ?end, "looked at an interrupted upload");
                     }
+                    Entry::Staging(staging) => {
+                        let end = self.finish_staging(held, &staging).await;
+                        debug!(image = %staging.image, ?end, "looked at data that waits for an import");
+                    }
                     Entry::Deletion(deletion) => self.finish_deletion(held, deletion).await,
                     Entry::Removal(removal) => self.finish_removal(held, removal).await,
                     Entry::Adoption(adoption) => {

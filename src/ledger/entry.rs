@@ -34,6 +34,8 @@ pub enum Entry {
     Removal(RemovalEntry),
     /// Data that somebody else has written is being hashed, before it becomes an image's.
     Adoption(AdoptionEntry),
+    /// Data that waits for an import, from its first byte to its removal.
+    Staging(UploadEntry),
 }
 
 /// An attempt to bring data into an image.
@@ -103,17 +105,17 @@ impl Entry {
     /// The image that it is about.
     pub const fn image(&self) -> Uuid {
         match self {
-            Self::Upload(upload) => upload.image,
+            Self::Upload(upload) | Self::Staging(upload) => upload.image,
             Self::Deletion(deletion) => deletion.image,
             Self::Removal(removal) => removal.image,
             Self::Adoption(adoption) => adoption.image,
         }
     }
 
-    /// The attempt, of an upload or an adoption.
+    /// The attempt, of whatever brings data into an image.
     pub const fn attempt(&self) -> Option<Uuid> {
         match self {
-            Self::Upload(upload) => Some(upload.attempt),
+            Self::Upload(upload) | Self::Staging(upload) => Some(upload.attempt),
             Self::Adoption(adoption) => Some(adoption.attempt),
             Self::Deletion(_) | Self::Removal(_) => None,
         }

@@ -169,6 +169,14 @@ impl Ledger {
             .any(|operation| operation.entry.attempt() == Some(attempt))
     }
 
+    /// Whether an operation other than this one is of the attempt, too.
+    pub fn shares_attempt(&self, held: &Held, attempt: uuid::Uuid) -> bool {
+        self.state
+            .lock()
+            .iter()
+            .any(|(id, operation)| *id != held.id && operation.entry.attempt() == Some(attempt))
+    }
+
     /// How many operations there are, held or not.
     pub fn len(&self) -> usize {
         self.state.lock().len()

@@ -3,6 +3,7 @@
 //! One lock, one map; a list looks at every image and sorts them all.
 
 mod definitions;
+mod tasks;
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,7 @@ use crate::image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombston
 pub struct MemoryMetadata {
     entries: Arc<Mutex<BTreeMap<ImageId, Entry>>>,
     definitions: Arc<Mutex<definitions::Definitions>>,
+    tasks: tasks::Tasks,
 }
 
 impl MemoryMetadata {

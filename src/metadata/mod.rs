@@ -22,6 +22,7 @@ mod definitions;
 pub mod memory;
 mod query;
 pub mod rocksdb;
+mod tasks;
 
 use async_trait::async_trait;
 
@@ -29,6 +30,7 @@ pub use self::definitions::{DefineError, MetadefStore};
 pub use self::query::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, Page, Query, SortKey, Text, TimeField,
 };
+pub use self::tasks::TaskStore;
 use crate::image::{Allowance, Change, Claim, Entry, ImageId, Rejection, Timestamp, Tombstone, Usage};
 
 /// The images of the catalogue. The numbered rules are in the module's documentation.

@@ -52,6 +52,10 @@ pub enum Adopt {}
 #[derive(Debug)]
 pub enum Stage {}
 
+/// Having data brought into an image.
+#[derive(Debug)]
+pub enum Import {}
+
 /// Why a caller may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {

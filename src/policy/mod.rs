@@ -37,7 +37,7 @@ use crate::{
 };
 
 pub use self::{
-    authorized::{Adopt, Authorized, Denied, Download, Stage, Upload},
+    authorized::{Adopt, Authorized, Denied, Download, Import, Stage, Upload},
     definitions::Definition,
     files::{PolicyFile, PolicyFiles},
     live::LivePolicy,

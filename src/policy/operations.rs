@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Adopt, Authorized, Denied, Download, Policy, Proposal, Rule, Stage, Upload,
+    Adopt, Authorized, Denied, Download, Import, Policy, Proposal, Rule, Stage, Upload,
     language::Attributes,
     target::{ImageTarget, NamespaceTarget, ProjectTarget},
 };
@@ -112,6 +112,19 @@ impl Policy {
     /// See the module.
     pub fn authorize_stage(&self, caller: &Caller, image: &Image) -> Result<Authorized<Stage>, Denied> {
         self.authorize_change(Rule::ModifyImage, caller, image)?;
+        Ok(Authorized::new(image))
+    }
+
+    /// Having new data brought into an image (`modify_image`, as in Glance).
+    ///
+    /// # Errors
+    /// See the module.
+    pub fn authorize_import_of_data(
+        &self,
+        caller: &Caller,
+        image: &Image,
+    ) -> Result<Authorized<Import>, Denied> {
+        self.authorize_import(caller, image, ImportKind::NewData)?;
         Ok(Authorized::new(image))
     }
 

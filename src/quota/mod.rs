@@ -15,7 +15,9 @@ mod unified;
 use async_trait::async_trait;
 
 pub use self::{configured::Configured, unified::Unified};
-use crate::image::{Allowance, Excess, Resource, StorageBound};
+use crate::image::{Allowance, Excess, Resource, StorageBound, Usage};
+
+const MEBIBYTE: u64 = 1 << 20;
 
 /// Says how much a project's images may take up.
 #[async_trait]
@@ -93,6 +95,30 @@ impl ProjectLimits {
                     limit,
                     declared: declared.is_some(),
                 }),
+        }
+    }
+
+    /// Whether data that waits for an import is bounded.
+    pub fn has_bound_on_staging(&self) -> bool {
+        self.most(Resource::ImageStageTotal).is_some()
+    }
+
+    /// Whether data of the declared size may be kept for an import, beside what there is.
+    ///
+    /// # Errors
+    /// What would be too much.
+    pub fn check_staging(&self, usage: &Usage, declared: Option<u64>) -> Result<(), Excess> {
+        let resource = Resource::ImageStageTotal;
+        let usage = usage.of_resource(resource);
+        let delta = declared.unwrap_or(0) / MEBIBYTE;
+        match self.most(resource) {
+            Some(limit) if usage.saturating_add(delta) > limit => Err(Excess::Resource {
+                resource,
+                limit,
+                usage,
+                delta,
+            }),
+            _ => Ok(()),
         }
     }
 

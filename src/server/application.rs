@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use saccade_disk::RealDisk;
+use saccade_outgoing as outgoing;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DataDir, keystone};
@@ -12,12 +13,13 @@ use crate::{
     config::{self, Config, CountLimit},
     definitions::{self, Definitions},
     digest::{Algorithm, DigestPool, UnknownAlgorithm},
-    http::{self, Settings},
+    http::{self, Settings, StoreNames},
     identity::{
         Identity,
         keystone::{KeystoneError, KeystoneLimits},
     },
-    image::NodeId,
+    image::{NodeId, Timestamp},
+    import::{self, Imports, Method, NamedStore},
     inspect::{Archives, FormatMatch, Rules},
     janitor::{Janitor, Scrubbing},
     ledger::{Ledger, LedgerError, Opened},
@@ -31,7 +33,7 @@ use crate::{
         PropertyProtectionError, RuleFormat,
     },
     quota::{self, Configured, Unified},
-    stores::{Stores, StoresError},
+    stores::{Stores, StoresError, outgoing_filter},
     transfer::{Limits, Parts, Reserve, Transfers},
 };
 
@@ -59,6 +61,12 @@ pub enum ApplicationError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// `[import_filtering_opts]` cannot be used.
+    #[error("[import_filtering_opts] cannot be used")]
+    Filter(#[source] outgoing::InvalidHost),
+    /// No requests to other servers can be made.
+    #[error("imports from the web cannot be made ready")]
+    Web(#[source] outgoing::OpenError),
     /// A store cannot be opened.
     #[error(transparent)]
     Stores(#[from] StoresError),
@@ -74,6 +82,7 @@ pub(super) struct Application {
     stop: CancellationToken,
     janitor: tokio::task::JoinHandle<()>,
     scrubber: tokio::task::JoinHandle<()>,
+    imports: tokio::task::JoinHandle<()>,
 }
 
 impl Application {
@@ -102,7 +111,7 @@ impl Application {
         let rocks = RocksMetadata::open(&data_dir.path().join("metadata"), Options::default())?;
         let metadata: Arc<dyn Metadata> = Arc::new(rocks.clone());
         tracing::info!("metadata opened");
-        let stores = Stores::open(&config.stores)?;
+        let stores = Stores::open(&config.stores)?.with_staging(&data_dir.path().join("staging"))?;
         tracing::info!(%stores, "stores opened");
         let Opened {
             ledger,
@@ -153,12 +162,25 @@ impl Application {
             stores,
             rules,
         });
+        let settings = Settings::from(config);
+        let imports = Imports::new(import::Parts {
+            catalog: catalog.clone(),
+            transfers: transfers.clone(),
+            metadata: Arc::new(rocks.clone()),
+            tasks: Arc::new(rocks.clone()),
+            tracker: tasks.clone(),
+            web: web_client(config)?,
+            node,
+            rules: import_rules(config, &settings),
+            since: Timestamp::now(),
+        });
         let state = http::State {
             catalog,
             definitions,
             transfers,
+            imports: imports.clone(),
             identity,
-            settings: Arc::new(Settings::from(config)),
+            settings: Arc::new(settings),
             draining: lifecycle.draining(),
         };
         let stop = CancellationToken::new();
@@ -169,6 +191,7 @@ impl Application {
         };
         Ok(Self {
             scrubber: tokio::spawn(janitor.clone().run_scrubber(scrubbing)),
+            imports: tokio::spawn(imports.run()),
             router: http::router(state, extra),
             metadata: rocks,
             tasks,
@@ -186,6 +209,7 @@ impl Application {
     /// connection is gone end by themselves; what is not finished is finished by the next start.
     pub(super) async fn close(self, patience: Duration) {
         self.scrubber.abort();
+        self.imports.abort();
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::info!(operations = self.tasks.len(), "left to the next start");
@@ -271,6 +295,49 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
             dir: data_dir.path().to_owned(),
             bytes: config.node.free_space_reserve.bytes(),
         },
+    }
+}
+
+/// Asks the servers that users name for images.
+fn web_client(config: &Config) -> Result<outgoing::Client, ApplicationError> {
+    let filter = outgoing_filter(&config.stores.url_filter).map_err(ApplicationError::Filter)?;
+    let options = outgoing::ClientOptions {
+        filter,
+        verification: outgoing::Verification::System,
+        proxies: outgoing::Proxies::default(),
+        limits: outgoing::Limits {
+            retries: config.hashing.retries,
+            ..outgoing::Limits::default()
+        },
+        resolver: Arc::new(outgoing::SystemResolver::new(outgoing::Lookup::Machine)),
+    };
+    outgoing::Client::new(options).map_err(ApplicationError::Web)
+}
+
+fn import_rules(config: &Config, settings: &Settings) -> import::Rules {
+    let offered = |name: &&str| match *name {
+        "glance-direct" => Some(Method::GlanceDirect),
+        "web-download" => Some(Method::WebDownload),
+        _ => None,
+    };
+    let page = |tasks: u64| usize::try_from(tasks).unwrap_or(usize::MAX);
+    import::Rules {
+        methods: settings.import_methods.iter().filter_map(offered).collect(),
+        stores: match &settings.stores {
+            StoreNames::Hidden => None,
+            StoreNames::Shown(stores) => {
+                let named = stores.iter().map(|store| NamedStore {
+                    id: store.id.clone(),
+                    writable: !store.read_only,
+                });
+                Some(named.collect())
+            }
+        },
+        default_store: config.stores.default.clone(),
+        retries: config.hashing.retries,
+        time_to_live: config.api.task_time_to_live,
+        page_default: page(config.api.limit_param_default),
+        page_max: page(config.api.api_limit_max),
     }
 }
 

@@ -2,12 +2,12 @@
 
 mod metered;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use self::metered::Metered;
 use saccade_disk::{Disk, RealDisk};
 use saccade_outgoing as outgoing;
-use saccade_store_contract::Store;
+use saccade_store_contract::{BlobName, Location, Store};
 use saccade_store_file::{FileStore, FileStoreConfig};
 use saccade_store_http::{HttpStore, HttpStoreConfig};
 
@@ -20,7 +20,18 @@ pub struct Stores {
     /// Those that are not 0.
     weights: Arc<BTreeMap<String, i64>>,
     default: Arc<str>,
+    staging: Option<Staging>,
 }
+
+/// Where data waits for an import: files of this node alone. Clones are handles to the same place.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    store: Arc<dyn Store>,
+    directory: Arc<str>,
+}
+
+/// The id of the place where data waits for an import, which no configured store may have (Glance's own).
+pub const STAGING: &str = "os_glance_staging_store";
 
 /// A store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +88,43 @@ impl Stores {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
             weights: Arc::default(),
             default: default.into(),
+            staging: None,
         }
+    }
+
+    /// The same with a place for data that waits for an import, in this directory, which is made if need be. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn with_staging(mut self, directory: &Path) -> Result<Self, StoresError> {
+        let unusable = |source| StoresError {
+            id: STAGING.to_owned(),
+            source,
+        };
+        let path = directory
+            .to_str()
+            .ok_or_else(|| unusable("its path is not UTF-8".into()))?;
+        let file = config::FileStore {
+            datadir: directory.to_owned(),
+            file_mode: None,
+            thin_provisioning: false,
+        };
+        let store = open_file(STAGING, &file).map_err(unusable)?;
+        self.staging = Some(Staging {
+            store: Arc::new(Metered::new(STAGING.to_owned(), store)),
+            directory: path.into(),
+        });
+        Ok(self)
+    }
+
+    /// Where data waits for an import.
+    ///
+    /// # Errors
+    /// There is no such place.
+    pub fn staging(&self) -> Result<&Staging, UnknownStore> {
+        self.staging
+            .as_ref()
+            .ok_or_else(|| UnknownStore(STAGING.to_owned()))
     }
 
     /// The id of the store that takes uploads that do not say where to.
@@ -90,6 +137,9 @@ impl Stores {
     /// # Errors
     /// It is not configured.
     pub fn store(&self, id: &str) -> Result<&Arc<dyn Store>, UnknownStore> {
+        if id == STAGING {
+            return self.staging().map(|staging| &staging.store);
+        }
         self.stores.get(id).ok_or_else(|| UnknownStore(id.to_owned()))
     }
 
@@ -112,6 +162,18 @@ impl Stores {
     /// It is not configured.
     pub fn of_location(&self, id: Option<&str>) -> Result<&Arc<dyn Store>, UnknownStore> {
         self.store(id.unwrap_or(&self.default))
+    }
+}
+
+impl Staging {
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where the data of this name is: the store's layout, which is glance_store's.
+    pub fn location(&self, name: BlobName) -> Location {
+        Location::new(format!("file://{}/{name}", self.directory))
     }
 }
 
@@ -138,16 +200,24 @@ fn open_http(id: &str, http: &config::HttpStore, filter: &UrlFilter) -> Opened {
         https_ca_certificates_file: http.ca_certificates_file.clone(),
         https_insecure: http.insecure,
         http_proxy_information: outgoing::Proxies::parse(proxies)?,
-        filter: outgoing::Filter::new(outgoing::FilterOptions {
-            allowed_schemes: filter.allowed_schemes.clone(),
-            disallowed_schemes: filter.disallowed_schemes.clone(),
-            allowed_hosts: filter.allowed_hosts.clone(),
-            disallowed_hosts: filter.disallowed_hosts.clone(),
-            allowed_ports: filter.allowed_ports.clone(),
-            disallowed_ports: filter.disallowed_ports.clone(),
-        })?,
+        filter: outgoing_filter(filter)?,
     };
     Ok(Arc::new(HttpStore::open(config)?))
+}
+
+/// Where users may send the daemon.
+///
+/// # Errors
+/// A host in the configuration is none.
+pub fn outgoing_filter(filter: &UrlFilter) -> Result<outgoing::Filter, outgoing::InvalidHost> {
+    outgoing::Filter::new(outgoing::FilterOptions {
+        allowed_schemes: filter.allowed_schemes.clone(),
+        disallowed_schemes: filter.disallowed_schemes.clone(),
+        allowed_hosts: filter.allowed_hosts.clone(),
+        disallowed_hosts: filter.disallowed_hosts.clone(),
+        allowed_ports: filter.allowed_ports.clone(),
+        disallowed_ports: filter.disallowed_ports.clone(),
+    })
 }
 
 /// The schemes of a driver's addresses (glance_store, `get_schemes` of each driver).

@@ -3,10 +3,10 @@
 //! The steps are those of an upload that writes nothing: while the data is read, the image is `importing` and claimed. What
 //! fails, or is cut off by a crash, leaves the image `queued`; the data stays where it is, it was never the image's.
 
-use std::{os::unix::fs::FileExt, time::Duration};
+use std::{os::unix::fs::FileExt, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt, stream};
 use saccade_store_contract::{Body, FileRegion, Location as Address};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, info, warn};
 use super::{
     Transfers, UploadError, UploadErrorKind,
     room::Room,
-    upload::{change, keep_claim},
+    upload::{begin_in_ledger, change, keep_claim},
 };
 use crate::{
     digest::{Algorithm, Digests, UnknownAlgorithm},
@@ -137,19 +137,8 @@ impl Running {
 
     async fn begin(&mut self) -> Result<(), (Outcome, UploadError)> {
         let ledger = &self.transfers.shared.parts.ledger;
-        match ledger.begin(Entry::Adoption(self.entry.clone())).await {
-            Ok(held) => {
-                self.held = Some(held);
-                Ok(())
-            }
-            Err(error) => {
-                let kind = match error.is_for_want_of_room() {
-                    true => UploadErrorKind::StoreFull,
-                    false => UploadErrorKind::Unavailable,
-                };
-                Err((Outcome::Unknown, UploadError::because(kind, error)))
-            }
-        }
+        self.held = Some(begin_in_ledger(ledger, Entry::Adoption(self.entry.clone())).await?);
+        Ok(())
     }
 
     async fn claim(&mut self) -> Result<(), (Outcome, UploadError)> {
@@ -353,16 +342,29 @@ impl Running {
                 }
             }
             Body::File(region) => {
-                let mut at = 0;
-                while at < region.len {
-                    let chunk = read(region.clone(), at).await?;
-                    at = at.saturating_add(chunk.len() as u64);
+                let mut chunks = pin!(region_chunks(region));
+                while let Some(chunk) = chunks.try_next().await? {
                     digests.push(chunk).await?;
                 }
             }
         }
         Ok(digests.finish().await?)
     }
+}
+
+/// A region in chunks.
+pub(super) fn region_chunks(region: FileRegion) -> impl Stream<Item = Result<Bytes, Cause>> + Send {
+    stream::try_unfold(0_u64, move |at| {
+        let region = region.clone();
+        async move {
+            if at >= region.len {
+                return Ok(None);
+            }
+            let chunk = read(region, at).await?;
+            let next = at.saturating_add(chunk.len() as u64);
+            Ok(Some((chunk, next)))
+        }
+    })
 }
 
 /// The chunk of a region that begins at `at`.

@@ -69,6 +69,12 @@ pub enum UploadErrorKind {
     /// The store may not be written.
     #[error("the store refuses to be written")]
     StoreDenied,
+    /// The place that an import takes its data from does not give it.
+    #[error("{explanation}")]
+    Origin {
+        /// Why, for the person who asked.
+        explanation: String,
+    },
     /// The client went away.
     #[error("the upload broke off before its end")]
     Interrupted,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http_body::Body;
 use saccade_store_contract::{BlobWriter, ErrorKind};
@@ -17,7 +18,7 @@ use crate::{
 const UNWRITTEN: usize = 2;
 
 /// How often the reserve is looked at, in bytes received.
-const RESERVE_INTERVAL: u64 = 64 << 20;
+pub(super) const RESERVE_INTERVAL: u64 = 64 << 20;
 
 /// What an upload's stream came to.
 pub(super) struct Received {
@@ -36,12 +37,25 @@ pub(super) struct Expected<'a> {
     pub(super) room: &'a Room,
 }
 
+/// Takes the chunks, in their order.
+#[async_trait]
+pub(super) trait Sink: Send {
+    async fn write(&mut self, chunk: Bytes) -> saccade_store_contract::Result<()>;
+}
+
+#[async_trait]
+impl Sink for Box<dyn BlobWriter> {
+    async fn write(&mut self, chunk: Bytes) -> saccade_store_contract::Result<()> {
+        BlobWriter::write(&mut **self, chunk).await
+    }
+}
+
 /// Brings a body to its end: hashed, inspected and written. The first error stops all; the slowest of the three sets
 /// the pace. Holds at most the chunks that the queues of writer and digests hold.
 pub(super) async fn fan_out<B>(
     chunks: Chunks<B>,
     digests: DigestStream,
-    writer: &mut dyn BlobWriter,
+    writer: &mut dyn Sink,
     expected: Expected<'_>,
 ) -> Result<Received, UploadError>
 where
@@ -99,7 +113,7 @@ where
     })
 }
 
-async fn write(mut chunks: mpsc::Receiver<Bytes>, writer: &mut dyn BlobWriter) -> Result<(), UploadError> {
+async fn write(mut chunks: mpsc::Receiver<Bytes>, writer: &mut dyn Sink) -> Result<(), UploadError> {
     while let Some(chunk) = chunks.recv().await {
         writer.write(chunk).await.map_err(at_store)?;
     }

@@ -11,6 +11,8 @@
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
+//! * `stage`: data that waits for an import
+//! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to
 //! * `download`: the store's answer to a read
 //! * `meter`: what metrics say of it
 //!
@@ -23,8 +25,11 @@ mod chunks;
 mod download;
 mod error;
 mod fan_out;
+mod import;
 mod meter;
 mod room;
+mod stage;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -39,6 +44,7 @@ pub use self::{
     adopt::Adoption,
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
+    import::{Import, Importing, Incoming, Opening, Origin, Partial},
     upload::Source,
 };
 use crate::{

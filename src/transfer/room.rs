@@ -52,6 +52,33 @@ impl Room {
         Ok(room)
     }
 
+    /// The room for data of the declared size that is to wait for an import (`image_stage_total`). As in Glance, what is
+    /// over the limit already keeps others out, and a declared size has to fit.
+    pub(super) async fn find_for_staging(
+        parts: &Parts,
+        image: &Image,
+        declared: Option<u64>,
+    ) -> Result<Self, UploadError> {
+        let Some(project) = &image.owner else {
+            return Ok(Self::default());
+        };
+        let limits = parts.quota.of(project).await?;
+        let room = Self {
+            project: project.clone(),
+            beginning: limits.for_beginning(),
+            data: None,
+            remaining: None,
+        };
+        if limits.has_bound_on_staging() {
+            let usage = parts.metadata.usage(project).await;
+            let usage = usage.map_err(|error| UploadError::because(UploadErrorKind::Unavailable, error))?;
+            limits
+                .check_staging(&usage, declared)
+                .map_err(|excess| room.exceeded(&excess))?;
+        }
+        Ok(room)
+    }
+
     /// What the claim may add.
     pub(super) const fn for_claim(&self) -> Allowance {
         self.beginning

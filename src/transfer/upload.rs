@@ -21,7 +21,7 @@ use crate::{
     },
     inspect::Declared,
     janitor::outcome_of,
-    ledger::{Entry, Held, UploadEntry},
+    ledger::{Entry, Held, Ledger, UploadEntry},
     metadata::{MetadataError, MetadataErrorKind},
     policy::{Authorized, Upload as MayUpload},
     protocol::{Outcome, Recovery, RecoveryEnd, Upload, UploadStep},
@@ -96,13 +96,18 @@ impl Transfers {
 
     /// Refuses what the claim or the store would refuse later, before anything is done for it.
     fn check(&self, image: &Image, declared_size: Option<u64>) -> Result<(), UploadErrorKind> {
-        let limits = &self.shared.parts.limits;
         if image.status != Status::Queued {
             return Err(UploadErrorKind::NotQueued { status: image.status });
         }
         if image.disk_format.is_none() || image.container_format.is_none() {
             return Err(UploadErrorKind::FormatMissing);
         }
+        self.check_size(declared_size)
+    }
+
+    /// Refuses what is too much for any image, or for this node now.
+    pub(super) fn check_size(&self, declared_size: Option<u64>) -> Result<(), UploadErrorKind> {
+        let limits = &self.shared.parts.limits;
         if declared_size.is_some_and(|size| size > limits.size_cap) {
             return Err(UploadErrorKind::TooLarge {
                 limit: limits.size_cap,
@@ -179,19 +184,8 @@ where
 
     async fn write_ledger(&mut self) -> Result<(), (Outcome, UploadError)> {
         let ledger = &self.transfers.shared.parts.ledger;
-        match ledger.begin(Entry::Upload(self.entry.clone())).await {
-            Ok(held) => {
-                self.held = Some(held);
-                Ok(())
-            }
-            Err(error) => {
-                let kind = match error.is_for_want_of_room() {
-                    true => UploadErrorKind::StoreFull,
-                    false => UploadErrorKind::Unavailable,
-                };
-                Err((Outcome::Unknown, UploadError::because(kind, error)))
-            }
-        }
+        self.held = Some(begin_in_ledger(ledger, Entry::Upload(self.entry.clone())).await?);
+        Ok(())
     }
 
     async fn claim(&mut self) -> Result<(), (Outcome, UploadError)> {
@@ -299,6 +293,16 @@ where
     }
 }
 
+pub(super) async fn begin_in_ledger(ledger: &Ledger, entry: Entry) -> Result<Held, (Outcome, UploadError)> {
+    ledger.begin(entry).await.map_err(|error| {
+        let kind = match error.is_for_want_of_room() {
+            true => UploadErrorKind::StoreFull,
+            false => UploadErrorKind::Unavailable,
+        };
+        (Outcome::Unknown, UploadError::because(kind, error))
+    })
+}
+
 pub(super) async fn change(
     transfers: &Transfers,
     id: ImageId,
@@ -353,7 +357,7 @@ where
         room,
     };
     let chunks = Chunks::new(source.body, &transfers.shared.chunks);
-    let streaming = fan_out(chunks, parts.digests.start(&algorithms), &mut **writer, expected);
+    let streaming = fan_out(chunks, parts.digests.start(&algorithms), writer, expected);
     let received = tokio::select! {
         received = streaming => received?,
         lost = keep_claim(transfers, image.id, attempt) => return Err(lost),
@@ -389,7 +393,7 @@ pub(super) async fn keep_claim(transfers: &Transfers, image: ImageId, attempt: A
 }
 
 /// Holds what came against what was declared.
-fn verify(
+pub(super) fn verify(
     received: Received,
     declared_size: Option<u64>,
     attempt: AttemptId,

@@ -7,6 +7,7 @@ mod healthcheck;
 mod identity;
 mod image_actions;
 mod image_data;
+mod image_import;
 mod image_members;
 mod image_tags;
 mod images;

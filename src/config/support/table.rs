@@ -51,6 +51,7 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "http_proxy_information",
         ],
     ),
+    ("task", &["task_time_to_live"]),
     (
         "import_filtering_opts",
         &[
@@ -551,13 +552,13 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     ("DEFAULT", &["location_strategy"], "an image has one location"),
     ("DEFAULT", &["pipe_handle"], ENGINE),
     ("store_type_location_strategy", ALL, "an image has one location"),
-    ("task", ALL, TASKS),
+    ("task", &["task_executor", "work_dir"], TASKS),
     ("taskflow_executor", &["engine_mode", "max_workers"], TASKS),
     ("wsgi", ALL, TASKS),
     (
         "image_import_opts",
         &["max_parallel_stores"],
-        "there is one store",
+        "the data goes to all stores side by side",
     ),
     (
         "image_conversion",

@@ -1,8 +1,9 @@
 //! `/v2/tasks`, `/v2/images/{id}/tasks` and the schemas of tasks (Glance 33, `api/v2/tasks.py`).
 //!
-//! A task is an import, and there are no imports in this version. So there is no task to be found, whoever asks, and
-//! none can be made: whoever tries is told so at once, instead of by a task that fails.
+//! A task is an import. None can be made here, only by importing an image: whoever tries is told so at once, instead of by
+//! a task that fails.
 
+mod encode;
 mod query;
 mod schemas;
 
@@ -44,12 +45,17 @@ async fn list(
 ) -> Result<Json<Value>, ApiError> {
     state.catalog.authorize_tasks(&caller)?;
     let query = QueryPairs::parse(query.as_deref())?;
-    query::check(&query)?;
-    Ok(Json(json!({
-        "tasks": [],
+    let page = state.imports.tasks(&query::listing(&query)?).await?;
+    let mut answer = json!({
+        "tasks": page.tasks.iter().map(encode::stub).collect::<Vec<_>>(),
         "first": query.link(LIST, "marker", None),
         "schema": "/v2/schemas/tasks",
-    })))
+    });
+    if let (true, Some(last), Some(answer)) = (page.full, page.tasks.last(), answer.as_object_mut()) {
+        let next = query.link(LIST, "marker", Some(("marker", &last.id.to_string())));
+        answer.insert("next".to_owned(), next.into());
+    }
+    Ok(Json(answer))
 }
 
 async fn create(
@@ -66,9 +72,9 @@ async fn show(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     state.catalog.authorize_tasks(&caller)?;
-    Err(ApiError::new(StatusCode::NOT_FOUND, not_found(&id)))
+    Ok(Json(encode::whole(&state.imports.task(&id).await?)))
 }
 
 async fn delete(
@@ -94,8 +100,11 @@ async fn of_image(
         return Err(unknown(request).await);
     }
     NoBody::from_request(request, &()).await?;
-    match state.catalog.show(&caller, &id).await.map_err(ApiError::from) {
-        Ok(_) => Ok(Json(json!({ "tasks": [] }))),
+    match state.imports.tasks_of(&caller, &id).await.map_err(ApiError::from) {
+        Ok(tasks) => {
+            let rows: Vec<Value> = tasks.iter().map(encode::row).collect();
+            Ok(Json(json!({ "tasks": rows })))
+        }
         Err(error) if error.status == StatusCode::NOT_FOUND => Err(ApiError::unknown_path()),
         Err(error) => Err(error),
     }
@@ -125,11 +134,6 @@ fn refusal(body: &Value) -> ApiError {
         return invalid("'input' is not an object".to_owned());
     }
     ApiError::bad_request(
-        "No task was made: this version of the service has no imports. Create an image, and send its data with PUT \
-         /v2/images/{image_id}/file.",
+        "No task was made: imports are begun for an image. Create one, and POST /v2/images/{image_id}/import.",
     )
-}
-
-fn not_found(id: &str) -> String {
-    format!("Task with the given id {id} was not found")
 }

@@ -307,6 +307,7 @@ async fn routes_from_outside_are_served_beside_the_api() {
         definitions: crate::definitions::tests::definitions(),
         catalog: app.fixture.catalog.clone(),
         transfers: app.fixture.transfers.clone(),
+        imports: app.fixture.imports.clone(),
         identity: Arc::new(Tokens),
         settings: Arc::new(settings()),
         draining: Lifecycle::new().draining(),

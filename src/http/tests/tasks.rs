@@ -1,4 +1,4 @@
-//! Tasks: there are none, and what is asked wrongly is refused all the same.
+//! Tasks, where there are none; `import` has some.
 
 use serde_json::json;
 
@@ -100,7 +100,7 @@ async fn a_task_that_is_asked_for_is_refused_with_the_reason() {
         ),
         (
             json!({"type": "import", "input": {"import_from": "http://mirror/x"}}),
-            "has no imports",
+            "POST /v2/images/{image_id}/import",
         ),
     ] {
         let answer = app.json(Method::POST, "/v2/tasks", ADMIN, &body).await;

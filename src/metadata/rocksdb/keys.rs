@@ -15,6 +15,7 @@
 //! usage   'u' name of a project                                             four u64
 //! names   'n' name of a namespace of metadata definitions                   the record, with all that is in it
 //! types   'r' name of a resource type                                       the record
+//! task    'k' id of a task                                                  the record
 //!
 //! text    its bytes, 00 as 00 FF, then 00 00: sorts as the text does, and none is a prefix of another
 //! u64     eight bytes, big end first
@@ -35,7 +36,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    image::{Entry, Image, ImageId, Listing, Timestamp, Viewer, Visibility, VisibilityFilter},
+    image::{Entry, Image, ImageId, Listing, TaskId, Timestamp, Viewer, Visibility, VisibilityFilter},
     metadata::{Filter, SortKey},
 };
 
@@ -48,6 +49,7 @@ const TERM: u8 = b't';
 const NAMESPACE: u8 = b'n';
 const RESOURCE_TYPE: u8 = b'r';
 const PROJECT_USAGE: u8 = b'u';
+const TASK: u8 = b'k';
 
 /// Under it stands the version of this layout.
 pub(super) const SCHEMA: &[u8] = b"mschema";
@@ -86,6 +88,14 @@ pub(super) fn pending(deleted_at: Timestamp, id: ImageId) -> Vec<u8> {
 pub(super) const NAMESPACES: &[u8] = &[NAMESPACE];
 /// The first byte of every resource type's key.
 pub(super) const RESOURCE_TYPES: &[u8] = &[RESOURCE_TYPE];
+
+/// The first byte of every task's key.
+pub(super) const TASKS: &[u8] = &[TASK];
+
+/// The key of a task.
+pub(super) fn task(id: TaskId) -> Vec<u8> {
+    [TASKS, id.as_bytes().as_slice()].concat()
+}
 
 /// The key of a namespace of metadata definitions.
 pub(super) fn namespace(name: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@
 //! * `list`: pages
 //! * `lookup`: pages of what few images have
 //! * `definitions`: metadata definitions
+//! * `tasks`: what became of imports
 //!
 //! Reads run on tokio's blocking threads, writes on the writer's: no call of RocksDB on an async thread.
 
@@ -20,6 +21,7 @@ mod list;
 mod lookup;
 mod open;
 mod record;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod usage;

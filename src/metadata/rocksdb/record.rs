@@ -5,6 +5,7 @@
 use crate::image::{Entry, ImageId};
 
 pub(super) mod definition;
+pub(super) mod task;
 mod v1;
 mod v2;
 

@@ -26,7 +26,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{definitions, keys, open::Database, read_entry, record, usage};
+use super::{definitions, keys, open::Database, read_entry, record, tasks, usage};
 use crate::{
     image::{Allowance, Change, Entry, ImageId},
     metadata::{MetadataError, MetadataErrorKind},
@@ -48,6 +48,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) enum Message {
     Commit(Request),
     Define(definitions::Request),
+    Task(tasks::Request),
     /// Answered when everything before it is done and the database is closed.
     Close(oneshot::Sender<()>),
 }
@@ -77,6 +78,7 @@ struct Group {
     usages: usage::Pending,
     definitions: definitions::Pending,
     definition_answers: Vec<(oneshot::Sender<definitions::Answer>, definitions::Answer)>,
+    task_answers: Vec<(oneshot::Sender<tasks::Answer>, tasks::Answer)>,
 }
 
 impl Writer {
@@ -130,6 +132,11 @@ impl Writer {
                     }
                     Message::Define(request) => {
                         group.define(db, request);
+                        next = self.next_for(&group);
+                    }
+                    Message::Task(request) => {
+                        let answer = request.change.add(&mut group.batch);
+                        group.task_answers.push((request.reply, answer));
                         next = self.next_for(&group);
                     }
                 }
@@ -230,6 +237,10 @@ impl Writer {
                     let _ = request.reply.send(Err(cause.into()));
                     continue;
                 }
+                Ok(Message::Task(request)) => {
+                    let _ = request.reply.send(Err(MetadataError::new(cause)));
+                    continue;
+                }
                 Ok(Message::Close(done)) => return Some(done),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {}
@@ -263,6 +274,9 @@ impl Writer {
                 Message::Define(request) => {
                     let _ = request.reply.send(Err(kind.into()));
                 }
+                Message::Task(request) => {
+                    let _ = request.reply.send(Err(MetadataError::new(kind)));
+                }
                 Message::Close(done) => {
                     let _ = done.send(());
                 }
@@ -273,7 +287,7 @@ impl Writer {
 
 impl Group {
     fn has_room(&self) -> bool {
-        self.answers.len() + self.definition_answers.len() < GROUP_CHANGES
+        self.answers.len() + self.definition_answers.len() + self.task_answers.len() < GROUP_CHANGES
             && self.batch.size_in_bytes() < GROUP_BYTES
     }
 
@@ -326,6 +340,9 @@ impl Group {
         for (reply, answer) in self.definition_answers {
             let _ = reply.send(answer);
         }
+        for (reply, answer) in self.task_answers {
+            let _ = reply.send(answer);
+        }
     }
 
     /// Answers a group that was not acknowledged. What was refused may have been refused because of a change that did
@@ -338,6 +355,10 @@ impl Group {
         for (reply, answer) in self.definition_answers {
             let kind = if answer.is_ok() { accepted } else { refused };
             let _ = reply.send(Err(kind.into()));
+        }
+        for (reply, answer) in self.task_answers {
+            let kind = if answer.is_ok() { accepted } else { refused };
+            let _ = reply.send(Err(MetadataError::new(kind)));
         }
     }
 }

@@ -1,0 +1,74 @@
+//! `/v2/images/{id}/stage` and `…/import`: data that is brought first, or fetched, and becomes the image's in the background
+//! (Glance 33, `api/v2/image_data.py` and `images.py`).
+
+use axum::{
+    Extension, Router,
+    extract::{FromRequest, Request, State as Shared},
+    routing::{post, put},
+};
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    RequestId, State,
+    body::JsonBody,
+    error::ApiError,
+    image_data::{STORE, declared_size, require_octets},
+    path::Segments,
+    resource::resource,
+};
+use crate::{
+    identity::Caller,
+    import::{ImportRequest, Method},
+    transfer::Source,
+};
+
+pub(super) fn routes() -> Router<State> {
+    Router::new()
+        .route("/v2/images/{image_id}/stage", resource("PUT", put(stage)))
+        .route("/v2/images/{image_id}/import", resource("POST", post(import)))
+}
+
+/// As with uploads, what can be refused without the data is refused before it is asked for.
+async fn stage(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Segments(id): Segments<String>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    if !state.imports.methods().contains(&Method::GlanceDirect) {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "'glance-direct' method is not available at this site.",
+        ));
+    }
+    require_octets(request.headers())?;
+    let source = Source {
+        declared_size: declared_size(request.headers())?,
+        body: request.into_body(),
+        store: None,
+    };
+    state.imports.stage(&caller, &id, source).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn import(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Extension(request_id): Extension<RequestId>,
+    Segments(id): Segments<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let JsonBody(body) = JsonBody::from_request(request, &()).await?;
+    let wanted = ImportRequest::parse(body, state.imports.methods())?;
+    let store = match headers.get(&STORE).map(|store| store.to_str()) {
+        None => None,
+        Some(Ok(store)) => Some(store),
+        Some(Err(_)) => return Err(ApiError::undecodable()),
+    };
+    let imports = &state.imports;
+    imports
+        .import(&caller, &id, wanted, store, request_id.as_str())
+        .await?;
+    Ok(StatusCode::ACCEPTED)
+}

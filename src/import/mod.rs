@@ -1,0 +1,252 @@
+//! Accepted work that finishes later: imports, and the tasks that tell what became of them.
+//!
+//! * [`Imports`]: data is brought for an import, an import is begun
+//! * [`ImportRequest`]: what a client asks for
+//! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
+//! * `web`: bytes from another server
+//!
+//! An import that a stop or crash cuts off is undone by the janitor, from the ledger: the image is `queued` again.
+
+mod error;
+mod request;
+mod tasks;
+#[cfg(test)]
+pub(crate) mod tests;
+mod web;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body::Body;
+use saccade_outgoing::Client;
+use serde_json::json;
+use tokio_util::task::TaskTracker;
+
+pub use self::{
+    error::ImportError,
+    request::{ImportRequest, NamedStore},
+    tasks::{TaskList, TaskListing, TaskSort},
+};
+use crate::{
+    catalog::Catalog,
+    identity::Caller,
+    image::{AttemptId, IMPORT_TASK, Image, NodeId, Status, Task, TaskId, TaskKind, TaskStatus, Timestamp},
+    metadata::{Metadata, TaskStore},
+    transfer::{Import, Origin, Partial, Source, Transfers},
+};
+
+/// Begins imports, and tells what became of them. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Imports {
+    shared: Arc<Parts>,
+}
+
+/// What imports work with.
+pub struct Parts {
+    /// The images.
+    pub catalog: Catalog,
+    /// Moves the data.
+    pub transfers: Transfers,
+    /// The images' records.
+    pub metadata: Arc<dyn Metadata>,
+    /// Where tasks are kept.
+    pub tasks: Arc<dyn TaskStore>,
+    /// Gets every import, so that a stop can wait for them.
+    pub tracker: TaskTracker,
+    /// Asks other servers.
+    pub web: Client,
+    /// This node.
+    pub node: NodeId,
+    /// What the operator has decided.
+    pub rules: Rules,
+    /// When this was made: tasks that are older and still under way were interrupted.
+    pub since: Timestamp,
+}
+
+/// What the operator has decided of imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The methods that clients may use.
+    pub methods: Vec<Method>,
+    /// The stores that clients know; `None` where stores have no names.
+    pub stores: Option<Vec<NamedStore>>,
+    /// The id of the store that takes data when the client names none.
+    pub default_store: String,
+    /// How often a broken connection is taken up again without any progress (`http_retries`).
+    pub retries: u32,
+    /// How long tasks are kept after their end (`task_time_to_live`).
+    pub time_to_live: Duration,
+    /// Tasks on a page when the client does not say (`limit_param_default`).
+    pub page_default: usize,
+    /// The most tasks on a page (`api_limit_max`).
+    pub page_max: usize,
+}
+
+/// A way to import that can be carried out, by its name in the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// What was staged on this node.
+    GlanceDirect,
+    /// What another server sends.
+    WebDownload,
+}
+
+impl Method {
+    /// Its name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GlanceDirect => "glance-direct",
+            Self::WebDownload => "web-download",
+        }
+    }
+}
+
+impl Imports {
+    /// Imports with the given parts.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            shared: Arc::new(parts),
+        }
+    }
+
+    /// The methods that clients may use.
+    pub fn methods(&self) -> &[Method] {
+        &self.shared.rules.methods
+    }
+
+    /// Keeps data for an import of a queued image; see [`Transfers::stage`].
+    ///
+    /// # Errors
+    /// `NotFound` where this method is not offered; `Catalog`, `Transfer`.
+    pub async fn stage<B>(&self, caller: &Caller, id: &str, source: Source<B>) -> Result<(), ImportError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (permission, image) = self.shared.catalog.authorize_stage(caller, id).await?;
+        Ok(self.shared.transfers.stage(permission, &image, source).await?)
+    }
+
+    /// Begins an import: checks in Glance's order, then the image is `importing`, and the rest happens in the background.
+    /// `header` is `X-Image-Meta-Store`.
+    ///
+    /// # Errors
+    /// See [`ImportError`]; nothing was begun.
+    pub async fn import(
+        &self,
+        caller: &Caller,
+        id: &str,
+        request: ImportRequest,
+        header: Option<&str>,
+        request_id: &str,
+    ) -> Result<(), ImportError> {
+        let Parts {
+            catalog,
+            transfers,
+            tasks,
+            rules,
+            ..
+        } = &*self.shared;
+        let image = catalog.known(caller, id).await?;
+        transfers.check_room(&image).await?;
+        check_state(&image, request.method)?;
+        let permission = catalog.authorize_import(caller, &image)?;
+        if image.properties.contains_key(IMPORT_TASK) {
+            return Err(ImportError::Conflict("Image has active task".to_owned()));
+        }
+        let shown = match &rules.stores {
+            Some(named) => request.stores(header, &rules.default_store, named)?,
+            None => Vec::new(),
+        };
+        if !request.all_stores_must_succeed && rules.stores.is_none() {
+            return Err(ImportError::Invalid(
+                "All_stores_must_succeed can only be set with enabled_backends".to_owned(),
+            ));
+        }
+        let origin = match (request.method, image.staged()) {
+            (Method::GlanceDirect, Some(staged)) => Origin::Staged(staged),
+            (Method::GlanceDirect, None) => return Err(not_staged()),
+            (Method::WebDownload, _) => {
+                let target = web::admitted(&self.shared.web, request.uri.as_deref()).await?;
+                Origin::Elsewhere(web::open(self.shared.web.clone(), target, rules.retries))
+            }
+        };
+        let backend = match &rules.stores {
+            Some(_) => json!(shown),
+            None => json!([null]),
+        };
+        let now = Timestamp::now();
+        let task = Task {
+            id: TaskId::random(),
+            kind: TaskKind::ApiImageImport,
+            status: TaskStatus::Processing,
+            owner: caller.project_id.clone(),
+            user_id: caller.user_id.clone(),
+            request_id: request_id.to_owned(),
+            image_id: image.id,
+            input: json!({"image_id": image.id.to_string(), "import_req": request.body, "backend": backend})
+                .to_string(),
+            message: String::new(),
+            node: self.shared.node,
+            attempt: AttemptId::random(),
+            created_at: now,
+            updated_at: now,
+            expires_at: None,
+        };
+        let import = Import {
+            task: task.id,
+            attempt: task.attempt,
+            origin,
+            stores: shown.clone(),
+            shown,
+            partial: match request.all_stores_must_succeed {
+                true => Partial::Refused,
+                false => Partial::Accepted,
+            },
+        };
+        // Before the image: whoever sees that it is importing finds the task.
+        tasks.keep_task(task.clone()).await?;
+        match transfers.import(permission, image, import).await {
+            Ok(end) => {
+                let imports = self.clone();
+                self.shared
+                    .tracker
+                    .spawn(async move { imports.tell(task, end).await });
+                Ok(())
+            }
+            Err(error) => {
+                let forgotten = tasks.forget_tasks(vec![task.id]).await;
+                if let Err(error) = forgotten {
+                    tracing::warn!(task = %task.id, %error, "a task that was not begun stays for now");
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Whether the image may be imported in this way (Glance 33, `import_image`).
+fn check_state(image: &Image, method: Method) -> Result<(), ImportError> {
+    let refused = |reason: &str| Err(ImportError::Conflict(reason.to_owned()));
+    if image.status == Status::Active {
+        return refused("Image with status active cannot be target for import");
+    }
+    match method {
+        Method::WebDownload if image.status != Status::Queued => {
+            return refused("Image needs to be in 'queued' state to use 'web-download' method");
+        }
+        Method::GlanceDirect if image.staged().is_none() => return Err(not_staged()),
+        Method::WebDownload | Method::GlanceDirect => {}
+    }
+    if image.container_format.is_none() {
+        return refused("'container_format' needs to be set before import");
+    }
+    if image.disk_format.is_none() {
+        return refused("'disk_format' needs to be set before import");
+    }
+    Ok(())
+}
+
+fn not_staged() -> ImportError {
+    ImportError::Conflict("Image needs to be staged before 'glance-direct' method can be used".to_owned())
+}

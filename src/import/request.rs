@@ -1,0 +1,204 @@
+//! What a client asks for: the body of an import (Glance 33, `api/v2/images.py`, `_validate_import_body` and
+//! `common/utils.py`, `get_stores_from_request`).
+
+use serde_json::Value;
+
+use super::{ImportError, Method};
+
+/// An import as it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportRequest {
+    pub(super) method: Method,
+    pub(super) uri: Option<String>,
+    pub(super) all_stores: bool,
+    pub(super) all_stores_must_succeed: bool,
+    pub(super) stores: Option<Vec<String>>,
+    /// As it was sent.
+    pub(super) body: Value,
+}
+
+/// A store as imports know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedStore {
+    /// Its id.
+    pub id: String,
+    /// Whether it takes data.
+    pub writable: bool,
+}
+
+impl ImportRequest {
+    /// Reads a body; only the methods that are offered are methods.
+    ///
+    /// # Errors
+    /// `Invalid` with the reason.
+    pub fn parse(body: Value, offered: &[Method]) -> Result<Self, ImportError> {
+        let method = body
+            .get("method")
+            .ok_or_else(|| invalid("Import request requires a 'method' field."))?;
+        let name = method
+            .get("name")
+            .ok_or_else(|| invalid("Import request requires a 'name' field."))?;
+        let shown = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+        let method_of = |name: &str| offered.iter().find(|method| method.as_str() == name).copied();
+        let wanted =
+            method_of(&shown).ok_or_else(|| invalid(format!("Unknown import method name '{shown}'.")))?;
+        let flag = |name: &str, default| match body.get(name) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(_) => Err(invalid(format!("'{name}' must be boolean value only"))),
+        };
+        let all_stores_must_succeed = flag("all_stores_must_succeed", true)?;
+        let all_stores = flag("all_stores", false)?;
+        let stores = body.get("stores").map(store_names).transpose()?;
+        let uri = match method.get("uri") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(uri)) => Some(uri.clone()),
+            Some(other) => Some(other.to_string()),
+        };
+        Ok(Self {
+            method: wanted,
+            uri,
+            all_stores,
+            all_stores_must_succeed,
+            stores,
+            body,
+        })
+    }
+
+    /// The stores that are meant, where stores have names; `header` is `X-Image-Meta-Store`. None is the default one.
+    ///
+    /// # Errors
+    /// `Invalid` for names given twice over and for stores that take no data, `Conflict` for one that is not there.
+    pub(super) fn stores(
+        &self,
+        header: Option<&str>,
+        default: &str,
+        named: &[NamedStore],
+    ) -> Result<Vec<String>, ImportError> {
+        if self.all_stores {
+            if self.stores.is_some() || header.is_some() {
+                return Err(invalid(
+                    "All_stores parameter can't be used with x-image-meta-store header or stores parameter",
+                ));
+            }
+            let writable = named.iter().filter(|store| store.writable);
+            return Ok(writable.map(|store| store.id.clone()).collect());
+        }
+        let wanted = match (&self.stores, header) {
+            (Some(_), Some(_)) => {
+                return Err(invalid(
+                    "Stores parameter and x-image-meta-store header can't be both specified",
+                ));
+            }
+            (Some(stores), None) if stores.is_empty() => return Err(invalid("'stores' names no store")),
+            (Some(stores), None) => stores.clone(),
+            (None, header) => vec![header.unwrap_or(default).to_owned()],
+        };
+        let mut stores: Vec<String> = Vec::new();
+        for wanted in wanted {
+            match named.iter().find(|store| store.id == wanted) {
+                None => {
+                    return Err(ImportError::Conflict(format!(
+                        "Unknown store {wanted:?}: nothing was imported"
+                    )));
+                }
+                Some(store) if !store.writable => {
+                    return Err(invalid(format!(
+                        "The store {wanted:?} is read only: name another"
+                    )));
+                }
+                Some(_) if stores.contains(&wanted) => {}
+                Some(_) => stores.push(wanted),
+            }
+        }
+        Ok(stores)
+    }
+}
+
+fn store_names(value: &Value) -> Result<Vec<String>, ImportError> {
+    let names = value
+        .as_array()
+        .map(|names| names.iter().map(|name| name.as_str().map(str::to_owned)));
+    let names = names.and_then(|names| names.collect::<Option<Vec<_>>>());
+    names.ok_or_else(|| invalid("'stores' must be a list of names of stores"))
+}
+
+fn invalid(reason: impl Into<String>) -> ImportError {
+    ImportError::Invalid(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: Value) -> Result<ImportRequest, String> {
+        let offered = [Method::GlanceDirect, Method::WebDownload];
+        ImportRequest::parse(body, &offered).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_said_in_order() {
+        for (body, reason) in [
+            (json!({}), "requires a 'method'"),
+            (json!([]), "requires a 'method'"),
+            (json!({"method": {}}), "requires a 'name'"),
+            (json!({"method": "x"}), "requires a 'name'"),
+            (
+                json!({"method": {"name": "copy-image"}}),
+                "Unknown import method name 'copy-image'.",
+            ),
+            (json!({"method": {"name": 1}}), "Unknown import method name '1'."),
+            (
+                json!({"method": {"name": "glance-direct"}, "all_stores_must_succeed": "yes"}),
+                "'all_stores_must_succeed' must be boolean value only",
+            ),
+            (
+                json!({"method": {"name": "glance-direct"}, "all_stores": 1}),
+                "'all_stores' must be boolean value only",
+            ),
+            (
+                json!({"method": {"name": "glance-direct"}, "stores": "a"}),
+                "must be a list",
+            ),
+        ] {
+            let error = parse(body.clone()).unwrap_err();
+            assert!(error.contains(reason), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn stores_are_named_once_and_have_to_be_there() {
+        let named = |id: &str, writable| NamedStore {
+            id: id.to_owned(),
+            writable,
+        };
+        let named = [named("a", true), named("b", true), named("web", false)];
+        let ask = |mut body: Value, header| {
+            body["method"] = json!({"name": "glance-direct"});
+            parse(body)
+                .unwrap()
+                .stores(header, "a", &named)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(ask(json!({}), None).unwrap(), ["a"]);
+        assert_eq!(ask(json!({}), Some("b")).unwrap(), ["b"]);
+        assert_eq!(ask(json!({"stores": ["b", "a", "b"]}), None).unwrap(), ["b", "a"]);
+        assert_eq!(ask(json!({"all_stores": true}), None).unwrap(), ["a", "b"]);
+        assert!(ask(json!({"all_stores": true}), Some("a")).is_err());
+        assert!(ask(json!({"all_stores": true, "stores": ["a"]}), None).is_err());
+        assert!(ask(json!({"stores": ["a"]}), Some("a")).is_err());
+        assert!(ask(json!({"stores": []}), None).is_err());
+        assert!(
+            ask(json!({"stores": ["c"]}), None)
+                .unwrap_err()
+                .contains("Unknown store")
+        );
+        assert!(
+            ask(json!({"stores": ["web"]}), None)
+                .unwrap_err()
+                .contains("read only")
+        );
+    }
+}

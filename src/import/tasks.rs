@@ -1,0 +1,237 @@
+//! What became of imports.
+
+use std::{cmp::Ordering, time::Duration};
+
+use tracing::{info, warn};
+
+use super::{ImportError, Imports};
+use crate::{
+    identity::Caller,
+    image::{Entry, Task, TaskId, TaskStatus, Timestamp},
+    metadata::MetadataError,
+    transfer::Importing,
+};
+
+/// How often what has expired is forgotten.
+const EXPIRY: Duration = Duration::from_secs(3600);
+
+/// How long an interrupted import is given to be undone before it is looked at again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An attribute that lists of tasks are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are the API's own.
+pub enum TaskSort {
+    Id,
+    Type,
+    Status,
+    Owner,
+    ExpiresAt,
+    ImageId,
+    RequestId,
+    UserId,
+    CreatedAt,
+    UpdatedAt,
+    /// Something that is the same for all.
+    Deleted,
+}
+
+/// What a list of tasks is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskListing {
+    /// Only those of this status.
+    pub status: Option<String>,
+    /// Only those of this type.
+    pub kind: Option<String>,
+    /// In the order of this attribute; then the newest.
+    pub sort: TaskSort,
+    /// The other way around.
+    pub descending: bool,
+    /// Behind this one.
+    pub marker: Option<String>,
+    /// The most tasks.
+    pub limit: Option<usize>,
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskList {
+    /// The tasks, in order.
+    pub tasks: Vec<Task>,
+    /// Whether more may follow.
+    pub full: bool,
+}
+
+impl Imports {
+    /// One page of all tasks, for whoever may use the tasks API.
+    ///
+    /// # Errors
+    /// `Invalid` for a marker that is no task; `Unavailable`.
+    pub async fn tasks(&self, listing: &TaskListing) -> Result<TaskList, ImportError> {
+        let rules = &self.shared.rules;
+        let mut tasks = self.current().await?;
+        tasks.retain(|task| {
+            let is =
+                |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
+            is(&listing.status, task.status.as_str()) && is(&listing.kind, task.kind.as_str())
+        });
+        tasks.sort_by(|a, b| listing.compare(a, b));
+        if let Some(marker) = &listing.marker {
+            let at = TaskId::parse(marker).and_then(|id| tasks.iter().position(|task| task.id == id));
+            let at = at.ok_or_else(|| ImportError::Invalid(absent(marker)))?;
+            tasks.drain(..=at);
+        }
+        let limit = listing.limit.unwrap_or(rules.page_default).min(rules.page_max);
+        tasks.truncate(limit);
+        Ok(TaskList {
+            full: !tasks.is_empty() && tasks.len() >= limit,
+            tasks,
+        })
+    }
+
+    /// One task, for whoever may use the tasks API.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn task(&self, id: &str) -> Result<Task, ImportError> {
+        let not_found = || ImportError::NotFound(absent(id));
+        let parsed = TaskId::parse(id).ok_or_else(not_found)?;
+        let task = self.shared.tasks.task(parsed).await?.ok_or_else(not_found)?;
+        match is_expired(&task, Timestamp::now()) {
+            true => Err(not_found()),
+            false => Ok(task),
+        }
+    }
+
+    /// The tasks that brought an image its data, or tried to: those of the caller's project, all for an administrator.
+    /// The oldest first.
+    ///
+    /// # Errors
+    /// `Catalog` (`NotFound`), `Unavailable`.
+    pub async fn tasks_of(&self, caller: &Caller, id: &str) -> Result<Vec<Task>, ImportError> {
+        let image = self.shared.catalog.known(caller, id).await?;
+        let is_admin = self.shared.catalog.is_admin(caller);
+        let now = Timestamp::now();
+        let mut tasks = self.shared.tasks.tasks(Some(image.id)).await?;
+        tasks.retain(|task| (is_admin || task.owner == caller.project_id) && !is_expired(task, now));
+        tasks.sort_by_key(|task| (task.created_at, task.id));
+        Ok(tasks)
+    }
+
+    /// Tells the tasks that a stop has interrupted what became of them, and forgets those that have expired, for ever.
+    pub async fn run(self) {
+        while let Err(error) = self.settle_interrupted().await {
+            warn!(%error, "tasks of interrupted imports cannot be settled yet");
+            tokio::time::sleep(PAUSE).await;
+        }
+        loop {
+            if let Err(error) = self.current().await {
+                warn!(%error, "tasks that have expired cannot be forgotten now");
+            }
+            tokio::time::sleep(EXPIRY).await;
+        }
+    }
+
+    /// Waits for the end of an import, and keeps it.
+    pub(super) async fn tell(&self, task: Task, end: Importing) {
+        let (status, message) = match end.await {
+            Ok(Ok(())) => (TaskStatus::Success, String::new()),
+            Ok(Err(error)) => {
+                info!(task = %task.id, image = %task.image_id, reason = %error, "an import has failed");
+                (TaskStatus::Failure, error.to_string())
+            }
+            Err(_) => (
+                TaskStatus::Failure,
+                "the import was broken off by a fault of the service".to_owned(),
+            ),
+        };
+        let id = task.id;
+        if let Err(error) = self.end(task, status, message).await {
+            warn!(task = %id, %error, "what became of an import cannot be kept: it is told after the next start");
+        }
+    }
+
+    async fn end(&self, task: Task, status: TaskStatus, message: String) -> Result<(), MetadataError> {
+        let now = Timestamp::now();
+        let expires_at = now.after(self.shared.rules.time_to_live);
+        self.shared
+            .tasks
+            .keep_task(task.ended(status, message, now, expires_at))
+            .await
+    }
+
+    /// The tasks that have not expired; the others are forgotten.
+    async fn current(&self) -> Result<Vec<Task>, ImportError> {
+        let now = Timestamp::now();
+        let tasks = self.shared.tasks.tasks(None).await?;
+        let (expired, current): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| is_expired(task, now));
+        if !expired.is_empty() {
+            let ids = expired.iter().map(|task| task.id).collect();
+            self.shared.tasks.forget_tasks(ids).await?;
+        }
+        Ok(current)
+    }
+
+    /// What an earlier run of this node has begun and not told the end of.
+    ///
+    /// # Errors
+    /// The metadata does not answer; what was settled is.
+    pub(super) async fn settle_interrupted(&self) -> Result<(), ImportError> {
+        let mut tasks = self.shared.tasks.tasks(None).await?;
+        tasks.retain(|task| {
+            let is_ours = task.node == self.shared.node && task.created_at < self.shared.since;
+            is_ours && !task.status.is_final()
+        });
+        for task in tasks {
+            let (status, message) = loop {
+                let entry = self.shared.metadata.entry(task.image_id).await?;
+                let image = entry.as_ref().and_then(Entry::live);
+                let content = image.and_then(|image| image.content.as_ref());
+                if content.is_some_and(|content| content.attempt == task.attempt) {
+                    break (TaskStatus::Success, String::new());
+                }
+                let claim = image.and_then(|image| image.claim);
+                if claim.is_none_or(|claim| claim.attempt != task.attempt) {
+                    let message =
+                        "the service was stopped during the import: nothing of the data is left, begin again";
+                    break (TaskStatus::Failure, message.to_owned());
+                }
+                // The janitor is about to undo it.
+                tokio::time::sleep(PAUSE).await;
+            };
+            info!(task = %task.id, image = %task.image_id, status = status.as_str(), "settled an interrupted import");
+            self.end(task, status, message).await?;
+        }
+        Ok(())
+    }
+}
+
+impl TaskListing {
+    fn compare(&self, a: &Task, b: &Task) -> Ordering {
+        let by_key = match self.sort {
+            TaskSort::Id => a.id.cmp(&b.id),
+            TaskSort::Type => a.kind.as_str().cmp(b.kind.as_str()),
+            TaskSort::Status => a.status.as_str().cmp(b.status.as_str()),
+            TaskSort::Owner => a.owner.cmp(&b.owner),
+            TaskSort::ExpiresAt => a.expires_at.cmp(&b.expires_at),
+            TaskSort::ImageId => a.image_id.cmp(&b.image_id),
+            TaskSort::RequestId => a.request_id.cmp(&b.request_id),
+            TaskSort::UserId => a.user_id.cmp(&b.user_id),
+            TaskSort::UpdatedAt => a.updated_at.cmp(&b.updated_at),
+            TaskSort::CreatedAt | TaskSort::Deleted => Ordering::Equal,
+        };
+        let order = by_key.then_with(|| (a.created_at, a.id).cmp(&(b.created_at, b.id)));
+        match self.descending {
+            true => order.reverse(),
+            false => order,
+        }
+    }
+}
+
+fn is_expired(task: &Task, now: Timestamp) -> bool {
+    task.expires_at.is_some_and(|expires_at| expires_at < now)
+}
+
+fn absent(id: &str) -> String {
+    format!("Task with the given id {id} was not found")
+}

@@ -1,0 +1,419 @@
+//! Data becomes an image's in the background: what waits on this node, or what another place sends, in one pass into one
+//! or several stores.
+//!
+//! The steps are those of an upload, with several writers. The record takes all locations at once: the image is `active`
+//! with what has succeeded, or `queued` with nothing.
+
+use std::{future::Future, pin::Pin};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use saccade_store_contract::{Attempt, BlobName, Body, Location as BlobLocation};
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span, info, warn};
+
+use super::{
+    Transfers, UploadError, UploadErrorKind,
+    adopt::region_chunks,
+    chunks::Chunks,
+    fan_out::{Expected, at_store, fan_out},
+    meter::Meter,
+    room::Room,
+    targets::{Target, Targets},
+    upload::{begin_in_ledger, change, keep_claim, verify},
+};
+use crate::{
+    digest::Algorithm,
+    image::{AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, Location, StoreId, TaskId, Timestamp},
+    inspect::Declared,
+    ledger::{Entry, UploadEntry},
+    policy::{Authorized, Import as MayImport},
+    protocol::{Outcome, Recovery, RecoveryEnd, Upload, UploadStep},
+};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Bytes from another place.
+pub struct Incoming {
+    /// Their number, where the place says it.
+    pub size: Option<u64>,
+    /// The bytes.
+    pub chunks: BoxStream<'static, Result<Bytes, Cause>>,
+}
+
+/// Asks another place for its bytes, once the image is claimed. Its error is for the person who asked.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Incoming, String>> + Send>>;
+
+/// Where the data comes from.
+pub enum Origin {
+    /// What waits on this node.
+    Staged(AttemptId),
+    /// Another place.
+    Elsewhere(Opening),
+}
+
+/// What becomes of an import that cannot write to some of its stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partial {
+    /// It fails (`all_stores_must_succeed`).
+    Refused,
+    /// The image is in the others.
+    Accepted,
+}
+
+/// An import that is asked for.
+pub struct Import {
+    /// Names it in the image's properties.
+    pub task: TaskId,
+    /// Brings the data.
+    pub attempt: AttemptId,
+    /// Where the data comes from.
+    pub origin: Origin,
+    /// The ids of the stores that are to have it; none is the default one.
+    pub stores: Vec<String>,
+    /// The same as the image's properties name them while it is under way: those whose names clients know.
+    pub shown: Vec<String>,
+    /// What becomes of it when some of them fail.
+    pub partial: Partial,
+}
+
+/// An import under way; what it comes to.
+pub type Importing = oneshot::Receiver<Result<(), UploadError>>;
+
+/// One attempt under way.
+struct Running {
+    transfers: Transfers,
+    image: Image,
+    import: Import,
+    targets: Targets,
+    room: Room,
+    content: Option<Content>,
+    failure: Option<UploadError>,
+    /// Told once the image is claimed, or cannot be.
+    told: Option<oneshot::Sender<Result<(), UploadError>>>,
+    meter: Meter,
+}
+
+impl Transfers {
+    /// Whether there is room for more data of the image's owner at all (`image_size_total`, `user_storage_quota`).
+    ///
+    /// # Errors
+    /// `OverLimit`, `Limits`, `LimitsMisconfigured`, `Unavailable`.
+    pub async fn check_room(&self, image: &Image) -> Result<(), UploadError> {
+        Room::find(&self.shared.parts, image, None).await.map(drop)
+    }
+
+    /// Begins an import. When it returns `Ok`, the image is `importing`; what is returned tells the end.
+    ///
+    /// Dropping either stops nothing.
+    ///
+    /// # Errors
+    /// As [`Transfers::upload`]: the image is as it was.
+    pub async fn import(
+        &self,
+        authorized: Authorized<MayImport>,
+        image: Image,
+        mut import: Import,
+    ) -> Result<Importing, UploadError> {
+        if authorized.image_id() != image.id {
+            return Err(UploadErrorKind::NotFound.into());
+        }
+        let parts = &self.shared.parts;
+        if parts.limits.reserve.is_reached() {
+            return Err(UploadErrorKind::StoreFull.into());
+        }
+        let size = match import.origin {
+            Origin::Staged(_) => image.size(),
+            Origin::Elsewhere(_) => None,
+        };
+        let room = Room::find(parts, &image, size).await?;
+        if import.stores.is_empty() {
+            import.stores = vec![parts.stores.default_id().to_owned()];
+        }
+        let mut targets = Vec::new();
+        for id in &import.stores {
+            let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
+            let store = parts.stores.store(id).map_err(unavailable)?;
+            let name = BlobName(image.id.as_uuid());
+            let created = store.create(name, Attempt(import.attempt.as_uuid()), size).await;
+            match created {
+                Ok((handle, writer)) => targets.push(Target::new(
+                    UploadEntry {
+                        image: image.id.as_uuid(),
+                        attempt: import.attempt.as_uuid(),
+                        store: id.clone(),
+                        handle: handle.as_str().to_owned(),
+                    },
+                    writer,
+                )),
+                Err(error) if import.partial == Partial::Refused => return Err(at_store(error)),
+                Err(error) => {
+                    warn!(image = %image.id, store = id, %error, "the store takes no part in the import")
+                }
+            }
+        }
+        if targets.is_empty() {
+            return Err(UploadErrorKind::Unavailable.into());
+        }
+        let ((told, answer), (ended, end)) = (oneshot::channel(), oneshot::channel());
+        let running = Running {
+            transfers: self.clone(),
+            targets: Targets::new(targets, import.partial),
+            image,
+            import,
+            room,
+            content: None,
+            failure: None,
+            told: Some(told),
+            meter: Meter::upload(),
+        };
+        parts
+            .tasks
+            .spawn(running.drive(ended).instrument(Span::current()));
+        match answer.await {
+            Ok(result) => result.map(|()| end),
+            // The task has panicked; what it held is an orphan, which the janitor finishes.
+            Err(gone) => Err(UploadError::because(UploadErrorKind::Unavailable, gone)),
+        }
+    }
+}
+
+impl Running {
+    async fn drive(mut self, ended: oneshot::Sender<Result<(), UploadError>>) {
+        let mut machine = Upload::new();
+        let recovery = loop {
+            let result = match machine.step() {
+                UploadStep::Begin => self.begin().await,
+                UploadStep::Claim => self.claim().await,
+                UploadStep::Stream => self.stream_and_verify().await,
+                UploadStep::CommitBlob => self.commit_blobs().await,
+                UploadStep::CommitMetadata => self.commit_metadata().await,
+                UploadStep::HandOver(recovery) => break recovery,
+            };
+            machine.on(match result {
+                Ok(()) => Outcome::Done,
+                Err((outcome, error)) => {
+                    self.failure.get_or_insert(error);
+                    outcome
+                }
+            });
+        };
+        let told = self.told.take();
+        let result = self.end(recovery).await;
+        // Who could not begin is told so at once; who began, at the end. Nobody may wait any more.
+        let _ = match told {
+            Some(told) => told.send(result),
+            None => ended.send(result),
+        };
+    }
+
+    async fn begin(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let ledger = self.transfers.shared.parts.ledger.clone();
+        for target in self.targets.all() {
+            let entry = Entry::Upload(target.entry.clone());
+            target.held = Some(begin_in_ledger(&ledger, entry).await?);
+        }
+        Ok(())
+    }
+
+    async fn claim(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let parts = &self.transfers.shared.parts;
+        let claim = Claim {
+            attempt: self.import.attempt,
+            node: parts.node,
+            expires_at: Timestamp::now().after(parts.limits.claim_lease),
+            phase: ClaimPhase::Open,
+        };
+        let stores = self
+            .import
+            .shown
+            .iter()
+            .map(|id| StoreId::new(id.as_str()))
+            .collect();
+        let staged = match &self.import.origin {
+            Origin::Staged(attempt) => Some(*attempt),
+            Origin::Elsewhere(_) => None,
+        };
+        let kind = ChangeKind::Import {
+            claim,
+            staged,
+            task: self.import.task.to_string(),
+            stores,
+        };
+        let allowance = self.room.for_claim();
+        change(&self.transfers, self.image.id, &self.room, kind, allowance).await?;
+        if let Some(told) = self.told.take() {
+            // Nobody waits any more when the client has gone.
+            let _ = told.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    async fn stream_and_verify(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let attempt = self.import.attempt;
+        let streamed = tokio::select! {
+            streamed = stream(&self.transfers, &self.image, &mut self.import, &self.room, &mut self.targets) => streamed,
+            lost = keep_claim(&self.transfers, self.image.id, attempt) => Err(lost),
+        };
+        match streamed {
+            Ok(content) => {
+                self.content = Some(content);
+                Ok(())
+            }
+            Err(error) => {
+                // Nothing may write any more when the bytes are removed.
+                self.targets.stop();
+                Err((Outcome::Failed, error))
+            }
+        }
+    }
+
+    async fn commit_blobs(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let committed = self.targets.commit().await;
+        committed.map_err(|error| (Outcome::Unknown, at_store(error)))
+    }
+
+    async fn commit_metadata(&mut self) -> Result<(), (Outcome, UploadError)> {
+        let Some(content) = self.content.clone() else {
+            return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
+        };
+        let locations = self.targets.all().filter_map(|target| {
+            let url = target.location.as_ref().map(BlobLocation::as_str)?;
+            Some(Location {
+                store: Some(StoreId::new(target.entry.store.as_str())),
+                url: url.to_owned(),
+                metadata: Default::default(),
+            })
+        });
+        let kind = ChangeKind::Activate {
+            content,
+            locations: locations.collect(),
+        };
+        let allowance = self.room.for_content();
+        change(&self.transfers, self.image.id, &self.room, kind, allowance).await
+    }
+
+    /// Leaves nothing behind: neither what some stores have of a failed import, nor what waited for it.
+    async fn end(mut self, recovery: Recovery) -> Result<(), UploadError> {
+        self.targets.stop();
+        let (image, janitor) = (self.image.id, self.transfers.shared.parts.janitor.clone());
+        let mut kept = recovery == Recovery::SETTLE;
+        let targets: Vec<&mut Target> = self.targets.all().collect();
+        for target in targets {
+            let Some(held) = target.held.take() else { continue };
+            // A store that failed has no location in the record, and recovery finds that out.
+            let way = match (recovery == Recovery::SETTLE, &target.location) {
+                (true, None) => Recovery::FENCE,
+                _ => recovery,
+            };
+            let entry = target.entry.clone();
+            let end = janitor.finish(way, held, &entry).await;
+            kept |= matches!(end, RecoveryEnd::Kept | RecoveryEnd::KeptUnsettled);
+            if end == RecoveryEnd::Unfinished {
+                warn!(%image, store = target.entry.store, "an import is not cleaned up yet");
+            }
+        }
+        if let Origin::Staged(_) = self.import.origin {
+            janitor.finish_stagings_of(image).await;
+        }
+        if kept {
+            let size = self.content.as_ref().map_or(0, |content| content.size);
+            info!(%image, stores = self.import.stores.join(","), size, "image imported");
+            self.meter.stored(size);
+            return Ok(());
+        }
+        Err(self
+            .failure
+            .unwrap_or_else(|| UploadErrorKind::Unavailable.into()))
+    }
+}
+
+/// Streams the data to its end, and verifies it.
+async fn stream(
+    transfers: &Transfers,
+    image: &Image,
+    import: &mut Import,
+    room: &Room,
+    targets: &mut Targets,
+) -> Result<Content, UploadError> {
+    let incoming = match &mut import.origin {
+        Origin::Staged(attempt) => staged(transfers, *attempt).await?,
+        Origin::Elsewhere(opening) => opening
+            .await
+            .map_err(|explanation| UploadErrorKind::Origin { explanation })?,
+    };
+    let parts = &transfers.shared.parts;
+    let limits = &parts.limits;
+    if incoming.size.is_some_and(|size| size > limits.size_cap) {
+        return Err(UploadErrorKind::TooLarge {
+            limit: limits.size_cap,
+        }
+        .into());
+    }
+    let expected = Expected {
+        size: incoming.size,
+        declared: Declared::new(
+            image.disk_format.as_deref().unwrap_or_default(),
+            image.container_format.as_deref().unwrap_or_default(),
+            limits.rules.clone(),
+        ),
+        limits,
+        room,
+    };
+    let frames: BoxStream<'static, _> = incoming.chunks.map(frame).boxed();
+    let body = StreamBody::new(frames);
+    let chunks = Chunks::new(body, &transfers.shared.chunks);
+    let digests = parts.digests.start(&[Algorithm::Md5, limits.hash_algorithm]);
+    let received = fan_out(chunks, digests, targets, expected)
+        .await
+        .map_err(broken_off)?;
+    verify(received, incoming.size, import.attempt, limits.hash_algorithm)
+}
+
+fn frame(chunk: Result<Bytes, Cause>) -> Result<Frame<Bytes>, Cause> {
+    chunk.map(Frame::data)
+}
+
+/// What waits on this node.
+async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, UploadError> {
+    let lost = |cause: Cause| {
+        let explanation = "the data that was staged is not there any more: stage it again".to_owned();
+        UploadError::because(UploadErrorKind::Origin { explanation }, cause)
+    };
+    let staging = transfers
+        .shared
+        .parts
+        .stores
+        .staging()
+        .map_err(|error| lost(error.into()))?;
+    let location = staging.location(BlobName(attempt.as_uuid()));
+    let blob = staging
+        .store()
+        .read(&location, None)
+        .await
+        .map_err(|error| lost(error.into()))?;
+    let chunks = match blob.body {
+        Body::File(region) => region_chunks(region).boxed(),
+        Body::Stream(chunks) => chunks.map(|chunk| chunk.map_err(Cause::from)).boxed(),
+    };
+    Ok(Incoming {
+        size: Some(blob.size),
+        chunks,
+    })
+}
+
+/// It was not a client that went away.
+fn broken_off(error: UploadError) -> UploadError {
+    if !matches!(
+        error.kind(),
+        UploadErrorKind::Interrupted | UploadErrorKind::Stalled
+    ) {
+        return error;
+    }
+    let causes = std::iter::successors(std::error::Error::source(&error), |&error| error.source());
+    let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let explanation = format!("the data broke off: {causes}");
+    UploadError::because(UploadErrorKind::Origin { explanation }, error)
+}
