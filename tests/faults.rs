@@ -182,6 +182,10 @@ fn a_store_that_cannot_be_written_answers_503_and_recovers() {
         .start();
     let admin = daemon.admin();
     let kept = admin.active("kept", b"bytes");
+    // Its answer comes before the attempt's own name is gone.
+    eventually("the first upload is settled", || {
+        daemon.stored() == [kept.clone()]
+    });
     let id = admin.queued("refused");
     let images = daemon.images_dir();
     // Permissions do not stop root, so the directory goes away as a whole, as a mount does.

@@ -17,13 +17,16 @@ impl Secret {
         Self(text)
     }
 
-    /// 256 random bits as 43 URL-safe characters.
+    /// 255 random bits as 43 URL-safe characters, the first of them a letter: a command line takes a password that begins
+    /// with a dash for an option.
     ///
     /// # Errors
     /// When the operating system gives no randomness.
     pub(super) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0u8; 32];
         getrandom::fill(&mut bytes)?;
+        let [first, ..] = &mut bytes;
+        *first &= 0x7F;
         let text = URL_SAFE_NO_PAD.encode(bytes);
         bytes.zeroize();
         Ok(Self(text))
@@ -38,5 +41,22 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_ones_differ_and_begin_with_a_letter() {
+        let texts: std::collections::BTreeSet<String> = (0..1000)
+            .map(|_| Secret::random().unwrap().expose().to_owned())
+            .collect();
+        assert_eq!(texts.len(), 1000);
+        for text in texts {
+            assert_eq!(text.len(), 43, "{text}");
+            assert!(text.starts_with(|c: char| c.is_ascii_alphabetic()), "{text}");
+        }
     }
 }
