@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as _,
+    fmt,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
@@ -48,7 +49,6 @@ const LONG: usize = 64 << 10;
 const IDLE_CONNECTIONS: usize = 32;
 
 /// Asks one server, as one user.
-#[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
     pub(crate) endpoint: Endpoint,
@@ -319,6 +319,15 @@ impl Client {
                 .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         reqwest::Request::try_from(request).map_err(|_| unasked("its form"))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither key, nor the id of one.
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,8 +2,6 @@
 
 #![allow(dead_code)] // Not every test uses all of it.
 
-mod proxy;
-
 use std::{collections::HashMap, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use rusty_s3::{Method, signing::sign};
@@ -11,8 +9,6 @@ use saccade_store_contract::{BlobName, Location};
 use saccade_store_s3::{S3Store, S3StoreConfig, Secret};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
-
-pub(crate) use proxy::{Fault, Proxy, When};
 
 /// Where the gateway is, and who may use it.
 #[derive(Debug, Clone)]
@@ -73,7 +69,8 @@ impl Bucket {
         let tls = saccade_outgoing::tls_client(&saccade_outgoing::Verification::Off).unwrap();
         Self {
             rgw: Rgw::up().await,
-            name: format!("test-{}", Uuid::new_v4().simple()),
+            // Without a hyphen, which only keys have.
+            name: format!("test{}", Uuid::new_v4().simple()),
             http: reqwest::Client::builder()
                 .tls_backend_preconfigured(tls)
                 .no_proxy()
