@@ -201,7 +201,8 @@ impl Client {
         }
     }
 
-    async fn answer(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    /// Asks once.
+    pub(crate) async fn answer(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let response = self.once(call).await?;
         let headers = response.headers().clone();
         let body = match call.method {
@@ -378,7 +379,7 @@ pub(crate) fn chain(error: reqwest::Error) -> String {
 }
 
 /// Waits until the request may be made again, or says why it may not.
-async fn pause(call: &Call<'_>, retried: &mut u32, failure: Failure) -> Result<(), Failure> {
+pub(crate) async fn pause(call: &Call<'_>, retried: &mut u32, failure: Failure) -> Result<(), Failure> {
     let pause = failure.pause().unwrap_or_else(|| backoff(*retried));
     if *retried >= call.retries || !failure.is_passing() || pause > LONGEST_RETRY_AFTER {
         return Err(failure);

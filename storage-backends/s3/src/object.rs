@@ -11,7 +11,7 @@ use saccade_outgoing::headers::{content_length, strong_etag};
 use saccade_store_contract::Attempt;
 
 use crate::{
-    client::{COMPLETION, Call, Client},
+    client::{COMPLETION, Call, Client, pause, short_body},
     failure::Failure,
     xml,
 };
@@ -92,7 +92,7 @@ impl Client {
             Err(failure) if failure.is(StatusCode::NOT_FOUND, &[]) => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        crate::client::short_body(response).await.map(Some)
+        short_body(response).await.map(Some)
     }
 
     /// Writes a short object of the store's own, over whatever is there.
@@ -121,12 +121,33 @@ impl Client {
         }
     }
 
-    /// Begins an upload in parts, and returns its id.
+    /// Begins an upload in parts, and returns its id. Each try may begin one; of those whose reply was lost nobody knows
+    /// the id, and nothing tells them from another writer's.
     pub(crate) async fn create_upload(&self, key: &str, attempt: Attempt) -> Result<String, Failure> {
         let call = Call::new(Method::POST, Some(key))
             .query("uploads", "")
             .header(ATTEMPT, &attempt.to_string());
-        let answer = self.ask(&call).await?;
+        let (mut retried, mut lost) = (0, false);
+        let answer = loop {
+            match self.answer(&call).await {
+                Ok(answer) => break Ok(answer),
+                Err(failure) => {
+                    lost |= matches!(failure, Failure::Connection(_) | Failure::Timeout(_));
+                    if let Err(failure) = pause(&call, &mut retried, failure).await {
+                        break Err(failure);
+                    }
+                }
+            }
+        };
+        if lost {
+            tracing::warn!(
+                bucket = self.endpoint.bucket,
+                key,
+                "a reply was lost when an upload in parts was begun: one without parts may remain in the bucket until \
+                 its lifecycle rules end it"
+            );
+        }
+        let answer = answer?;
         let id = answer.document.field("UploadId");
         id.map(str::to_owned).ok_or(Failure::Nonsense("no UploadId"))
     }

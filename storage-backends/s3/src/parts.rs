@@ -1,6 +1,9 @@
 //! How long parts are, and how much memory they may take.
 
-use std::sync::Arc;
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -43,9 +46,12 @@ impl Plan {
 /// The memory for parts: each writer has that of one part of the configured length for itself, and what it needs beyond is
 /// shared. A writer waits for shared memory only while it holds none that depends on its client, or for its own
 /// requests: so all go on.
+///
+/// Buffers of that length are used again: freed ones stay with the allocator, and came to half as much once more.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
     shared: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Vec<u8>>>>,
     /// The configured length, in bytes.
     base: u64,
 }
@@ -62,8 +68,26 @@ impl Memory {
     pub(crate) fn new(base: u64) -> Self {
         Self {
             shared: Arc::new(Semaphore::new(usize::try_from(SHARED).unwrap_or_default())),
+            idle: Arc::default(),
             base,
         }
+    }
+
+    /// An empty buffer for so many bytes. Memory that was never written to is not taken.
+    pub(crate) fn buffer(&self, length: usize) -> Buffer {
+        let idle = if self.is_usual(length) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        } else {
+            None
+        };
+        Buffer {
+            bytes: idle.unwrap_or_else(|| Vec::with_capacity(length)),
+            memory: self.clone(),
+        }
+    }
+
+    fn is_usual(&self, length: usize) -> bool {
+        u64::try_from(length) == Ok(self.base)
     }
 
     /// The writer's own, which it has back.
@@ -92,6 +116,39 @@ impl Memory {
             && let Ok(permit) = Arc::clone(&self.shared).acquire_many_owned(more).await
         {
             lease.shared.push(permit);
+        }
+    }
+}
+
+/// The bytes of a part; its memory is used again.
+pub(crate) struct Buffer {
+    pub(crate) bytes: Vec<u8>,
+    memory: Memory,
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes)", self.bytes.len())
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut bytes = mem::take(&mut self.bytes);
+        if self.memory.is_usual(bytes.capacity()) {
+            let mut idle = self.memory.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            // Not more than were shared: what a crowd has taken goes with it.
+            let most = usize::try_from(SHARED / mib(self.memory.base).max(1)).unwrap_or_default();
+            if idle.len() < most {
+                bytes.clear();
+                idle.push(bytes);
+            }
         }
     }
 }
@@ -159,6 +216,21 @@ mod tests {
             prop_assert!(size.div_ceil(length) <= u64::from(MOST_PARTS));
             prop_assert!((5 * MIB..=LONGEST_PART).contains(&length));
         }
+    }
+
+    #[test]
+    fn buffers_are_used_again_but_few_are_kept() {
+        let memory = Memory::new(DEFAULT);
+        let usual = usize::try_from(DEFAULT).unwrap();
+        let buffers: Vec<_> = (0..20).map(|_| memory.buffer(usual)).collect();
+        drop(buffers);
+        drop(memory.buffer(usual * 2));
+        assert_eq!(memory.idle.lock().unwrap().len(), 9);
+        let mut buffer = memory.buffer(usual);
+        buffer.bytes.push(1);
+        drop(buffer);
+        assert!(memory.buffer(usual).bytes.is_empty());
+        assert_eq!(memory.idle.lock().unwrap().len(), 9);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
     attempt::{AttemptState, mark},
     endpoint::AttemptNames,
     failure::{Failure, refused},
-    parts::{Lease, Memory, Plan},
+    parts::{Buffer, Lease, Memory, Plan},
     publish::{self, Content},
     store::Inner,
     undo,
@@ -44,7 +44,7 @@ pub(crate) struct S3Writer {
 
 #[derive(Debug)]
 struct Part {
-    bytes: Vec<u8>,
+    buffer: Buffer,
     length: usize,
     lease: Lease,
 }
@@ -111,9 +111,9 @@ impl S3Writer {
                 Some(part) => part,
                 None => self.begin_part().await?,
             };
-            let room = part.length.saturating_sub(part.bytes.len());
-            let left = next(&mut part.bytes, room);
-            if part.bytes.len() < part.length {
+            let room = part.length.saturating_sub(part.buffer.bytes.len());
+            let left = next(&mut part.buffer.bytes, room);
+            if part.buffer.bytes.len() < part.length {
                 self.filling = Some(part);
             } else {
                 self.send(part, Operation::Write).await?;
@@ -159,8 +159,7 @@ impl S3Writer {
         self.inner.memory.extend(&mut lease, length).await;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         Ok(Part {
-            // Memory that is not written to is not taken.
-            bytes: Vec::with_capacity(length),
+            buffer: self.inner.memory.buffer(length),
             length,
             lease,
         })
@@ -197,7 +196,7 @@ impl S3Writer {
         self.upload = Some(upload.clone());
         self.before = self
             .before
-            .saturating_add(u64::try_from(part.bytes.len()).unwrap_or(u64::MAX));
+            .saturating_add(u64::try_from(part.buffer.bytes.len()).unwrap_or(u64::MAX));
         let index = self.tags.len();
         self.tags.push(None);
         let number = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);
@@ -207,7 +206,7 @@ impl S3Writer {
             Arc::clone(&self.state),
         );
         let sending = self.spawn(async move {
-            let body = Bytes::from(part.bytes);
+            let body = Bytes::from_owner(part.buffer);
             let tag = inner
                 .client
                 .put_part(&names.key, &upload, number, body, &state.given_up)
@@ -229,20 +228,7 @@ impl S3Writer {
         );
         let opening = self.spawn(async move {
             let client = &inner.client;
-            let upload = match client.create_upload(&names.key, names.attempt).await {
-                Ok(upload) => upload,
-                Err(failure) => {
-                    if failure.is_ambiguous() {
-                        tracing::warn!(
-                            store = inner.id,
-                            key = names.key,
-                            "the reply to the beginning of an upload was lost: an upload without parts may remain until \
-                             the bucket's lifecycle ends it"
-                        );
-                    }
-                    return Err(failure);
-                }
-            };
+            let upload = client.create_upload(&names.key, names.attempt).await?;
             state.set_upload(upload.clone());
             let marked = client.put_short(&names.mark, mark(Some(&upload))).await;
             if let Err(failure) = marked {
@@ -261,13 +247,13 @@ impl S3Writer {
     /// What is to be published, when all parts are there.
     async fn content(&mut self) -> Result<Content> {
         let last = self.filling.take();
-        let length = last.as_ref().map_or(0, |part| part.bytes.len());
+        let length = last.as_ref().map_or(0, |part| part.buffer.bytes.len());
         let is_small = u64::try_from(length).is_ok_and(|length| length < self.inner.large_object);
         if self.upload.is_none() && (is_small || length == 0) {
-            let bytes = last.map(|part| part.bytes).unwrap_or_default();
-            return Ok(Content::Whole(bytes.into()));
+            let bytes = last.map_or_else(Bytes::new, |part| Bytes::from_owner(part.buffer));
+            return Ok(Content::Whole(bytes));
         }
-        if let Some(part) = last.filter(|part| !part.bytes.is_empty()) {
+        if let Some(part) = last.filter(|part| !part.buffer.bytes.is_empty()) {
             self.send(part, Operation::Commit).await?;
         }
         while self.collect(Operation::Commit).await? {}

@@ -172,8 +172,8 @@ fn faults() -> [(&'static str, Fault); 6] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_failure_of_any_request_is_overcome() {
-    let rig = Rig::new().await;
-    for (size, phase, when) in phases() {
+    let phases = phases().map(async |(size, phase, when)| {
+        let rig = Rig::new().await;
         for (what, fault) in faults() {
             let bytes = bytes(size);
             rig.proxy.disturb(when.once(), fault);
@@ -197,7 +197,8 @@ async fn one_failure_of_any_request_is_overcome() {
                 rig.bucket.send(rusty_s3::Method::Delete, key, &query, b"").await;
             }
         }
-    }
+    });
+    futures_util::future::join_all(phases).await;
 }
 
 /// Requests that fail for good leave something for `discard` alone, after a restart as well.
