@@ -11,6 +11,8 @@
 //! stands beside it, `.saccade.<image id>.<attempt>`, with the id of its upload: only both together let `discard`
 //! delete an object.
 //!
+//! The keys need the right to list the bucket, as glance_store's do: without it, Amazon answers 403 where nothing is.
+//!
 //! **Reading.** A body that breaks off is continued from the same version. An object that is deleted while it is being
 //! read is read to its end as far as the server allows that: what breaks off then cannot be continued.
 //!
