@@ -23,7 +23,8 @@ MINUTES ?= 10
 TARGET ?=
 
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
-TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy
+TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy \
+	ceph-mon ceph-osd ceph-common radosgw
 
 .PHONY: help serve build test test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
 	glance build-packages test-packages
@@ -56,6 +57,7 @@ test: test-packages clients keystone ## format, lints, every test, with the real
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
 	export SACCADE_CLIENTS="$(CLIENTS)/bin" SACCADE_KEYSTONE="$(KEYSTONE)/bin"
 	cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
+	tests/services/ceph down "$(TARGET)/services/ceph"
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
 	[ -z "$$failed" ]

@@ -112,7 +112,7 @@ impl Client {
     /// # Errors
     /// [`OpenError`].
     pub fn new(options: ClientOptions) -> Result<Self, OpenError> {
-        let tls = tls::client(&options.verification)?;
+        let tls = tls::tls_client(&options.verification)?;
         let builder = || {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())

@@ -35,5 +35,5 @@ pub use self::{
     resolve::{Lookup, Resolver, SystemResolver},
     response::Response,
     target::{InvalidTarget, Target},
-    tls::Verification,
+    tls::{Verification, tls_client},
 };

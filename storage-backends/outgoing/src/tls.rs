@@ -28,8 +28,11 @@ pub enum Verification {
     Authorities(PathBuf),
 }
 
-/// Reads the authorities; blocks.
-pub(crate) fn client(verification: &Verification) -> Result<ClientConfig, OpenError> {
+/// What a client of TLS is made of, also for servers that the operator has named. Reads the authorities; blocks.
+///
+/// # Errors
+/// The authorities cannot be read or used.
+pub fn tls_client(verification: &Verification) -> Result<ClientConfig, OpenError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
