@@ -65,6 +65,11 @@ pub enum CatalogErrorKind {
     /// Nothing can be there for the image. Which of the reasons it is, is not told: it could be a secret of another.
     #[error("Invalid location")]
     BadLocation,
+    /// The operator's rules for addresses that clients give.
+    #[error(
+        "URI for add location does not pass filtering: the operator of this service does not allow its host, port or scheme"
+    )]
+    AddressRefused,
     /// The image has it.
     #[error("The location already exists")]
     DuplicateLocation,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{CatalogErrorKind, Rules};
 use crate::image::{Content, Image, Location, Status, StoreId};
@@ -100,6 +100,14 @@ fn invalid(problem: &str) -> CatalogErrorKind {
         name: "locations".to_owned(),
         problem: problem.to_owned(),
     }
+}
+
+/// An address without credentials, wherever they may end, and without its query, which may be a signature.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    format!("{scheme}://{rest}")
 }
 
 impl Validation {
@@ -246,6 +254,16 @@ impl fmt::Debug for GivenData {
 }
 
 impl GivenData {
+    /// The request as a task shows it: without whatever in the address could be a secret.
+    pub fn shown(&self, id: &str) -> Value {
+        let mut validation = Map::new();
+        if let Some((algorithm, hash)) = &self.hash {
+            validation.insert("os_hash_algo".to_owned(), algorithm.as_str().into());
+            validation.insert("os_hash_value".to_owned(), hash.as_str().into());
+        }
+        json!({"image_id": id, "loc_url": without_secrets(&self.url), "validation_data": validation})
+    }
+
     /// What the request's JSON describes.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use saccade_store_contract::Location as Address;
+use saccade_store_contract::{ErrorKind, Location as Address};
 use tracing::debug;
 
 use super::{
@@ -252,7 +252,7 @@ impl Catalog {
     /// bytes. Asks the store.
     ///
     /// # Errors
-    /// `NotFound`, `Denied`, `LocationsFixed`, `LocationForServices`, `BadLocation`; `Unavailable`, `Broken`.
+    /// `NotFound`, `Denied`, `LocationsFixed`, `LocationForServices`, `BadLocation`, `AddressRefused`; `Unavailable`, `Broken`.
     pub async fn authorize_adoption(
         &self,
         caller: &Caller,
@@ -276,8 +276,9 @@ impl Catalog {
         if !is_service && !stores.any(|(_, store)| store.capabilities().kind == "http") {
             return Err(CatalogErrorKind::LocationForServices.into());
         }
-        let found = self.look_up(&data.url, image.id).await;
-        let (store, size) = found.ok_or(CatalogErrorKind::BadLocation)?;
+        let Some((store, size)) = self.look_up(&data.url, image.id).await else {
+            return Err(self.why_not(&data.url).await.into());
+        };
         let location = Location {
             store: Some(store),
             url: data.url.clone(),
@@ -299,6 +300,17 @@ impl Catalog {
             .authorize_fetch_locations(caller, &image);
         permission.map_err(|denied| self.denied(denied, id))?;
         Ok(as_known(&self.shared.policy.current(), caller, image).locations)
+    }
+
+    /// Why nothing can be had from an address: that the operator does not allow it is no secret.
+    async fn why_not(&self, url: &str) -> CatalogErrorKind {
+        let address = Address::new(url);
+        for (_, store) in self.shared.stores.of_url(url) {
+            if matches!(store.admit(&address).await, Err(error) if error.kind() == ErrorKind::Denied) {
+                return CatalogErrorKind::AddressRefused;
+            }
+        }
+        CatalogErrorKind::BadLocation
     }
 
     /// The store that an address belongs to, with the length of what is there; nothing when there is nothing that the

@@ -130,6 +130,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::UnknownMarker { .. }
             | Kind::LocationPosition { .. }
             | Kind::BadLocation
+            | Kind::AddressRefused
             | Kind::DuplicateLocation
             | Kind::LocationsPresent
             | Kind::InvalidHash { .. }

@@ -9,9 +9,10 @@ use axum::{
 use http::StatusCode;
 
 use super::{
-    State, body::JsonBody, error::ApiError, images::LocationsView, path::Segments, resource::resource,
+    RequestId, State, body::JsonBody, error::ApiError, images::LocationsView, path::Segments,
+    resource::resource,
 };
-use crate::{catalog::GivenData, identity::Caller, transfer::Adoption};
+use crate::{catalog::GivenData, identity::Caller};
 
 pub(super) fn routes() -> Router<State> {
     Router::new().route(
@@ -20,21 +21,19 @@ pub(super) fn routes() -> Router<State> {
     )
 }
 
-/// Whether the data is what the client says is found out after the answer: the image's status tells.
+/// Whether the data is what the client says is found out after the answer: the image's status tells, and its task.
 async fn add(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
+    Extension(request_id): Extension<RequestId>,
     Segments(id): Segments<String>,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, ApiError> {
     let data = GivenData::parse(body)?;
-    let (permission, image, location, size) = state.catalog.authorize_adoption(&caller, &id, &data).await?;
-    let adoption = Adoption {
-        location,
-        size,
-        hash: data.hash,
-    };
-    state.transfers.adopt(permission, &image, adoption).await?;
+    let imports = &state.imports;
+    imports
+        .add_location(&caller, &id, data, request_id.as_str())
+        .await?;
     Ok(StatusCode::ACCEPTED)
 }
 

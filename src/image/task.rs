@@ -78,6 +78,8 @@ pub enum TaskKind {
     ApiImageImport,
     /// By a task, of old.
     Import,
+    /// By the address of data that is there already.
+    LocationImport,
 }
 
 /// Where a task is in its life, by the names of the API.
@@ -96,6 +98,7 @@ impl TaskKind {
         match self {
             Self::ApiImageImport => "api_image_import",
             Self::Import => "import",
+            Self::LocationImport => "location_import",
         }
     }
 }

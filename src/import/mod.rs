@@ -2,12 +2,14 @@
 //!
 //! * [`Imports`]: data is brought for an import, an import is begun
 //! * [`ImportRequest`]: what a client asks for
+//! * `location`: data that is there already
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
 //! * `web`: bytes from another server
 //!
 //! An import that a stop or crash cuts off is undone by the janitor, from the ledger: the image is `queued` again.
 
 mod error;
+mod location;
 mod request;
 mod tasks;
 #[cfg(test)]
@@ -215,12 +217,16 @@ impl Imports {
                 Ok(())
             }
             Err(error) => {
-                let forgotten = tasks.forget_tasks(vec![task.id]).await;
-                if let Err(error) = forgotten {
-                    tracing::warn!(task = %task.id, %error, "a task that was not begun stays for now");
-                }
+                self.forget(task.id).await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Forgets a task that was not begun.
+    async fn forget(&self, task: TaskId) {
+        if let Err(error) = self.shared.tasks.forget_tasks(vec![task]).await {
+            tracing::warn!(%task, %error, "a task that was not begun stays for now");
         }
     }
 }

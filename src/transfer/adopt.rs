@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
 use super::{
-    Transfers, UploadError, UploadErrorKind,
+    Importing, Transfers, UploadError, UploadErrorKind,
     room::Room,
     upload::{begin_in_ledger, change, keep_claim},
 };
@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// What an image is given.
 #[derive(Debug, Clone)]
 pub struct Adoption {
+    /// Gives it.
+    pub attempt: AttemptId,
     /// Where the data is.
     pub location: Location,
     /// Its length in bytes, as the store says.
@@ -50,7 +52,6 @@ pub struct Adoption {
 struct Running {
     transfers: Transfers,
     image: ImageId,
-    attempt: AttemptId,
     entry: AdoptionEntry,
     adoption: Adoption,
     room: Room,
@@ -59,14 +60,17 @@ struct Running {
     failure: Option<UploadError>,
     /// Told once the image is claimed, or cannot be.
     told: Option<oneshot::Sender<Result<(), UploadError>>>,
+    /// Told the end.
+    ended: oneshot::Sender<Result<(), UploadError>>,
 }
 
 impl Transfers {
     /// Begins to give a queued image data that is there already. When it returns `Ok`, the image is `importing`. Then,
     /// in the background, it becomes active: at once, or, when the client has said the data's hash, after that was found to be
-    /// true. Where hashing is on and the client has said nothing, the hashes follow.
+    /// true. Where hashing is on and the client has said nothing, the hashes follow; what is returned tells the end of
+    /// all this.
     ///
-    /// Dropping the future stops nothing.
+    /// Dropping either stops nothing.
     ///
     /// # Errors
     /// `NotFound`, `NotQueued`, `FormatMissing`, `StoreFull`, `Unavailable`; the image is `queued`.
@@ -75,7 +79,7 @@ impl Transfers {
         authorized: Authorized<MayAdopt>,
         image: &Image,
         adoption: Adoption,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Importing, UploadError> {
         if authorized.image_id() != image.id {
             return Err(UploadErrorKind::NotFound.into());
         }
@@ -84,15 +88,13 @@ impl Transfers {
             return Err(UploadErrorKind::TooLarge { limit }.into());
         }
         let room = Room::find(&self.shared.parts, image, Some(adoption.size)).await?;
-        let attempt = AttemptId::random();
-        let (told, answer) = oneshot::channel();
+        let ((told, answer), (ended, end)) = (oneshot::channel(), oneshot::channel());
         let running = Running {
             transfers: self.clone(),
             image: image.id,
-            attempt,
             entry: AdoptionEntry {
                 image: image.id.as_uuid(),
-                attempt: attempt.as_uuid(),
+                attempt: adoption.attempt.as_uuid(),
             },
             adoption,
             room,
@@ -100,11 +102,12 @@ impl Transfers {
             content: None,
             failure: None,
             told: Some(told),
+            ended,
         };
         let tasks = &self.shared.parts.tasks;
         tasks.spawn(running.drive().instrument(Span::current()));
         match answer.await {
-            Ok(result) => result,
+            Ok(result) => result.map(|()| end),
             // The task has panicked; what it held is an orphan, which the janitor finishes.
             Err(gone) => Err(UploadError::because(UploadErrorKind::Unavailable, gone)),
         }
@@ -144,7 +147,7 @@ impl Running {
     async fn claim(&mut self) -> Result<(), (Outcome, UploadError)> {
         let parts = &self.transfers.shared.parts;
         let claim = Claim {
-            attempt: self.attempt,
+            attempt: self.adoption.attempt,
             node: parts.node,
             expires_at: Timestamp::now().after(parts.limits.claim_lease),
             phase: ClaimPhase::Open,
@@ -161,7 +164,7 @@ impl Running {
     /// Finds out what has to be known of the data before it is the image's.
     async fn examine(&mut self) -> Result<(), (Outcome, UploadError)> {
         let mut content = Content {
-            attempt: self.attempt,
+            attempt: self.adoption.attempt,
             size: self.adoption.size,
             virtual_size: None,
             checksum: None,
@@ -179,17 +182,16 @@ impl Running {
             if limits.hash_adopted {
                 let hashes = tokio::select! {
                     hashes = self.hash(name) => hashes,
-                    lost = keep_claim(&self.transfers, self.image, self.attempt) => return Err((Outcome::Failed, lost)),
+                    lost = keep_claim(&self.transfers, self.image, self.adoption.attempt) => return Err((Outcome::Failed, lost)),
                 };
                 let (checksum, found) = hashes.map_err(|error| {
                     let error = UploadError::because(UploadErrorKind::Unavailable, error);
                     (Outcome::Failed, error)
                 })?;
                 if Some(&found) != content.hash_value.as_ref() {
-                    let error =
+                    let explanation =
                         format!("os_hash_value: ({said}) not matched with actual os_hash_value: ({found})");
-                    let error = UploadError::because(UploadErrorKind::Unavailable, error);
-                    return Err((Outcome::Failed, error));
+                    return Err((Outcome::Failed, UploadErrorKind::Origin { explanation }.into()));
                 }
                 content.checksum = Some(checksum);
             }
@@ -216,7 +218,12 @@ impl Running {
         if recovery == Recovery::SETTLE {
             info!(%image, size = self.adoption.size, "the image has data that was there before");
             // Nothing waits for it: a stop does not, and there is nothing to finish after one.
-            tokio::spawn(async move { self.describe().await }.instrument(Span::current()));
+            let described = async move {
+                self.describe().await;
+                // Nobody may wait.
+                let _ = self.ended.send(Ok(()));
+            };
+            tokio::spawn(described.instrument(Span::current()));
             return;
         }
         let failure = self
@@ -228,8 +235,8 @@ impl Running {
                 let _ = told.send(Err(failure));
             }
             None => {
-                let causes = std::error::Error::source(&failure).map(ToString::to_string);
-                info!(%image, reason = causes, "the image did not get the data of its location");
+                info!(%image, reason = %failure, "the image did not get the data of its location");
+                let _ = self.ended.send(Err(failure));
             }
         }
     }
@@ -293,7 +300,7 @@ impl Running {
                 .as_ref()
                 .and_then(Recorded::live)
                 .and_then(|image| image.content.as_ref());
-            if content.is_none_or(|content| content.attempt != self.attempt) {
+            if content.is_none_or(|content| content.attempt != self.adoption.attempt) {
                 return;
             }
         }

@@ -35,6 +35,7 @@ pub(in crate::metadata::rocksdb) fn encode(task: &Task) -> Result<Vec<u8>, postc
         kind: match task.kind {
             TaskKind::ApiImageImport => 0,
             TaskKind::Import => 1,
+            TaskKind::LocationImport => 2,
         },
         status: match task.status {
             TaskStatus::Pending => 0,
@@ -73,6 +74,7 @@ pub(in crate::metadata::rocksdb) fn decode(bytes: &[u8]) -> Result<Task, Corrupt
         kind: match record.kind {
             0 => TaskKind::ApiImageImport,
             1 => TaskKind::Import,
+            2 => TaskKind::LocationImport,
             code => return Err(CorruptRecord::Code(code, "kind of a task")),
         },
         status: match record.status {

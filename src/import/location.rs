@@ -1,0 +1,65 @@
+//! Data that is there already becomes an image's, and a task tells what came of it (Glance 33,
+//! `async_/flows/location_import.py`).
+
+use super::{ImportError, Imports};
+use crate::{
+    catalog::GivenData,
+    identity::Caller,
+    image::{AttemptId, Task, TaskId, TaskKind, TaskStatus, Timestamp},
+    transfer::Adoption,
+};
+
+impl Imports {
+    /// Begins to give a queued image the data of an address; see [`crate::transfer::Transfers::adopt`]. The task ends
+    /// when the image is active and, where hashes are made, has them.
+    ///
+    /// # Errors
+    /// See [`ImportError`]; nothing was begun.
+    pub async fn add_location(
+        &self,
+        caller: &Caller,
+        id: &str,
+        data: GivenData,
+        request_id: &str,
+    ) -> Result<(), ImportError> {
+        let shared = &self.shared;
+        let found = shared.catalog.authorize_adoption(caller, id, &data).await?;
+        let (permission, image, location, size) = found;
+        let now = Timestamp::now();
+        let task = Task {
+            id: TaskId::random(),
+            kind: TaskKind::LocationImport,
+            status: TaskStatus::Processing,
+            owner: caller.project_id.clone(),
+            user_id: caller.user_id.clone(),
+            request_id: request_id.to_owned(),
+            image_id: image.id,
+            input: data.shown(id).to_string(),
+            message: String::new(),
+            node: shared.node,
+            attempt: AttemptId::random(),
+            created_at: now,
+            updated_at: now,
+            expires_at: None,
+        };
+        let adoption = Adoption {
+            attempt: task.attempt,
+            location,
+            size,
+            hash: data.hash,
+        };
+        shared.tasks.keep_task(task.clone()).await?;
+        match shared.transfers.adopt(permission, &image, adoption).await {
+            Ok(end) => {
+                let imports = self.clone();
+                // A stop does not wait for hashes: the next start settles the task by what the image has.
+                tokio::spawn(async move { imports.tell(task, end).await });
+                Ok(())
+            }
+            Err(error) => {
+                self.forget(task.id).await;
+                Err(error.into())
+            }
+        }
+    }
+}
