@@ -82,6 +82,9 @@ pub enum CatalogErrorKind {
     /// It was removed from this image a moment ago.
     #[error("The location was removed from the image, and its data is being deleted.")]
     LocationRetired,
+    /// Locations cannot be added meanwhile.
+    #[error("The image {id} is being copied to other stores: add locations when that is done.")]
+    Busy { id: String },
     /// What the client says of the data does not hold.
     #[error("{problem}")]
     Validation { problem: String },
@@ -243,6 +246,7 @@ pub(super) fn of_rejection(rejection: Rejection, id: &str) -> CatalogErrorKind {
     match rejection {
         Rejection::NotFound | Rejection::Deleted | Rejection::Pending => CatalogErrorKind::NotFound { id },
         Rejection::Retired => CatalogErrorKind::LocationRetired,
+        Rejection::Busy => CatalogErrorKind::Busy { id },
         Rejection::LastLocation => CatalogErrorKind::LastLocation,
         Rejection::FormatMissing => CatalogErrorKind::FormatMissing,
         Rejection::Exists => CatalogErrorKind::Exists { id },

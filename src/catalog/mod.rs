@@ -55,7 +55,8 @@ use crate::{
     janitor::Janitor,
     metadata::{Metadata, MetadataErrorKind},
     policy::{
-        Authorized, Denied, Download, Import, LivePolicy, Policy, PropertyProtection, Rule, Stage, Upload,
+        Authorized, Denied, Download, Import, ImportKind, LivePolicy, Policy, PropertyProtection, Rule,
+        Stage, Upload,
     },
     quota::Limits,
     stores::Stores,
@@ -183,7 +184,7 @@ impl Catalog {
         Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
     }
 
-    /// Whether the caller may have data brought into the image.
+    /// Whether the caller may have data brought into the image, or into more stores.
     ///
     /// # Errors
     /// `NotFound`, `Denied`.
@@ -191,12 +192,9 @@ impl Catalog {
         &self,
         caller: &Caller,
         image: &Image,
+        kind: ImportKind,
     ) -> Result<Authorized<Import>, CatalogError> {
-        let permission = self
-            .shared
-            .policy
-            .current()
-            .authorize_import_of_data(caller, image);
+        let permission = self.shared.policy.current().authorize_import(caller, image, kind);
         permission.map_err(|denied| self.denied(denied, &image.id.to_string()))
     }
 

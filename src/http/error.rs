@@ -158,6 +158,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::Contended
             | Kind::LocationsFixed { .. }
             | Kind::LocationRetired
+            | Kind::Busy { .. }
             | Kind::NotPending { .. }
             | Kind::Validation { .. }
             | Kind::InUse { .. }

@@ -10,10 +10,12 @@
 //! | unstage | what the attempt has brought waits | `queued`, claim and length gone |
 //! | import | `queued`, or `uploading` with what the named attempt has brought; both formats set | `importing`, held by the attempt; says which stores are to have the data |
 //! | activate | held by the attempt, open, `importing` | as commit, with several locations |
+//! | copy | `active`, held by none; nothing of it is in the stores that are named, or is being removed there | held by the attempt, and stays `active`; says which stores are to have the data |
+//! | copied | held by the attempt, open, no longer `importing` | more locations, claim gone |
 //! | renew | held by the attempt, open | a later expiry; not a new revision, since nobody sees it |
 //! | commit | held by the attempt, open | content and location, `active`, claim gone |
 //! | fence | held by the attempt | the attempt can never commit |
-//! | release | held by the attempt, fenced | `queued`, claim gone; of an import, also what had been staged |
+//! | release | held by the attempt, fenced | `queued`, claim gone; of an import, also what had been staged; of a copy, nothing but the claim |
 //! | update | the expected revision | what users may change; status, content, locations, members and claim stay |
 //! | relocate | the expected revision, `active` or `queued` | as update, and the locations: own data that is in none of them any more is retired; data for a queued image makes it `active` |
 //! | erase | a retired location of that removal, image not deleted for good | it is retired no longer: its data is gone |
@@ -68,6 +70,18 @@ pub enum ChangeKind {
     },
     Activate {
         content: Content,
+        locations: Vec<Location>,
+    },
+    Copy {
+        claim: Claim,
+        /// As with an import.
+        task: String,
+        /// The stores that are to have the data.
+        stores: Vec<StoreId>,
+    },
+    Copied {
+        attempt: AttemptId,
+        /// The new ones.
         locations: Vec<Location>,
     },
     Renew {
@@ -167,6 +181,9 @@ pub enum Rejection {
     /// The record was changed since the revision that the change was computed from.
     #[error("the image was changed meanwhile")]
     Revision,
+    /// The image is being copied.
+    #[error("the image is being copied to other stores")]
+    Busy,
     /// The location was removed, and its data is being deleted.
     #[error("the location was removed, and its data is being deleted")]
     Retired,
@@ -265,6 +282,7 @@ impl Change {
             // Whoever brought the data has to learn that it is kept.
             ChangeKind::Fence { attempt }
             | ChangeKind::Release { attempt }
+            | ChangeKind::Copied { attempt, .. }
             | ChangeKind::Renew { attempt, .. } => return Err(not_held(&tombstone.image, *attempt)),
             ChangeKind::Commit { content, .. }
             | ChangeKind::Activate { content, .. }
@@ -335,6 +353,34 @@ impl Change {
                 next.claim = None;
                 progress::end(&mut next.properties, locations);
             }
+            ChangeKind::Copy { claim, task, stores } => {
+                if image.status != Status::Active {
+                    return Err(refused(image.status, Status::Active));
+                }
+                if image.claim.is_some() {
+                    return Err(Rejection::Busy);
+                }
+                let is_wanted =
+                    |location: &Location| location.store.as_ref().is_some_and(|id| stores.contains(id));
+                if image.retired.iter().any(|retired| is_wanted(&retired.location)) {
+                    return Err(Rejection::Retired);
+                }
+                if image.locations.iter().any(is_wanted) {
+                    return Err(Rejection::Exists);
+                }
+                next.claim = Some(*claim);
+                progress::begin(&mut next.properties, task, stores);
+            }
+            ChangeKind::Copied { attempt, locations } => {
+                open(&held(image, *attempt)?)?;
+                if !image.status.keeps_data() {
+                    return Err(refused(image.status, Status::Active));
+                }
+                // While the claim was held nobody could add or bring back one of these.
+                next.locations.extend(locations.iter().cloned());
+                next.claim = None;
+                progress::end(&mut next.properties, &next.locations);
+            }
             ChangeKind::Renew { attempt, expires_at } => {
                 let claim = held(image, *attempt)?;
                 open(&claim)?;
@@ -366,10 +412,16 @@ impl Change {
                 if held(image, *attempt)?.phase == ClaimPhase::Open {
                     return Err(Rejection::NotFenced);
                 }
-                become_status(&mut next, Status::Queued)?;
-                next.claim = None;
-                next.content = None;
-                progress::end(&mut next.properties, &[]);
+                if image.status.keeps_data() {
+                    // It was a copy.
+                    next.claim = None;
+                    progress::end(&mut next.properties, &next.locations);
+                } else {
+                    become_status(&mut next, Status::Queued)?;
+                    next.claim = None;
+                    next.content = None;
+                    progress::end(&mut next.properties, &[]);
+                }
             }
             ChangeKind::Update {
                 expected,
@@ -442,7 +494,9 @@ impl Change {
         let last_status = image.status;
         let mut image = image.clone();
         become_status(&mut image, to)?;
-        image.claim = None;
+        if image.claim.take().is_some() {
+            progress::end(&mut image.properties, &image.locations);
+        }
         image.revision = image.revision.next();
         let deleted_at = self.at.max(image.updated_at);
         Ok(Tombstone {
@@ -483,6 +537,11 @@ fn relocate(
     }
     if wanted.locations.iter().any(|location| is_retired(&location.url)) {
         return Err(Rejection::Retired);
+    }
+    // Whoever copies the image has reserved the places that he copies to.
+    let had = |location: &Location| has(&next.locations, &location.url);
+    if next.claim.is_some() && !wanted.locations.iter().all(had) {
+        return Err(Rejection::Busy);
     }
     let removed = next
         .locations

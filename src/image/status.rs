@@ -61,6 +61,11 @@ impl Status {
         matches!(self, Saving | Uploading | Importing)
     }
 
+    /// Whether an image in this status has its data.
+    pub const fn keeps_data(self) -> bool {
+        matches!(self, Active | Deactivated)
+    }
+
     /// The name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,3 +1,5 @@
+mod imports;
+
 use super::*;
 
 fn image() -> Image {

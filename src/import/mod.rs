@@ -34,6 +34,7 @@ use crate::{
     identity::Caller,
     image::{AttemptId, IMPORT_TASK, Image, NodeId, Status, Task, TaskId, TaskKind, TaskStatus, Timestamp},
     metadata::{Metadata, TaskStore},
+    policy::ImportKind,
     transfer::{Import, Origin, Partial, Source, Transfers},
 };
 
@@ -91,6 +92,8 @@ pub enum Method {
     GlanceDirect,
     /// What another server sends.
     WebDownload,
+    /// What the image has, into more stores.
+    CopyImage,
 }
 
 impl Method {
@@ -99,6 +102,7 @@ impl Method {
         match self {
             Self::GlanceDirect => "glance-direct",
             Self::WebDownload => "web-download",
+            Self::CopyImage => "copy-image",
         }
     }
 }
@@ -152,14 +156,25 @@ impl Imports {
         let image = catalog.known(caller, id).await?;
         transfers.check_room(&image).await?;
         check_state(&image, request.method)?;
-        let permission = catalog.authorize_import(caller, &image)?;
+        let kind = match request.method {
+            Method::CopyImage => ImportKind::Copy,
+            Method::GlanceDirect | Method::WebDownload => ImportKind::NewData,
+        };
+        let permission = catalog.authorize_import(caller, &image, kind)?;
         if image.properties.contains_key(IMPORT_TASK) {
             return Err(ImportError::Conflict("Image has active task".to_owned()));
         }
-        let shown = match &rules.stores {
+        let mut shown = match &rules.stores {
             Some(named) => request.stores(header, &rules.default_store, named)?,
             None => Vec::new(),
         };
+        if request.method == Method::CopyImage {
+            request.leave_out_present(&image, &mut shown)?;
+            if shown.is_empty() {
+                // It is in all of them.
+                return Ok(());
+            }
+        }
         if !request.all_stores_must_succeed && rules.stores.is_none() {
             return Err(ImportError::Invalid(
                 "All_stores_must_succeed can only be set with enabled_backends".to_owned(),
@@ -168,6 +183,7 @@ impl Imports {
         let origin = match (request.method, image.staged()) {
             (Method::GlanceDirect, Some(staged)) => Origin::Staged(staged),
             (Method::GlanceDirect, None) => return Err(not_staged()),
+            (Method::CopyImage, _) => Origin::Own,
             (Method::WebDownload, _) => {
                 let target = web::admitted(&self.shared.web, request.uri.as_deref()).await?;
                 Origin::Elsewhere(web::open(self.shared.web.clone(), target, rules.retries))
@@ -234,6 +250,12 @@ impl Imports {
 /// Whether the image may be imported in this way (Glance 33, `import_image`).
 fn check_state(image: &Image, method: Method) -> Result<(), ImportError> {
     let refused = |reason: &str| Err(ImportError::Conflict(reason.to_owned()));
+    if method == Method::CopyImage {
+        return match image.status {
+            Status::Active => Ok(()),
+            _ => refused("Only images with status active can be targeted for copying"),
+        };
+    }
     if image.status == Status::Active {
         return refused("Image with status active cannot be target for import");
     }
@@ -242,7 +264,7 @@ fn check_state(image: &Image, method: Method) -> Result<(), ImportError> {
             return refused("Image needs to be in 'queued' state to use 'web-download' method");
         }
         Method::GlanceDirect if image.staged().is_none() => return Err(not_staged()),
-        Method::WebDownload | Method::GlanceDirect => {}
+        Method::WebDownload | Method::GlanceDirect | Method::CopyImage => {}
     }
     if image.container_format.is_none() {
         return refused("'container_format' needs to be set before import");

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{ImportError, Method};
+use crate::image::Image;
 
 /// An import as it is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +113,40 @@ impl ImportRequest {
             }
         }
         Ok(stores)
+    }
+}
+
+impl ImportRequest {
+    /// Leaves out the stores that the image is in already, where all stores are meant.
+    ///
+    /// # Errors
+    /// `Invalid` for one that was named; so it is with all where stores have no names.
+    pub(super) fn leave_out_present(
+        &self,
+        image: &Image,
+        stores: &mut Vec<String>,
+    ) -> Result<(), ImportError> {
+        if stores.is_empty() {
+            return Err(invalid(
+                "an image can be copied where there are several stores: this service has one ('enabled_backends')",
+            ));
+        }
+        let is_in = |store: &String| {
+            let mut there = image
+                .locations
+                .iter()
+                .filter_map(|location| location.store.as_ref());
+            there.any(|there| there.as_str() == store)
+        };
+        match stores.iter().find(|store| is_in(store)) {
+            Some(present) if !self.all_stores => {
+                Err(invalid(format!("Image is already present at store '{present}'")))
+            }
+            _ => {
+                stores.retain(|store| !is_in(store));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{cmp::Ordering, time::Duration};
 
+use serde_json::Value;
 use tracing::{info, warn};
 
-use super::{ImportError, Imports};
+use super::{ImportError, Imports, Method};
 use crate::{
     identity::Caller,
-    image::{Entry, Task, TaskId, TaskStatus, Timestamp},
+    image::{Entry, Image, Task, TaskId, TaskStatus, Timestamp},
     metadata::MetadataError,
     transfer::Importing,
 };
@@ -190,6 +191,9 @@ impl Imports {
                 if content.is_some_and(|content| content.attempt == task.attempt) {
                     break (TaskStatus::Success, String::new());
                 }
+                if image.is_some_and(|image| image.claim.is_none() && is_copied(&task, image)) {
+                    break (TaskStatus::Success, String::new());
+                }
                 let claim = image.and_then(|image| image.claim);
                 if claim.is_none_or(|claim| claim.attempt != task.attempt) {
                     let message =
@@ -226,6 +230,25 @@ impl TaskListing {
             false => order,
         }
     }
+}
+
+/// Whether the image is where the task was to copy it. Its locations are all that is known of a copy afterwards.
+fn is_copied(task: &Task, image: &Image) -> bool {
+    let input: Value = serde_json::from_str(&task.input).unwrap_or_default();
+    let wanted = input["backend"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_there = |id: &Value| {
+        let mut stores = image
+            .locations
+            .iter()
+            .filter_map(|location| location.store.as_ref());
+        stores.any(|store| Some(store.as_str()) == id.as_str())
+    };
+    input["import_req"]["method"]["name"] == Method::CopyImage.as_str()
+        && !wanted.is_empty()
+        && match input["import_req"]["all_stores_must_succeed"] == false {
+            true => wanted.iter().any(is_there),
+            false => wanted.iter().all(is_there),
+        }
 }
 
 fn is_expired(task: &Task, now: Timestamp) -> bool {

@@ -66,7 +66,7 @@ pub(crate) fn imports(around: Around<'_>) -> Imports {
         web: web.unwrap(),
         node: around.node,
         rules: Rules {
-            methods: vec![Method::GlanceDirect, Method::WebDownload],
+            methods: vec![Method::GlanceDirect, Method::WebDownload, Method::CopyImage],
             stores: around.named.map(|ids| ids.iter().map(named).collect()),
             default_store: around.default_store.to_owned(),
             retries: 2,

@@ -27,6 +27,8 @@ enum Kept {
     Settled,
     /// They wait for an import, and stay in the ledger.
     Waiting,
+    /// They are one more copy of what the image had before: the record names the place, and not the attempt.
+    Copied,
 }
 
 impl Janitor {
@@ -86,6 +88,17 @@ impl Janitor {
         self.finish_attempt(recovery, held, attempt).await
     }
 
+    /// Finishes an attempt to bring an image's data into one more store. As [`Self::finish`].
+    pub async fn finish_copy(&self, recovery: Recovery, held: Held, entry: &UploadEntry) -> RecoveryEnd {
+        let attempt = Attempted {
+            image: entry.image,
+            attempt: entry.attempt,
+            blob: Some(entry),
+            kept: Kept::Copied,
+        };
+        self.finish_attempt(recovery, held, attempt).await
+    }
+
     async fn finish_attempt(&self, mut recovery: Recovery, held: Held, entry: Attempted<'_>) -> RecoveryEnd {
         let mut held = Some(held);
         loop {
@@ -121,13 +134,15 @@ impl Janitor {
     }
 
     /// An import may have brought its data to some stores and not to others: what has committed has a location in this
-    /// entry's store, or nothing there is the image's.
+    /// entry's store, or nothing there is the image's. So it is with a copy that does not hold the image any more: from
+    /// its claim to its end nobody else could add a location there, and after it only its own recovery, which is
+    /// this, makes way for another.
     async fn fence_step(&self, entry: &Attempted<'_>) -> Outcome {
         let outcome = self.hold_step(entry, Self::fence).await;
-        let (Outcome::Refused(Rejection::Committed), Kept::Settled, Some(blob)) =
-            (outcome, entry.kept, entry.blob)
-        else {
-            return outcome;
+        let blob = match (outcome, entry.kept, entry.blob) {
+            (Outcome::Refused(Rejection::Committed), Kept::Settled, Some(blob))
+            | (Outcome::Refused(_), Kept::Copied, Some(blob)) => blob,
+            _ => return outcome,
         };
         let id = ImageId::from_bytes(entry.image.into_bytes());
         let image = match self.shared.metadata.entry(id).await {
@@ -141,15 +156,14 @@ impl Janitor {
         };
         let has = |store: &str| {
             let mut locations = image.locations.iter();
-            locations.any(|location| {
-                location
-                    .store
-                    .as_ref()
-                    .is_none_or(|there| there.as_str() == store)
+            locations.any(|location| match &location.store {
+                Some(there) => there.as_str() == store,
+                // As the only store of old records; copies always name theirs.
+                None => entry.kept == Kept::Settled,
             })
         };
         match has(&blob.store) {
-            true => outcome,
+            true => Outcome::Refused(Rejection::Committed),
             false => Outcome::Refused(Rejection::NotHeld),
         }
     }

@@ -108,6 +108,10 @@ impl Janitor {
                         let end = self.finish_staging(held, &staging).await;
                         debug!(image = %staging.image, ?end, "looked at data that waits for an import");
                     }
+                    Entry::Copy(copy) => {
+                        let end = self.finish_copy(Recovery::FENCE, held, &copy).await;
+                        debug!(image = %copy.image, ?end, "looked at an interrupted copy");
+                    }
                     Entry::Deletion(deletion) => self.finish_deletion(held, deletion).await,
                     Entry::Removal(removal) => self.finish_removal(held, removal).await,
                     Entry::Adoption(adoption) => {

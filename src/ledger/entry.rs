@@ -36,6 +36,8 @@ pub enum Entry {
     Adoption(AdoptionEntry),
     /// Data that waits for an import, from its first byte to its removal.
     Staging(UploadEntry),
+    /// An attempt to bring an image's data into one more store.
+    Copy(UploadEntry),
 }
 
 /// An attempt to bring data into an image.
@@ -105,7 +107,7 @@ impl Entry {
     /// The image that it is about.
     pub const fn image(&self) -> Uuid {
         match self {
-            Self::Upload(upload) | Self::Staging(upload) => upload.image,
+            Self::Upload(upload) | Self::Staging(upload) | Self::Copy(upload) => upload.image,
             Self::Deletion(deletion) => deletion.image,
             Self::Removal(removal) => removal.image,
             Self::Adoption(adoption) => adoption.image,
@@ -115,7 +117,7 @@ impl Entry {
     /// The attempt, of whatever brings data into an image.
     pub const fn attempt(&self) -> Option<Uuid> {
         match self {
-            Self::Upload(upload) | Self::Staging(upload) => Some(upload.attempt),
+            Self::Upload(upload) | Self::Staging(upload) | Self::Copy(upload) => Some(upload.attempt),
             Self::Adoption(adoption) => Some(adoption.attempt),
             Self::Deletion(_) | Self::Removal(_) => None,
         }

@@ -77,7 +77,7 @@ pub trait Metadata: Send + Sync {
     /// `UnknownMarker` when the query's marker was never an image; `Unavailable`, `Corrupt`.
     async fn list(&self, query: Query) -> Result<Page, MetadataError>;
 
-    /// Every image in a transient status with its claim, whichever node holds it. Work is bounded by their number.
+    /// Every image that an attempt holds, with its claim, whichever node holds it. Work is bounded by their number.
     ///
     /// # Errors
     /// `Unavailable`, `Corrupt`.

@@ -115,28 +115,21 @@ impl Policy {
         Ok(Authorized::new(image))
     }
 
-    /// Having new data brought into an image (`modify_image`, as in Glance).
-    ///
-    /// # Errors
-    /// See the module.
-    pub fn authorize_import_of_data(
-        &self,
-        caller: &Caller,
-        image: &Image,
-    ) -> Result<Authorized<Import>, Denied> {
-        self.authorize_import(caller, image, ImportKind::NewData)?;
-        Ok(Authorized::new(image))
-    }
-
     /// Importing (`copy_image` for copies, else `modify_image`).
     ///
     /// # Errors
     /// See the module.
-    pub fn authorize_import(&self, caller: &Caller, image: &Image, kind: ImportKind) -> Result<(), Denied> {
+    pub fn authorize_import(
+        &self,
+        caller: &Caller,
+        image: &Image,
+        kind: ImportKind,
+    ) -> Result<Authorized<Import>, Denied> {
         match kind {
-            ImportKind::NewData => self.authorize_modify(caller, image),
-            ImportKind::Copy => self.authorize_image(Rule::CopyImage, caller, image),
+            ImportKind::NewData => self.authorize_modify(caller, image)?,
+            ImportKind::Copy => self.authorize_image(Rule::CopyImage, caller, image)?,
         }
+        Ok(Authorized::new(image))
     }
 
     /// Downloading (`download_image`).

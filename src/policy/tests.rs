@@ -109,7 +109,10 @@ const OPERATIONS: [(&str, Operation); 21] = [
     ("fetch locations", Policy::authorize_fetch_locations),
     ("deactivate", Policy::authorize_deactivate),
     ("reactivate", Policy::authorize_reactivate),
-    ("copy", |p, c, i| p.authorize_import(c, i, ImportKind::Copy)),
+    ("copy", |p, c, i| {
+        p.authorize_import(c, i, ImportKind::Copy)
+            .map(|granted| assert_for(&granted, i))
+    }),
     ("add a member", Policy::authorize_add_member),
     ("list members", Policy::authorize_list_members),
     ("show a member", Policy::authorize_show_member),
@@ -384,7 +387,10 @@ fn permission_names_the_image_and_its_revision() {
 #[test]
 fn an_import_of_new_data_is_a_modification() {
     let policy = Policy::with_defaults();
-    let import = |who, kind| policy.authorize_import(&persona(who), &image("own_private"), kind);
+    let import = |who, kind| {
+        let granted = policy.authorize_import(&persona(who), &image("own_private"), kind);
+        granted.map(drop)
+    };
     assert_eq!(import("member", ImportKind::NewData), Ok(()));
     assert_eq!(
         import("reader", ImportKind::NewData),

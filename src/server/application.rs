@@ -318,6 +318,7 @@ fn import_rules(config: &Config, settings: &Settings) -> import::Rules {
     let offered = |name: &&str| match *name {
         "glance-direct" => Some(Method::GlanceDirect),
         "web-download" => Some(Method::WebDownload),
+        "copy-image" => Some(Method::CopyImage),
         _ => None,
     };
     let page = |tasks: u64| usize::try_from(tasks).unwrap_or(usize::MAX);

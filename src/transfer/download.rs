@@ -114,7 +114,8 @@ impl Transfers {
         }
     }
 
-    async fn open(
+    /// The blob of the first location that can be read, and the range of it.
+    pub(super) async fn open(
         &self,
         image: &Image,
         range: Option<RangeRequest>,

@@ -24,15 +24,16 @@ pub(super) const RESERVE_INTERVAL: u64 = 64 << 20;
 pub(super) struct Received {
     pub(super) size: u64,
     pub(super) digests: Digests,
-    pub(super) verdict: Result<Accepted, Refusal>,
+    /// `None` when it was not inspected.
+    pub(super) verdict: Option<Result<Accepted, Refusal>>,
 }
 
 /// What each chunk is measured by.
 pub(super) struct Expected<'a> {
     /// What the client declared, in bytes.
     pub(super) size: Option<u64>,
-    /// What the image is declared to be.
-    pub(super) declared: Declared,
+    /// What the image is declared to be; `None` when its data was inspected before.
+    pub(super) declared: Option<Declared>,
     pub(super) limits: &'a Limits,
     pub(super) room: &'a Room,
 }
@@ -82,7 +83,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut inspection = Inspection::new(expected.declared.clone());
+    let mut inspection = expected.declared.clone().map(Inspection::new);
     let mut size: u64 = 0;
     let mut reserve_at = 0;
     while let Some(chunk) = chunks.next().await? {
@@ -95,9 +96,11 @@ where
             }
             reserve_at = size.saturating_add(RESERVE_INTERVAL);
         }
-        inspection.push(&chunk);
-        if let Some(refusal) = inspection.early_refusal() {
-            return Err(UploadErrorKind::Refused(refusal).into());
+        if let Some(inspection) = &mut inspection {
+            inspection.push(&chunk);
+            if let Some(refusal) = inspection.early_refusal() {
+                return Err(UploadErrorKind::Refused(refusal).into());
+            }
         }
         let (hashed, sent) = tokio::join!(digests.push(chunk.clone()), unwritten.send(chunk));
         hashed.map_err(not_hashed)?;
@@ -109,7 +112,7 @@ where
     Ok(Received {
         size,
         digests,
-        verdict: inspection.verdict(),
+        verdict: inspection.map(|inspection| inspection.verdict()),
     })
 }
 

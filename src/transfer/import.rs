@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use saccade_store_contract::{Attempt, BlobName, Body, Location as BlobLocation};
+use saccade_store_contract::{Attempt, Blob, BlobName, Body, Location as BlobLocation};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
@@ -52,6 +52,8 @@ pub enum Origin {
     Staged(AttemptId),
     /// Another place.
     Elsewhere(Opening),
+    /// The stores that the image is in already: it goes to more of them.
+    Own,
 }
 
 /// What becomes of an import that cannot write to some of its stores.
@@ -125,7 +127,7 @@ impl Transfers {
             return Err(UploadErrorKind::StoreFull.into());
         }
         let size = match import.origin {
-            Origin::Staged(_) => image.size(),
+            Origin::Staged(_) | Origin::Own => image.size(),
             Origin::Elsewhere(_) => None,
         };
         let room = Room::find(parts, &image, size).await?;
@@ -212,7 +214,10 @@ impl Running {
     async fn begin(&mut self) -> Result<(), (Outcome, UploadError)> {
         let ledger = self.transfers.shared.parts.ledger.clone();
         for target in self.targets.all() {
-            let entry = Entry::Upload(target.entry.clone());
+            let entry = match self.import.origin {
+                Origin::Own => Entry::Copy(target.entry.clone()),
+                Origin::Staged(_) | Origin::Elsewhere(_) => Entry::Upload(target.entry.clone()),
+            };
             target.held = Some(begin_in_ledger(&ledger, entry).await?);
         }
         Ok(())
@@ -232,15 +237,17 @@ impl Running {
             .iter()
             .map(|id| StoreId::new(id.as_str()))
             .collect();
-        let staged = match &self.import.origin {
-            Origin::Staged(attempt) => Some(*attempt),
-            Origin::Elsewhere(_) => None,
-        };
-        let kind = ChangeKind::Import {
+        let task = self.import.task.to_string();
+        let import = |staged, stores| ChangeKind::Import {
             claim,
             staged,
-            task: self.import.task.to_string(),
+            task: task.clone(),
             stores,
+        };
+        let kind = match &self.import.origin {
+            Origin::Staged(attempt) => import(Some(*attempt), stores),
+            Origin::Elsewhere(_) => import(None, stores),
+            Origin::Own => ChangeKind::Copy { claim, task, stores },
         };
         let allowance = self.room.for_claim();
         change(&self.transfers, self.image.id, &self.room, kind, allowance).await?;
@@ -287,9 +294,13 @@ impl Running {
                 metadata: Default::default(),
             })
         });
-        let kind = ChangeKind::Activate {
-            content,
-            locations: locations.collect(),
+        let locations = locations.collect();
+        let kind = match self.import.origin {
+            Origin::Own => ChangeKind::Copied {
+                attempt: self.import.attempt,
+                locations,
+            },
+            Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate { content, locations },
         };
         let allowance = self.room.for_content();
         change(&self.transfers, self.image.id, &self.room, kind, allowance).await
@@ -309,7 +320,10 @@ impl Running {
                 _ => recovery,
             };
             let entry = target.entry.clone();
-            let end = janitor.finish(way, held, &entry).await;
+            let end = match self.import.origin {
+                Origin::Own => janitor.finish_copy(way, held, &entry).await,
+                Origin::Staged(_) | Origin::Elsewhere(_) => janitor.finish(way, held, &entry).await,
+            };
             kept |= matches!(end, RecoveryEnd::Kept | RecoveryEnd::KeptUnsettled);
             if end == RecoveryEnd::Unfinished {
                 warn!(%image, store = target.entry.store, "an import is not cleaned up yet");
@@ -343,6 +357,7 @@ async fn stream(
         Origin::Elsewhere(opening) => opening
             .await
             .map_err(|explanation| UploadErrorKind::Origin { explanation })?,
+        Origin::Own => own(transfers, image).await?,
     };
     let parts = &transfers.shared.parts;
     let limits = &parts.limits;
@@ -354,22 +369,56 @@ async fn stream(
     }
     let expected = Expected {
         size: incoming.size,
-        declared: Declared::new(
-            image.disk_format.as_deref().unwrap_or_default(),
-            image.container_format.as_deref().unwrap_or_default(),
-            limits.rules.clone(),
-        ),
+        declared: match import.origin {
+            Origin::Own => None,
+            Origin::Staged(_) | Origin::Elsewhere(_) => Some(Declared::new(
+                image.disk_format.as_deref().unwrap_or_default(),
+                image.container_format.as_deref().unwrap_or_default(),
+                limits.rules.clone(),
+            )),
+        },
         limits,
         room,
     };
     let frames: BoxStream<'static, _> = incoming.chunks.map(frame).boxed();
     let body = StreamBody::new(frames);
     let chunks = Chunks::new(body, &transfers.shared.chunks);
-    let digests = parts.digests.start(&[Algorithm::Md5, limits.hash_algorithm]);
+    let algorithm = match import.origin {
+        Origin::Own => algorithm_of(image).unwrap_or(limits.hash_algorithm),
+        Origin::Staged(_) | Origin::Elsewhere(_) => limits.hash_algorithm,
+    };
+    let digests = parts.digests.start(&[Algorithm::Md5, algorithm]);
     let received = fan_out(chunks, digests, targets, expected)
         .await
         .map_err(broken_off)?;
-    verify(received, incoming.size, import.attempt, limits.hash_algorithm)
+    let content = verify(received, incoming.size, import.attempt, algorithm)?;
+    match import.origin {
+        Origin::Own => same(image, content),
+        Origin::Staged(_) | Origin::Elsewhere(_) => Ok(content),
+    }
+}
+
+/// The algorithm of the hash that the image has.
+fn algorithm_of(image: &Image) -> Option<Algorithm> {
+    let content = image.content.as_ref()?;
+    content.hash_value.as_ref()?;
+    content.hash_algorithm.as_deref()?.parse().ok()
+}
+
+/// That what was read is what the image's hashes are of: a copy of anything else is none.
+fn same(image: &Image, read: Content) -> Result<Content, UploadError> {
+    let Some(known) = &image.content else {
+        return Err(UploadErrorKind::Unavailable.into());
+    };
+    let differs = |known: &Option<String>, read: &Option<String>| known.is_some() && known != read;
+    let has_other_hash =
+        known.hash_algorithm == read.hash_algorithm && differs(&known.hash_value, &read.hash_value);
+    if has_other_hash || known.size != read.size || differs(&known.checksum, &read.checksum) {
+        let explanation =
+            "the image's data has changed in its store: it has another hash than it had".to_owned();
+        return Err(UploadErrorKind::Origin { explanation }.into());
+    }
+    Ok(read)
 }
 
 fn frame(chunk: Result<Bytes, Cause>) -> Result<Frame<Bytes>, Cause> {
@@ -394,14 +443,28 @@ async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, U
         .read(&location, None)
         .await
         .map_err(|error| lost(error.into()))?;
+    Ok(incoming(blob))
+}
+
+/// The image's own data, wherever it can be read.
+async fn own(transfers: &Transfers, image: &Image) -> Result<Incoming, UploadError> {
+    let opened = transfers.open(image, None, &[]).await;
+    let (blob, _) = opened.map_err(|error| {
+        let explanation = "the image's data cannot be read from the stores that it is in".to_owned();
+        UploadError::because(UploadErrorKind::Origin { explanation }, error)
+    })?;
+    Ok(incoming(blob))
+}
+
+fn incoming(blob: Blob) -> Incoming {
     let chunks = match blob.body {
         Body::File(region) => region_chunks(region).boxed(),
         Body::Stream(chunks) => chunks.map(|chunk| chunk.map_err(Cause::from)).boxed(),
     };
-    Ok(Incoming {
+    Incoming {
         size: Some(blob.size),
         chunks,
-    })
+    }
 }
 
 /// It was not a client that went away.

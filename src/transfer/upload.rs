@@ -345,11 +345,11 @@ where
     let parts = &transfers.shared.parts;
     let limits = &parts.limits;
     let algorithms = [Algorithm::Md5, limits.hash_algorithm];
-    let declared = Declared::new(
+    let declared = Some(Declared::new(
         image.disk_format.as_deref().unwrap_or_default(),
         image.container_format.as_deref().unwrap_or_default(),
         limits.rules.clone(),
-    );
+    ));
     let expected = Expected {
         size: source.declared_size,
         declared,
@@ -408,12 +408,13 @@ pub(super) fn verify(
         }
         .into());
     }
-    let accepted = received.verdict.map_err(UploadErrorKind::Refused)?;
+    let verdict = received.verdict.transpose();
+    let accepted = verdict.map_err(UploadErrorKind::Refused)?;
     let hex = |algorithm| received.digests.hex(algorithm).map(str::to_owned);
     Ok(Content {
         attempt,
         size: received.size,
-        virtual_size: accepted.virtual_size,
+        virtual_size: accepted.and_then(|accepted| accepted.virtual_size),
         checksum: hex(Algorithm::Md5),
         hash_algorithm: Some(algorithm.name().to_owned()),
         hash_value: hex(algorithm),

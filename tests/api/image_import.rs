@@ -101,6 +101,7 @@ fn a_download_that_is_killed_leaves_the_image_queued() {
         }
     });
     let mut daemon = Setup::default()
+        .option("identity = local")
         .glance("[import_filtering_opts]\nallowed_hosts = 127.0.0.1\nallowed_ports =\n")
         .start();
     let api = daemon.admin();
@@ -117,4 +118,54 @@ fn a_download_that_is_killed_leaves_the_image_queued() {
     nothing_is_left(&daemon);
     let bytes = Payload::bytes(3, 1000);
     api.upload(&id, &bytes).expect_status(204);
+}
+
+#[test]
+fn a_copy_that_is_killed_is_there_or_not_and_its_image_is_active_all_the_time() {
+    let place = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[DEFAULT]\nenabled_backends = one:file, two:file\n[glance_store]\ndefault_backend = one\n\
+         [one]\nfilesystem_store_datadir = {0}/one\n[two]\nfilesystem_store_datadir = {0}/two\n",
+        place.path().display()
+    );
+    let mut daemon = Setup::default().option("identity = local").glance(&text).start();
+    let bytes = Payload::bytes(4, 30_000_000);
+    let id = daemon.admin().active("x", &bytes);
+    let in_two = || names(&place.path().join("two"));
+    for _ in 0..6 {
+        let api = daemon.admin();
+        let body = json!({"method": {"name": "copy-image"}, "stores": ["two"]});
+        api.post(&format!("/v2/images/{id}/import"), &body)
+            .expect_status(202);
+        daemon.kill();
+        daemon.start();
+        let api = daemon.admin();
+        assert_eq!(api.status(&id), "active");
+        eventually("the copy has an end", || {
+            api.show(&id).get("os_glance_import_task").is_none()
+        });
+        let is_copied = api.show(&id)["stores"] == "one,two";
+        eventually("the store has what the record says", || {
+            in_two() == if is_copied { vec![id.clone()] } else { Vec::new() }
+        });
+        let end = if is_copied { "success" } else { "failure" };
+        eventually("the tasks have ends, too", || {
+            let tasks = api
+                .get(&format!("/v2/images/{id}/tasks"))
+                .expect_status(200)
+                .json();
+            let mut tasks = tasks["tasks"].as_array().unwrap().clone();
+            tasks.sort_by_key(|task| task["created_at"].to_string());
+            tasks.iter().all(|task| task["status"] != "processing") && tasks.last().unwrap()["status"] == end
+        });
+        assert_eq!(api.download(&id).expect_status(200).body, bytes);
+        if is_copied {
+            break;
+        }
+    }
+    let api = daemon.admin();
+    api.delete(&format!("/v2/images/{id}")).expect_status(204);
+    eventually("no byte is left", || {
+        in_two().is_empty() && names(&place.path().join("one")).is_empty()
+    });
 }

@@ -517,10 +517,14 @@ async fn an_import_whose_staged_file_is_gone_says_so() {
 async fn a_method_that_is_not_offered_is_not_there() {
     let app = App::new();
     let path = queued(&app, "raw").await;
-    let copy = json!({"method": {"name": "copy-image"}});
-    let answer = import(&app, &path, copy).await;
+    let unknown = json!({"method": {"name": "glance-download"}});
+    let answer = import(&app, &path, unknown).await;
     assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("Unknown import method name 'copy-image'."));
+    assert!(
+        answer
+            .text()
+            .contains("Unknown import method name 'glance-download'.")
+    );
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
     // What waits for its import is held by its attempt, and by no other.
     let nobody = crate::image::AttemptId::random();
@@ -532,4 +536,155 @@ async fn a_method_that_is_not_offered_is_not_there() {
             .await
             .is_err()
     );
+}
+
+fn copy(stores: &Value) -> Value {
+    json!({"method": {"name": "copy-image"}, "stores": stores})
+}
+
+async fn import_as(app: &App, token: &str, path: &str, body: Value) -> Answer {
+    app.json(Method::POST, &format!("{path}/import"), token, &body)
+        .await
+}
+
+/// An active image in the store `one`.
+async fn in_one(app: &App, data: &'static [u8]) -> String {
+    let path = staged(app, data).await;
+    let to = json!({"method": {"name": "glance-direct"}, "stores": ["one"]});
+    assert_eq!(import(app, &path, to).await.status, 202);
+    assert_eq!(end(app, &path).await["stores"], "one");
+    emptied(app, "staging").await;
+    forgotten(app).await;
+    path
+}
+
+/// The image once it is not being copied any more.
+async fn copied(app: &App, path: &str) -> Value {
+    for _ in 0..500 {
+        let image = app.get(path).await.json();
+        assert_eq!(image["status"], "active", "all the time");
+        if image.get("os_glance_import_task").is_none() {
+            return image;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the copy does not end")
+}
+
+#[tokio::test]
+async fn an_active_image_is_copied_to_more_stores() {
+    let app = named(&["one", "two", "three"]);
+    let path = in_one(&app, b"data").await;
+    let id = path.rsplit('/').next().unwrap();
+    let two = import_as(&app, ADMIN, &path, copy(&json!(["two"]))).await;
+    assert_eq!((two.status.as_u16(), two.text()), (202, ""));
+    let image = copied(&app, &path).await;
+    assert_eq!(
+        (&image["stores"], &image["os_glance_failed_import"]),
+        (&json!("one,two"), &json!(""))
+    );
+    let all = json!({"method": {"name": "copy-image"}, "all_stores": true});
+    assert_eq!(import_as(&app, ADMIN, &path, all.clone()).await.status, 202);
+    assert_eq!(copied(&app, &path).await["stores"], "one,two,three");
+    for directory in ["images", "two", "three"] {
+        assert_eq!(files(&app, directory), [id], "{directory}");
+    }
+    // It is in all of them: nothing is to be done, and no task is made.
+    let tasks = |answer: Answer| answer.json()["tasks"].as_array().unwrap().len();
+    let before = tasks(
+        app.send(request(Method::GET, &format!("{path}/tasks"), ADMIN))
+            .await,
+    );
+    assert_eq!(import_as(&app, ADMIN, &path, all).await.status, 202);
+    assert_eq!(
+        tasks(
+            app.send(request(Method::GET, &format!("{path}/tasks"), ADMIN))
+                .await
+        ),
+        before
+    );
+    forgotten(&app).await;
+    assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
+    for directory in ["images", "two", "three"] {
+        emptied(&app, directory).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_refused_where_it_cannot_be() {
+    let app = named(&["one", "two"]);
+    let path = in_one(&app, b"data").await;
+    let answer = import(&app, &path, copy(&json!(["two"]))).await;
+    assert_eq!(answer.status, 403, "{answer:?}");
+    let answer = import_as(&app, ADMIN, &path, copy(&json!(["one", "two"]))).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("Image is already present at store 'one'"));
+    let queued = queued(&app, "raw").await;
+    let answer = import_as(&app, ADMIN, &queued, copy(&json!(["two"]))).await;
+    assert_eq!(answer.status, 409);
+    assert!(
+        answer
+            .text()
+            .contains("Only images with status active can be targeted for copying")
+    );
+    let single = App::new();
+    let path = staged(&single, b"data").await;
+    assert_eq!(import(&single, &path, direct()).await.status, 202);
+    end(&single, &path).await;
+    let answer = import_as(&single, ADMIN, &path, json!({"method": {"name": "copy-image"}})).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("enabled_backends"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_leaves_the_image_as_it_was_and_nothing_behind() {
+    let app = named(&["one", "two", "three"]);
+    for (must, stores, failed) in [(true, "one", "two,three"), (false, "one,three", "two")] {
+        let path = in_one(&app, b"data").await;
+        let id = path.rsplit('/').next().unwrap();
+        let obstacle = app.fixture.dir.path().join("two").join(id);
+        std::fs::write(&obstacle, "theirs").unwrap();
+        let both = json!({"method": {"name": "copy-image"}, "stores": ["two", "three"], "all_stores_must_succeed": must});
+        assert_eq!(import_as(&app, ADMIN, &path, both).await.status, 202);
+        let image = copied(&app, &path).await;
+        assert_eq!(image["stores"], stores, "{image}");
+        assert_eq!(image["os_glance_failed_import"], failed);
+        assert_eq!(std::fs::read(&obstacle).unwrap(), b"theirs");
+        std::fs::remove_file(&obstacle).unwrap();
+        forgotten(&app).await;
+        emptied(&app, "two").await;
+        assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
+        emptied(&app, "three").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_images_data_any_more_is_not_copied() {
+    let app = named(&["one", "two"]);
+    let path = in_one(&app, b"data").await;
+    let id = path.rsplit('/').next().unwrap();
+    std::fs::write(app.fixture.dir.path().join("images").join(id), "DATA").unwrap();
+    assert_eq!(
+        import_as(&app, ADMIN, &path, copy(&json!(["two"]))).await.status,
+        202
+    );
+    assert_eq!(copied(&app, &path).await["stores"], "one");
+    let tasks = app
+        .send(request(Method::GET, &format!("{path}/tasks"), ADMIN))
+        .await
+        .json();
+    let message = |task: &Value| task["message"].as_str().unwrap().contains("another hash");
+    for _ in 0..100 {
+        let tasks = app
+            .send(request(Method::GET, &format!("{path}/tasks"), ADMIN))
+            .await
+            .json();
+        if tasks["tasks"].as_array().unwrap().iter().any(message) {
+            forgotten(&app).await;
+            assert!(files(&app, "two").is_empty());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{tasks}");
 }
