@@ -2,12 +2,7 @@
 //! `async_/flows/location_import.py`).
 
 use super::{ImportError, Imports};
-use crate::{
-    catalog::GivenData,
-    identity::Caller,
-    image::{AttemptId, Task, TaskId, TaskKind, TaskStatus, Timestamp},
-    transfer::Adoption,
-};
+use crate::{catalog::GivenData, identity::Caller, image::TaskKind, transfer::Adoption};
 
 impl Imports {
     /// Begins to give a queued image the data of an address; see [`crate::transfer::Transfers::adopt`]. The task ends
@@ -25,23 +20,8 @@ impl Imports {
         let shared = &self.shared;
         let found = shared.catalog.authorize_adoption(caller, id, &data).await?;
         let (permission, image, location, size) = found;
-        let now = Timestamp::now();
-        let task = Task {
-            id: TaskId::random(),
-            kind: TaskKind::LocationImport,
-            status: TaskStatus::Processing,
-            owner: caller.project_id.clone(),
-            user_id: caller.user_id.clone(),
-            request_id: request_id.to_owned(),
-            image_id: image.id,
-            input: data.shown(id).to_string(),
-            message: String::new(),
-            node: shared.node,
-            attempt: AttemptId::random(),
-            created_at: now,
-            updated_at: now,
-            expires_at: None,
-        };
+        let kind = TaskKind::LocationImport;
+        let task = self.new_task(kind, caller, image.id, &data.shown(id), request_id);
         let adoption = Adoption {
             attempt: task.attempt,
             location,

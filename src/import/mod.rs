@@ -2,6 +2,7 @@
 //!
 //! * [`Imports`]: data is brought for an import, an import is begun
 //! * [`ImportRequest`]: what a client asks for
+//! * `legacy`: an image made and imported by a task, of old
 //! * `location`: data that is there already
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
 //! * `web`: bytes from another server
@@ -9,6 +10,7 @@
 //! An import that a stop or crash cuts off is undone by the janitor, from the ledger: the image is `queued` again.
 
 mod error;
+mod legacy;
 mod location;
 mod request;
 mod tasks;
@@ -21,20 +23,23 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body::Body;
 use saccade_outgoing::Client;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
     error::ImportError,
+    legacy::LegacyImport,
     request::{ImportRequest, NamedStore},
     tasks::{TaskList, TaskListing, TaskSort},
 };
 use crate::{
     catalog::Catalog,
     identity::Caller,
-    image::{AttemptId, IMPORT_TASK, Image, NodeId, Status, Task, TaskId, TaskKind, TaskStatus, Timestamp},
+    image::{
+        AttemptId, IMPORT_TASK, Image, ImageId, NodeId, Status, Task, TaskId, TaskKind, TaskStatus, Timestamp,
+    },
     metadata::{Metadata, TaskStore},
-    policy::ImportKind,
+    policy::{Authorized, Import as MayImport, ImportKind},
     transfer::{Import, Origin, Partial, Source, Transfers},
 };
 
@@ -149,7 +154,6 @@ impl Imports {
         let Parts {
             catalog,
             transfers,
-            tasks,
             rules,
             ..
         } = &*self.shared;
@@ -193,24 +197,8 @@ impl Imports {
             Some(_) => json!(shown),
             None => json!([null]),
         };
-        let now = Timestamp::now();
-        let task = Task {
-            id: TaskId::random(),
-            kind: TaskKind::ApiImageImport,
-            status: TaskStatus::Processing,
-            owner: caller.project_id.clone(),
-            user_id: caller.user_id.clone(),
-            request_id: request_id.to_owned(),
-            image_id: image.id,
-            input: json!({"image_id": image.id.to_string(), "import_req": request.body, "backend": backend})
-                .to_string(),
-            message: String::new(),
-            node: self.shared.node,
-            attempt: AttemptId::random(),
-            created_at: now,
-            updated_at: now,
-            expires_at: None,
-        };
+        let input = json!({"image_id": image.id.to_string(), "import_req": request.body, "backend": backend});
+        let task = self.new_task(TaskKind::ApiImageImport, caller, image.id, &input, request_id);
         let import = Import {
             task: task.id,
             attempt: task.attempt,
@@ -222,9 +210,47 @@ impl Imports {
                 false => Partial::Accepted,
             },
         };
+        self.begin(task, permission, image, import).await
+    }
+
+    /// A task that begins now.
+    fn new_task(
+        &self,
+        kind: TaskKind,
+        caller: &Caller,
+        image: ImageId,
+        input: &Value,
+        request_id: &str,
+    ) -> Task {
+        let now = Timestamp::now();
+        Task {
+            id: TaskId::random(),
+            kind,
+            status: TaskStatus::Processing,
+            owner: caller.project_id.clone(),
+            user_id: caller.user_id.clone(),
+            request_id: request_id.to_owned(),
+            image_id: image,
+            input: input.to_string(),
+            message: String::new(),
+            node: self.shared.node,
+            attempt: AttemptId::random(),
+            created_at: now,
+            updated_at: now,
+            expires_at: None,
+        }
+    }
+
+    async fn begin(
+        &self,
+        task: Task,
+        permission: Authorized<MayImport>,
+        image: Image,
+        import: Import,
+    ) -> Result<(), ImportError> {
         // Before the image: whoever sees that it is importing finds the task.
-        tasks.keep_task(task.clone()).await?;
-        match transfers.import(permission, image, import).await {
+        self.shared.tasks.keep_task(task.clone()).await?;
+        match self.shared.transfers.import(permission, image, import).await {
             Ok(end) => {
                 let imports = self.clone();
                 self.shared

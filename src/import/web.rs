@@ -26,10 +26,19 @@ const PROGRESS: u64 = 1 << 20;
 /// # Errors
 /// `Invalid`.
 pub(super) async fn admitted(client: &Client, uri: Option<&str>) -> Result<Target, ImportError> {
+    admitted_for(client, uri, "web-download").await
+}
+
+/// The same for another purpose, which the error names.
+pub(super) async fn admitted_for(
+    client: &Client,
+    uri: Option<&str>,
+    purpose: &str,
+) -> Result<Target, ImportError> {
     // The reason would tell what there is in the daemon's network.
     let refused = || {
         let uri = uri.unwrap_or("None");
-        ImportError::Invalid(format!("URI for web-download does not pass filtering: {uri}"))
+        ImportError::Invalid(format!("URI for {purpose} does not pass filtering: {uri}"))
     };
     let target = Target::parse(uri.ok_or_else(refused)?).map_err(|_| refused())?;
     client.check(&target).await.map_err(|_| refused())?;

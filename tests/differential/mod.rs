@@ -20,6 +20,7 @@ mod glance;
 mod peer;
 mod reply;
 mod script;
+mod web;
 mod wire;
 
 use self::{

@@ -3,13 +3,23 @@
 use super::{
     reply::{Normaliser, Reply},
     script::{Group, Step, identity},
-    wire,
+    web, wire,
 };
 use regex::{Captures, Regex};
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::LazyLock, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::Path,
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Both are asked under this name, so that neither shows its port.
 const HOST: &str = "glance.example:9292";
+
+/// How long something is waited for that happens by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service, and the variables of one run of a script.
 pub(super) struct Peer {
@@ -24,7 +34,7 @@ impl Peer {
         Self {
             address,
             normaliser: Normaliser::new(address, root, group.own_ids()),
-            remembered: BTreeMap::new(),
+            remembered: BTreeMap::from([("web".to_owned(), format!("http://{}", web::address()))]),
         }
     }
 
@@ -35,8 +45,18 @@ impl Peer {
         }
         let (method, target) = step.ask.split_once(' ').expect("method and target");
         let request = self.request(step, method, target);
-        let raw = wire::exchange(self.address, &request, method == "HEAD");
-        let mut reply = Reply::new(&step.ask, raw);
+        let exchange = || {
+            Reply::new(
+                &step.ask,
+                wire::exchange(self.address, &request, method == "HEAD"),
+            )
+        };
+        let mut reply = exchange();
+        let deadline = Instant::now() + PATIENCE;
+        while !step.until.iter().all(|(at, value)| reply.has(at, value)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(100));
+            reply = exchange();
+        }
         for (name, pointer) in &step.remember {
             if let Some(value) = reply.text_at(pointer) {
                 self.remembered.insert(name.clone(), value);

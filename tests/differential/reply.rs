@@ -78,6 +78,11 @@ impl Reply {
         serde_json::to_string(self).unwrap()
     }
 
+    /// Whether the body has this value there; nothing is `null`.
+    pub(super) fn has(&self, pointer: &str, value: &Value) -> bool {
+        self.body.pointer(pointer).unwrap_or(&Value::Null) == value
+    }
+
     /// A text or number in the body.
     pub(super) fn text_at(&self, pointer: &str) -> Option<String> {
         match self.body.pointer(pointer)? {
@@ -132,6 +137,10 @@ impl Normaliser {
         let text = text
             .replace(&self.address, "<address>")
             .replace(&self.root, "<root>");
+        let text = match remembered.get("web") {
+            Some(web) => text.replace(web.as_str(), "<web>"),
+            None => text,
+        };
         let text = self.ids.replace_all(&text, |found: &Captures<'_>| {
             let id = &found[0];
             if self.own_ids.iter().any(|own| own == id) {

@@ -41,7 +41,8 @@ pub(super) struct Group {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
-    /// Method and target. `${name}` is what was remembered by this name, `${a*300}` the letter a 300 times.
+    /// Method and target. `${name}` is what was remembered by this name, `${a*300}` the letter a 300 times, `${web}` a web
+    /// server's address.
     pub(super) ask: String,
     /// One of [`identity`].
     #[serde(rename = "as", default = "member")]
@@ -58,6 +59,9 @@ pub(super) struct Step {
     /// The body is sent without its length.
     #[serde(default)]
     pub(super) chunked: bool,
+    /// The request is repeated until its answer has these values at these JSON pointers (`null` is nothing), for a minute.
+    #[serde(default)]
+    pub(super) until: BTreeMap<String, Value>,
     /// Seconds to wait before it: Glance's times have no fractions.
     pub(super) pause: Option<f64>,
     /// Names for parts of the answer, by JSON pointers.
@@ -167,7 +171,6 @@ impl Group {
 fn base() -> Sections {
     [
         ("DEFAULT", "enabled_backends", "fs:file"),
-        ("DEFAULT", "enabled_import_methods", "[]"),
         ("glance_store", "default_backend", "fs"),
         ("fs", "filesystem_store_datadir", "@ROOT@/images"),
     ]

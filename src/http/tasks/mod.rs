@@ -1,6 +1,6 @@
 //! `/v2/tasks`, `/v2/images/{id}/tasks` and the schemas of tasks (Glance 33, `api/v2/tasks.py`).
 //!
-//! A task is an import. None can be made here, only by importing an image: whoever tries is told so at once, instead of by
+//! A task is an import. One that is made here makes an image first; what is wrong with it is told at once, instead of by
 //! a task that fails.
 
 mod encode;
@@ -10,20 +10,25 @@ mod schemas;
 use axum::{
     Extension, Json, Router,
     extract::{FromRequest, RawQuery, Request, State as Shared},
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
-use http::{HeaderValue, Method, StatusCode, header::ALLOW};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{ALLOW, LOCATION},
+};
 use serde_json::{Value, json};
 
 use super::{
-    State,
+    RequestId, State,
     body::{JsonBody, NoBody},
     error::ApiError,
+    origin::origin,
     path::Segments,
     query::QueryPairs,
     resource::{resource, unknown},
 };
-use crate::identity::Caller;
+use crate::{identity::Caller, import::LegacyImport};
 
 const LIST: &str = "/v2/tasks";
 
@@ -61,11 +66,22 @@ async fn list(
 async fn create(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
+    Extension(request_id): Extension<RequestId>,
+    uri: Uri,
+    headers: HeaderMap,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     state.catalog.authorize_tasks(&caller)?;
     let JsonBody(body) = JsonBody::from_request(request, &()).await?;
-    Err(refusal(&body))
+    let legacy = LegacyImport::parse(input(body)?, state.catalog.rules())?;
+    let imports = &state.imports;
+    let task = imports.create_task(&caller, legacy, request_id.as_str()).await?;
+    let location = format!("{}{LIST}/{}", origin(&uri, &headers, &state.settings), task.id);
+    let mut response = (StatusCode::CREATED, Json(encode::whole(&task))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
 }
 
 async fn show(
@@ -110,14 +126,16 @@ async fn of_image(
     }
 }
 
-/// Why no task is made of this: what is wrong with it comes first.
-fn refusal(body: &Value) -> ApiError {
+/// The input of a task that imports, of all that may be sent.
+fn input(mut body: Value) -> Result<Value, ApiError> {
     let invalid = |reason: String| {
-        ApiError::bad_request(format!("Provided object does not match schema 'task': {reason}"))
+        Err(ApiError::bad_request(format!(
+            "Provided object does not match schema 'task': {reason}"
+        )))
     };
     for required in ["type", "input"] {
         if body.get(required).is_none() {
-            return ApiError::bad_request(format!("Task '{required}' is required"));
+            return Err(ApiError::bad_request(format!("Task '{required}' is required")));
         }
     }
     if let Some(unknown) = body.as_object().and_then(|body| {
@@ -133,7 +151,11 @@ fn refusal(body: &Value) -> ApiError {
     if !body.get("input").is_some_and(Value::is_object) {
         return invalid("'input' is not an object".to_owned());
     }
-    ApiError::bad_request(
-        "No task was made: imports are begun for an image. Create one, and POST /v2/images/{image_id}/import.",
-    )
+    if body.get("type").and_then(Value::as_str) != Some("import") {
+        return Err(ApiError::bad_request(
+            "No task was made: only those of the type 'import' are made here. For others, create an image and \
+             POST /v2/images/{image_id}/import or /v2/images/{image_id}/locations.",
+        ));
+    }
+    Ok(body.get_mut("input").map(Value::take).unwrap_or_default())
 }

@@ -688,3 +688,42 @@ async fn what_is_not_the_images_data_any_more_is_not_copied() {
     }
     panic!("{tasks}");
 }
+
+#[tokio::test]
+async fn a_task_of_old_makes_an_image_and_brings_its_data() {
+    let app = App::new();
+    let uri = mirror(vec![answer("200 OK", "Content-Length: 4", b"data")]).await;
+    let properties =
+        json!({"name": "old", "disk_format": "raw", "container_format": "bare", "colour": "red"});
+    let input = json!({"import_from": uri, "import_from_format": "raw", "image_properties": properties});
+    let body = json!({"type": "import", "input": input});
+    assert_eq!(
+        app.json(Method::POST, "/v2/tasks", MEMBER, &body).await.status,
+        403
+    );
+    let made = app.json(Method::POST, "/v2/tasks", ADMIN, &body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let task = made.json();
+    assert_eq!((&task["type"], &task["input"]), (&json!("import"), &input));
+    let path = task["self"].as_str().unwrap();
+    assert!(
+        made.headers["location"].to_str().unwrap().ends_with(path),
+        "{made:?}"
+    );
+    let mut task = task.clone();
+    for _ in 0..500 {
+        task = app.send(request(Method::GET, path, ADMIN)).await.json();
+        if task["status"] != "processing" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(task["status"], "success", "{task}");
+    let image = format!("/v2/images/{}", task["result"]["image_id"].as_str().unwrap());
+    let image = app.send(request(Method::GET, &image, ADMIN)).await.json();
+    assert_eq!(
+        (&image["status"], &image["name"], &image["colour"]),
+        (&json!("active"), &json!("old"), &json!("red"))
+    );
+    assert_eq!(image["checksum"], "8d777f385d3dfec8815d20f7496026dc");
+}

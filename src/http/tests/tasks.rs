@@ -82,6 +82,11 @@ async fn there_is_no_task_to_be_shown_or_deleted() {
     assert!(answer.text().contains("not permitted"), "{answer:?}");
 }
 
+fn legacy(from: &str, properties: Value) -> Value {
+    let input = json!({"import_from": from, "import_from_format": "raw", "image_properties": properties});
+    json!({"type": "import", "input": input})
+}
+
 #[tokio::test]
 async fn a_task_that_is_asked_for_is_refused_with_the_reason() {
     let app = App::new();
@@ -99,8 +104,26 @@ async fn a_task_that_is_asked_for_is_refused_with_the_reason() {
             "'colour' is unknown",
         ),
         (
-            json!({"type": "import", "input": {"import_from": "http://mirror/x"}}),
+            json!({"type": "api_image_import", "input": {}}),
             "POST /v2/images/{image_id}/import",
+        ),
+        (
+            json!({"type": "import", "input": {"import_from": "http://mirror/x"}}),
+            "Input does not contain 'import_from_format' field",
+        ),
+        (
+            legacy("file:///etc/passwd", json!({})),
+            "File based imports are not allowed",
+        ),
+        (legacy("ftp://mirror/x", json!({})), "The given uri is not valid"),
+        (legacy("http://127.0.0.1/x", json!({})), "does not pass filtering"),
+        (
+            legacy("http://mirror/x", json!([])),
+            "'image_properties' must be an object",
+        ),
+        (
+            legacy("http://mirror/x", json!({"disk_format": "floppy"})),
+            "disk_format",
         ),
     ] {
         let answer = app.json(Method::POST, "/v2/tasks", ADMIN, &body).await;
