@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// The import methods that can be carried out; of these the operator's are offered.
-const AVAILABLE_METHODS: &[ImportMethod] = &[ImportMethod::GlanceDirect, ImportMethod::WebDownload];
+const AVAILABLE_METHODS: &[ImportMethod] = &[
+    ImportMethod::GlanceDirect,
+    ImportMethod::WebDownload,
+    ImportMethod::CopyImage,
+];
 
 /// What the operator has decided.
 #[derive(Debug, Clone, PartialEq, Eq)]

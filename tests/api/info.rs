@@ -9,12 +9,12 @@ fn no_import_method_is_offered_that_is_not_there() {
     assert_eq!(info["import-methods"]["type"], "array");
     assert_eq!(
         info["import-methods"]["value"],
-        json!(["glance-direct", "web-download"])
+        json!(["glance-direct", "web-download", "copy-image"])
     );
     let created = admin.post("/v2/images", &json!({})).expect_status(201);
     assert_eq!(
         created.header("OpenStack-image-import-methods"),
-        "glance-direct,web-download"
+        "glance-direct,web-download,copy-image"
     );
 }
 
