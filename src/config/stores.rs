@@ -258,7 +258,7 @@ fn http(reader: &mut Reader<'_>, section: &str) -> HttpStore {
 fn url_filter(reader: &mut Reader<'_>) -> UrlFilter {
     let mut texts = |name: &str, default: &[&str]| -> Vec<String> {
         let default = default.iter().map(|&item| item.to_owned()).collect();
-        reader.or(FILTERS, name, default, |text| Ok(value::list(text)))
+        reader.or(FILTERS, name, default, list_in_brackets_or_not)
     };
     let allowed_schemes = texts("allowed_schemes", &["http", "https"]);
     let disallowed_schemes = texts("disallowed_schemes", &[]);
@@ -266,8 +266,9 @@ fn url_filter(reader: &mut Reader<'_>) -> UrlFilter {
     let disallowed_hosts = texts("disallowed_hosts", &[]);
     let mut ports = |name: &str, default: &[u16]| {
         reader.or(FILTERS, name, default.to_vec(), |text| {
-            let ports = value::list(text).iter().map(|port| port.parse().ok()).collect();
-            Option::ok_or_else(ports, || Rejected::accepts("ports, such as 80, 443"))
+            let ports = list_in_brackets_or_not(text)?;
+            let ports = ports.iter().map(|port| port.parse().ok()).collect();
+            Option::ok_or_else(ports, || Rejected::accepts("ports, such as [80, 443]"))
         })
     };
     UrlFilter {
@@ -278,4 +279,20 @@ fn url_filter(reader: &mut Reader<'_>) -> UrlFilter {
         allowed_hosts,
         disallowed_hosts,
     }
+}
+
+/// Glance wants brackets around these lists; they are easily forgotten.
+fn list_in_brackets_or_not(text: &str) -> Result<Vec<String>, Rejected> {
+    let items = match text.trim_start().starts_with('[') {
+        true => value::bounded_list(text)?,
+        false => value::list(text),
+    };
+    let quotes = ['\'', '"'];
+    let unquoted = items.into_iter().map(|item| {
+        let inner = quotes
+            .iter()
+            .find_map(|quote| item.strip_prefix(*quote)?.strip_suffix(*quote));
+        inner.map(str::to_owned).unwrap_or(item)
+    });
+    Ok(unquoted.collect())
 }

@@ -475,7 +475,8 @@ fn several_stores_are_taken_in_their_order() {
                 [fast]\nfilesystem_store_datadir = /fast\nweight = 2\n[big]\nfilesystem_store_datadir = /big\n\
                 [web]\nhttps_insecure = false\nhttps_ca_certificates_file = /ca.pem\n\
                 http_proxy_information = http:10.0.0.1:3128\n[import_filtering_opts]\nallowed_hosts = images.example\n\
-                allowed_ports = 8080\n";
+                allowed_ports = [80, 8080]\n\
+                disallowed_hosts = ['10.0.0.1', \"meta.example\"]\ndisallowed_schemes = []\n";
     let stores = glance(text).loaded().config.stores;
     assert_eq!(stores.default, "big");
     let shown: Vec<_> = stores
@@ -491,7 +492,9 @@ fn several_stores_are_taken_in_their_order() {
     });
     assert_eq!(stores.list[2].driver, web);
     assert_eq!(stores.url_filter.allowed_hosts, ["images.example"]);
-    assert_eq!(stores.url_filter.allowed_ports, [8080]);
+    assert_eq!(stores.url_filter.allowed_ports, [80, 8080]);
+    assert_eq!(stores.url_filter.disallowed_hosts, ["10.0.0.1", "meta.example"]);
+    assert!(stores.url_filter.disallowed_schemes.is_empty());
     assert_eq!(stores.url_filter.allowed_schemes, ["http", "https"]);
 }
 

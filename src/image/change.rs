@@ -12,6 +12,7 @@
 //! | activate | held by the attempt, open, `importing` | as commit, with several locations |
 //! | copy | `active`, held by none; nothing of it is in the stores that are named, or is being removed there | held by the attempt, and stays `active`; says which stores are to have the data |
 //! | copied | held by the attempt, open, no longer `importing` | more locations, claim gone |
+//! | mismatch | held by the attempt, open, `importing` | `queued`, claim gone; shows where the data was that was not what it should be |
 //! | renew | held by the attempt, open | a later expiry; not a new revision, since nobody sees it |
 //! | commit | held by the attempt, open | content and location, `active`, claim gone |
 //! | fence | held by the attempt | the attempt can never commit |
@@ -83,6 +84,10 @@ pub enum ChangeKind {
         attempt: AttemptId,
         /// The new ones.
         locations: Vec<Location>,
+    },
+    Mismatch {
+        attempt: AttemptId,
+        location: Location,
     },
     Renew {
         attempt: AttemptId,
@@ -283,6 +288,7 @@ impl Change {
             ChangeKind::Fence { attempt }
             | ChangeKind::Release { attempt }
             | ChangeKind::Copied { attempt, .. }
+            | ChangeKind::Mismatch { attempt, .. }
             | ChangeKind::Renew { attempt, .. } => return Err(not_held(&tombstone.image, *attempt)),
             ChangeKind::Commit { content, .. }
             | ChangeKind::Activate { content, .. }
@@ -380,6 +386,16 @@ impl Change {
                 next.locations.extend(locations.iter().cloned());
                 next.claim = None;
                 progress::end(&mut next.properties, &next.locations);
+            }
+            ChangeKind::Mismatch { attempt, location } => {
+                open(&held(image, *attempt)?)?;
+                if image.status != Status::Importing {
+                    return Err(refused(image.status, Status::Queued));
+                }
+                become_status(&mut next, Status::Queued)?;
+                next.locations = vec![location.clone()];
+                next.content = None;
+                next.claim = None;
             }
             ChangeKind::Renew { attempt, expires_at } => {
                 let claim = held(image, *attempt)?;

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{ImportError, Imports, Method};
 use crate::{
     identity::Caller,
-    image::{Entry, Image, Task, TaskId, TaskStatus, Timestamp},
+    image::{Entry, Image, Task, TaskId, TaskKind, TaskStatus, Timestamp},
     metadata::MetadataError,
     transfer::Importing,
 };
@@ -136,7 +136,7 @@ impl Imports {
     /// Waits for the end of an import, and keeps it.
     pub(super) async fn tell(&self, task: Task, end: Importing) {
         let (status, message) = match end.await {
-            Ok(Ok(())) => (TaskStatus::Success, String::new()),
+            Ok(Ok(size)) => (TaskStatus::Success, success(task.kind, size)),
             Ok(Err(error)) => {
                 info!(task = %task.id, image = %task.image_id, reason = %error, "an import has failed");
                 (TaskStatus::Failure, error.to_string())
@@ -188,11 +188,12 @@ impl Imports {
                 let entry = self.shared.metadata.entry(task.image_id).await?;
                 let image = entry.as_ref().and_then(Entry::live);
                 let content = image.and_then(|image| image.content.as_ref());
-                if content.is_some_and(|content| content.attempt == task.attempt) {
-                    break (TaskStatus::Success, String::new());
+                if let Some(content) = content.filter(|content| content.attempt == task.attempt) {
+                    break (TaskStatus::Success, success(task.kind, content.size));
                 }
                 if image.is_some_and(|image| image.claim.is_none() && is_copied(&task, image)) {
-                    break (TaskStatus::Success, String::new());
+                    let size = content.map_or(0, |content| content.size);
+                    break (TaskStatus::Success, success(task.kind, size));
                 }
                 let claim = image.and_then(|image| image.claim);
                 if claim.is_none_or(|claim| claim.attempt != task.attempt) {
@@ -249,6 +250,14 @@ fn is_copied(task: &Task, image: &Image) -> bool {
             true => wanted.iter().any(is_there),
             false => wanted.iter().all(is_there),
         }
+}
+
+/// What a task says at its end, in Glance's words.
+fn success(kind: TaskKind, size: u64) -> String {
+    match kind {
+        TaskKind::ApiImageImport => format!("Copied {} MiB", size >> 20),
+        TaskKind::Import | TaskKind::LocationImport => String::new(),
+    }
 }
 
 fn is_expired(task: &Task, now: Timestamp) -> bool {

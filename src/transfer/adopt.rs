@@ -61,7 +61,7 @@ struct Running {
     /// Told once the image is claimed, or cannot be.
     told: Option<oneshot::Sender<Result<(), UploadError>>>,
     /// Told the end.
-    ended: oneshot::Sender<Result<(), UploadError>>,
+    ended: oneshot::Sender<Result<u64, UploadError>>,
 }
 
 impl Transfers {
@@ -189,6 +189,7 @@ impl Running {
                     (Outcome::Failed, error)
                 })?;
                 if Some(&found) != content.hash_value.as_ref() {
+                    self.show_mismatch().await;
                     let explanation =
                         format!("os_hash_value: ({said}) not matched with actual os_hash_value: ({found})");
                     return Err((Outcome::Failed, UploadErrorKind::Origin { explanation }.into()));
@@ -198,6 +199,24 @@ impl Running {
         }
         self.content = Some(content);
         Ok(())
+    }
+
+    /// As in Glance, an address that the daemon could not delete stays with the image, which is queued and has no data.
+    /// Where this does not succeed, the image is queued without.
+    async fn show_mismatch(&self) {
+        let stores = &self.transfers.shared.parts.stores;
+        let location = &self.adoption.location;
+        let store = stores.of_location(location.store.as_ref().map(|id| id.as_str()));
+        if store.is_ok_and(|store| !store.capabilities().writable) {
+            let kind = ChangeKind::Mismatch {
+                attempt: self.adoption.attempt,
+                location: location.clone(),
+            };
+            let allowance = Allowance::UNLIMITED;
+            if let Err((_, error)) = change(&self.transfers, self.image, &self.room, kind, allowance).await {
+                info!(image = %self.image, %error, "the image does not show the location that was wrong");
+            }
+        }
     }
 
     async fn commit(&mut self) -> Result<(), (Outcome, UploadError)> {
@@ -221,7 +240,7 @@ impl Running {
             let described = async move {
                 self.describe().await;
                 // Nobody may wait.
-                let _ = self.ended.send(Ok(()));
+                let _ = self.ended.send(Ok(self.adoption.size));
             };
             tokio::spawn(described.instrument(Span::current()));
             return;

@@ -77,7 +77,8 @@ impl Transfers {
             return Err(DownloadErrorKind::NotFound.into());
         }
         for _ in 0..TRIES {
-            if image.locations.is_empty() {
+            // A location alone is no data: what is there may have been found to be another's.
+            if image.locations.is_empty() || !image.status.keeps_data() {
                 return Ok(Download::NoData);
             }
             match self.open(&image, range, preferred).await {

@@ -81,8 +81,8 @@ pub struct Import {
     pub partial: Partial,
 }
 
-/// An import under way; what it comes to.
-pub type Importing = oneshot::Receiver<Result<(), UploadError>>;
+/// An import under way; what it comes to: the image's size in bytes.
+pub type Importing = oneshot::Receiver<Result<u64, UploadError>>;
 
 /// One attempt under way.
 struct Running {
@@ -183,7 +183,7 @@ impl Transfers {
 }
 
 impl Running {
-    async fn drive(mut self, ended: oneshot::Sender<Result<(), UploadError>>) {
+    async fn drive(mut self, ended: oneshot::Sender<Result<u64, UploadError>>) {
         let mut machine = Upload::new();
         let recovery = loop {
             let result = match machine.step() {
@@ -206,8 +206,8 @@ impl Running {
         let result = self.end(recovery).await;
         // Who could not begin is told so at once; who began, at the end. Nobody may wait any more.
         let _ = match told {
-            Some(told) => told.send(result),
-            None => ended.send(result),
+            Some(told) => told.send(result.map(drop)).is_ok(),
+            None => ended.send(result).is_ok(),
         };
     }
 
@@ -307,7 +307,7 @@ impl Running {
     }
 
     /// Leaves nothing behind: neither what some stores have of a failed import, nor what waited for it.
-    async fn end(mut self, recovery: Recovery) -> Result<(), UploadError> {
+    async fn end(mut self, recovery: Recovery) -> Result<u64, UploadError> {
         self.targets.stop();
         let (image, janitor) = (self.image.id, self.transfers.shared.parts.janitor.clone());
         let mut kept = recovery == Recovery::SETTLE;
@@ -336,7 +336,7 @@ impl Running {
             let size = self.content.as_ref().map_or(0, |content| content.size);
             info!(%image, stores = self.import.stores.join(","), size, "image imported");
             self.meter.stored(size);
-            return Ok(());
+            return Ok(size);
         }
         Err(self
             .failure

@@ -126,6 +126,28 @@ fn an_import_says_where_it_goes_and_where_it_did_not_arrive() {
 }
 
 #[test]
+fn an_image_shows_where_the_wrong_data_was_and_takes_other_data() {
+    let wrong = ChangeKind::Mismatch {
+        attempt: A,
+        location: in_store("web"),
+    };
+    let queued = after([ChangeKind::Adopt(claim(A)), wrong.clone()]);
+    let image = image_of(&queued);
+    assert_eq!(
+        (image.status, image.claim, image.size()),
+        (Status::Queued, None, None)
+    );
+    assert_eq!(image.locations, [in_store("web")]);
+    assert_eq!(apply(&queued, wrong), Err(Rejection::NotHeld));
+    let active = [ChangeKind::Claim(claim(B)), commit(B)];
+    let active = active
+        .into_iter()
+        .fold(queued, |entry, kind| apply(&entry, kind).unwrap());
+    assert_eq!(image_of(&active).locations.len(), 1);
+    assert_eq!(image_of(&active).locations[0].url, "file:///x");
+}
+
+#[test]
 fn a_copy_adds_locations_to_an_image_that_stays_active_all_the_time() {
     let copying = apply(&imported(), copy(B, &["two", "three"])).unwrap();
     assert_eq!(image_of(&copying).status, Status::Active);
