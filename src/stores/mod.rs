@@ -1,17 +1,18 @@
 //! The configured stores by id. Alone names the crates that implement them.
 
 mod metered;
+mod mountpoints;
+mod open;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
-use self::metered::Metered;
-use saccade_disk::{Disk, RealDisk};
+use self::{metered::Metered, mountpoints::Mountpoints};
 use saccade_outgoing as outgoing;
 use saccade_store_contract::{BlobName, Location, Store};
-use saccade_store_file::{FileStore, FileStoreConfig};
-use saccade_store_http::{HttpStore, HttpStoreConfig};
 
-use crate::config::{self, StoreDriver, UrlFilter};
+use crate::config::{self, UrlFilter};
 
 /// The configured stores. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Stores {
     stores: Arc<BTreeMap<String, Arc<dyn Store>>>,
     /// Those that are not 0.
     weights: Arc<BTreeMap<String, i64>>,
+    mountpoints: Arc<BTreeMap<String, Mountpoints>>,
     default: Arc<str>,
     staging: Option<Staging>,
 }
@@ -48,28 +50,49 @@ pub struct StoresError {
 pub struct UnknownStore(String);
 
 impl Stores {
-    /// Opens what is configured. Blocks.
+    /// Opens what is configured. Nobody is asked over the network: a store that does not answer is one that may answer
+    /// later. Blocks.
     ///
     /// # Errors
     /// The first store that cannot be used.
     pub fn open(config: &config::Stores) -> Result<Self, StoresError> {
-        let mut stores = Vec::new();
+        let (mut stores, mut mountpoints) = (Vec::new(), BTreeMap::new());
         for store in &config.list {
-            let opened = match &store.driver {
-                StoreDriver::File(file) => open_file(&store.id, file),
-                StoreDriver::Http(http) => open_http(&store.id, http, &config.url_filter),
-            };
-            let opened = opened.map_err(|source| StoresError {
+            let opened = open::store(store, &config.url_filter).map_err(|source| StoresError {
                 id: store.id.clone(),
                 source,
             })?;
-            stores.push((store.id.clone(), opened));
+            stores.push((store.id.clone(), opened.store));
+            if let Some(found) = opened.mountpoints {
+                mountpoints.insert(store.id.clone(), found);
+            }
         }
         let weights = config.list.iter().map(|store| (store.id.clone(), store.weight));
         Ok(Self {
             weights: Arc::new(weights.filter(|(_, weight)| *weight != 0).collect()),
+            mountpoints: Arc::new(mountpoints),
             ..Self::of(stores, &config.default)
         })
+    }
+
+    /// Whether what is configured can be opened, as far as can be told without changing anything and without asking
+    /// anybody: files of authorities are read. Blocks.
+    ///
+    /// # Errors
+    /// The first store that cannot be used.
+    pub fn check(config: &config::Stores) -> Result<(), StoresError> {
+        config.list.iter().try_for_each(|store| {
+            open::check(store, &config.url_filter).map_err(|source| StoresError {
+                id: store.id.clone(),
+                source,
+            })
+        })
+    }
+
+    /// What a location carries whose data this store has just taken, beside its address (`filesystem_store_metadata_file`).
+    pub fn metadata_of(&self, id: &str, location: &Location) -> BTreeMap<String, String> {
+        let mountpoints = self.mountpoints.get(id);
+        mountpoints.map_or_else(BTreeMap::new, |mountpoints| mountpoints.of(id, location))
     }
 
     /// How much a store is preferred for reading to others that have the same data; the greatest comes first.
@@ -87,6 +110,7 @@ impl Stores {
         Self {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
             weights: Arc::default(),
+            mountpoints: Arc::default(),
             default: default.into(),
             staging: None,
         }
@@ -104,12 +128,7 @@ impl Stores {
         let path = directory
             .to_str()
             .ok_or_else(|| unusable("its path is not UTF-8".into()))?;
-        let file = config::FileStore {
-            datadir: directory.to_owned(),
-            file_mode: None,
-            thin_provisioning: false,
-        };
-        let store = open_file(STAGING, &file).map_err(unusable)?;
+        let store = open::staging(STAGING, directory).map_err(unusable)?;
         self.staging = Some(Staging {
             store: Arc::new(Metered::new(STAGING.to_owned(), store)),
             directory: path.into(),
@@ -175,34 +194,6 @@ impl Staging {
     pub fn location(&self, name: BlobName) -> Location {
         Location::new(format!("file://{}/{name}", self.directory))
     }
-}
-
-type Opened = Result<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>;
-
-fn open_file(id: &str, file: &config::FileStore) -> Opened {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let config = FileStoreConfig {
-        id: id.to_owned(),
-        datadir: file.datadir.clone(),
-        file_mode: file.file_mode.map(|mode| mode.bits()),
-        thin_provisioning: file.thin_provisioning,
-    };
-    Ok(Arc::new(FileStore::open(config, disk)?))
-}
-
-fn open_http(id: &str, http: &config::HttpStore, filter: &UrlFilter) -> Opened {
-    let proxies = http
-        .proxies
-        .iter()
-        .map(|(scheme, proxy)| (scheme.as_str(), proxy.as_str()));
-    let config = HttpStoreConfig {
-        id: id.to_owned(),
-        https_ca_certificates_file: http.ca_certificates_file.clone(),
-        https_insecure: http.insecure,
-        http_proxy_information: outgoing::Proxies::parse(proxies)?,
-        filter: outgoing_filter(filter)?,
-    };
-    Ok(Arc::new(HttpStore::open(config)?))
 }
 
 /// Where users may send the daemon.

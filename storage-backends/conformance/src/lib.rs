@@ -32,6 +32,7 @@ macro_rules! conformance_suite {
             many_readers_at_once_do_not_mix
             what_is_missing_is_not_found
             foreign_locations_are_invalid
+            a_location_has_one_spelling
             foreign_handles_are_invalid
             a_read_only_store_changes_nothing
         }
@@ -75,6 +76,7 @@ macro_rules! conformance_suite {
             many_readers_at_once_do_not_mix
             what_is_missing_is_not_found
             foreign_locations_are_invalid
+            a_location_has_one_spelling
             foreign_handles_are_invalid
             a_writer_holds_few_chunks
             many_blobs_at_once_do_not_mix
