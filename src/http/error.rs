@@ -121,9 +121,10 @@ impl From<CatalogErrorKind> for ApiError {
     fn from(kind: CatalogErrorKind) -> Self {
         use CatalogErrorKind as Kind;
         let status = match &kind {
-            Kind::NotFound { .. } | Kind::TagNotFound { .. } | Kind::MemberNotFound { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Kind::NotFound { .. }
+            | Kind::TagNotFound { .. }
+            | Kind::NotInStore { .. }
+            | Kind::MemberNotFound { .. } => StatusCode::NOT_FOUND,
             Kind::Invalid { .. }
             | Kind::InvalidMember { .. }
             | Kind::InvalidMemberStatus
@@ -144,6 +145,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::FormatFixed { .. }
             | Kind::LocationsInvisible { .. }
             | Kind::LastLocation
+            | Kind::OnlyStore
             | Kind::LocationForServices
             | Kind::MarkerInvisible { .. }
             | Kind::Deactivated
@@ -157,6 +159,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::Contended
             | Kind::LocationsFixed { .. }
             | Kind::LocationRetired
+            | Kind::StoreFixed
             | Kind::NotPending { .. }
             | Kind::Validation { .. }
             | Kind::InUse { .. }

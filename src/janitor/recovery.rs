@@ -1,11 +1,11 @@
 //! Finishing one attempt that no uploader will finish.
 
-use saccade_store_contract::{Handle, Store};
+use saccade_store_contract::{Handle, Location as Address, Store};
 use tracing::{debug, info, warn};
 
 use super::{Janitor, chain};
 use crate::{
-    image::{AttemptId, ChangeKind, Entry, ImageId, Rejection},
+    image::{AttemptId, ChangeKind, Entry, Image, ImageId, Rejection},
     ledger::{AdoptionEntry, Entry as LedgerEntry, Held, UploadEntry},
     protocol::{Outcome, Recovery, RecoveryEnd, RecoveryStep},
 };
@@ -139,19 +139,22 @@ impl Janitor {
                 return Outcome::Failed;
             }
         };
-        let has = |store: &str| {
-            let mut locations = image.locations.iter();
-            locations.any(|location| {
-                location
-                    .store
-                    .as_ref()
-                    .is_none_or(|there| there.as_str() == store)
-            })
-        };
-        match has(&blob.store) {
+        match self.has_data_in(&image, &blob.store) {
             true => outcome,
             false => Outcome::Refused(Rejection::NotHeld),
         }
+    }
+
+    /// Whether a location of the image is in the store, by whatever name the record knows the store: an operator may have
+    /// given it another. Of a store that is not there nothing can be told, so that it is taken to have data.
+    fn has_data_in(&self, image: &Image, id: &str) -> bool {
+        let Ok(store) = self.shared.stores.store(id) else {
+            return true;
+        };
+        image.locations.iter().any(|location| {
+            let is_named = location.store.as_ref().is_none_or(|there| there.as_str() == id);
+            is_named || store.canonical(&Address::new(location.url.as_str())).is_some()
+        })
     }
 
     const fn fence(attempt: AttemptId) -> ChangeKind {

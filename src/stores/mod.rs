@@ -175,6 +175,61 @@ impl Stores {
         })
     }
 
+    /// The store that the data of an address is in, with its id: the one that the record names; where it names none, or one
+    /// that is not configured (any more), the one that knows the address for its own; else, where none is named, the
+    /// default one (Glance 33, `common/store_utils.py`, `update_store_in_locations`, which goes by prefixes).
+    ///
+    /// # Errors
+    /// It is not configured.
+    pub fn resolve(&self, id: Option<&str>, url: &str) -> Result<(&str, &Arc<dyn Store>), UnknownStore> {
+        if let Some(id) = id.filter(|id| *id == STAGING) {
+            return self.store(id).map(|store| (STAGING, store));
+        }
+        let configured = |id: &str| {
+            let found = self.stores.get_key_value(id);
+            found.map(|(id, store)| (id.as_str(), store))
+        };
+        let named = id.and_then(configured);
+        named
+            .or_else(|| self.owner(url))
+            .or_else(|| configured(&self.default).filter(|_| id.is_none()))
+            .ok_or_else(|| UnknownStore(id.unwrap_or(&self.default).to_owned()))
+    }
+
+    /// The store that knows an address for its own.
+    fn owner(&self, url: &str) -> Option<(&str, &Arc<dyn Store>)> {
+        let address = Location::new(url);
+        let mut stores = self.of_url(url);
+        stores.find(|(_, store)| store.canonical(&address).is_some())
+    }
+
+    /// How a record says where data is: the id of its store and its address in the one spelling that the store has for it,
+    /// without credentials. Where the store reads only, its address stays as it is: credentials in it may be needed.
+    ///
+    /// Where nobody knows the address, both stay as they are.
+    pub fn spelled(&self, id: Option<&str>, url: &str) -> (Option<String>, String) {
+        let named = id.and_then(|id| self.stores.get_key_value(id));
+        let named = named.map(|(id, store)| (id.as_str(), store));
+        let Some((found, store)) = named.or_else(|| self.owner(url)) else {
+            return (id.map(str::to_owned), url.to_owned());
+        };
+        let canonical = match store.capabilities().writable {
+            true => store.canonical(&Location::new(url)),
+            false => None,
+        };
+        let url = canonical.map_or_else(|| url.to_owned(), Location::into_string);
+        (Some(found.to_owned()), url)
+    }
+
+    /// What addresses of one blob have in common.
+    pub fn identity(&self, id: Option<&str>, url: &str) -> String {
+        let canonical = self
+            .resolve(id, url)
+            .ok()
+            .and_then(|(_, store)| store.canonical(&Location::new(url)));
+        canonical.map_or_else(|| url.to_owned(), Location::into_string)
+    }
+
     /// The store of a location: the one it names, or, for those of a Glance with a single store, the default one.
     ///
     /// # Errors
