@@ -13,8 +13,11 @@ const ID: &str = "6c9f0a51-6b0c-4a2e-8d6e-0f2d9f5b7a10";
 fn s3(bucket: &str, cacert: Option<PathBuf>) -> StoreDriver {
     let secret = |text: &str| Secret::new(text.to_owned());
     StoreDriver::S3(Box::new(S3Store {
-        // Nobody listens there.
-        host: "http://127.0.0.1:9".to_owned(),
+        // Nobody listens there. Authorities are for https.
+        host: match cacert {
+            None => "http://127.0.0.1:9".to_owned(),
+            Some(_) => "https://127.0.0.1:9".to_owned(),
+        },
         bucket: bucket.to_owned(),
         access_key: secret("AK"),
         secret_key: secret("verysecret"),

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use saccade_disk::{RealDisk, simulated::SimulatedDisk};
 use saccade_store_conformance::{Harness, bytes_of};
-use saccade_store_contract::{Attempt, BlobName, ErrorKind, Location, Store};
+use saccade_store_contract::{Attempt, BlobName, ErrorKind, Handle, Location, Store};
 use saccade_store_file::{DataDirectory, FileStoreConfig, FileStores, OpenError};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -48,13 +48,18 @@ impl Three {
     }
 
     async fn write(&self, size: Option<u64>) -> Result<Location, ErrorKind> {
+        let (handle, location) = self.publish(size).await?;
+        self.store.settle(&handle).await.unwrap();
+        Ok(location)
+    }
+
+    async fn publish(&self, size: Option<u64>) -> Result<(Handle, Location), ErrorKind> {
         let (name, attempt) = (BlobName(Uuid::new_v4()), Attempt(Uuid::new_v4()));
         let created = self.store.create(name, attempt, size).await;
         let (handle, mut writer) = created.map_err(|error| error.kind())?;
         writer.write(Bytes::from_static(b"data")).await.unwrap();
         let location = writer.commit().await.unwrap();
-        self.store.settle(&handle).await.unwrap();
-        Ok(location)
+        Ok((handle, location))
     }
 }
 
@@ -142,13 +147,17 @@ async fn a_directory_that_is_gone_is_passed_over_and_nothing_is_taken_for_undone
     writer.commit().await.unwrap();
     let (there, away) = (three.path("b"), three.path("away"));
     fs::rename(&there, &away).unwrap();
-    let location = three.write(None).await.err();
-    // It was written to the next one, and cannot be settled while one is away.
-    assert_eq!(location, None);
+    let (other, location) = three.publish(None).await.unwrap();
+    assert!(is_in(&three, &location, "c"), "{}", location.as_str());
+    // Nobody knows whether the one that is away has something of it.
+    let error = three.store.settle(&other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     let error = three.store.discard(&handle).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     fs::rename(&away, &there).unwrap();
     three.store.discard(&handle).await.unwrap();
+    three.store.settle(&other).await.unwrap();
+    assert_eq!(three.store.size(&location).await.unwrap(), 4);
     assert!(!there.join(name.to_string()).exists());
 }
 
