@@ -375,6 +375,7 @@ const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
 pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
 const CACHE: &str = "there is no image cache: images are read from the store";
+const BY_WEIGHT: &str = "locations are tried by the weights of their stores";
 const SCRUBBER: &str =
     "Saccade scrubs by itself, each image when its time has come; `saccade restore` restores";
 
@@ -558,9 +559,9 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         &["digest_algorithm"],
         "Glance does not verify image signatures with it either",
     ),
-    ("DEFAULT", &["location_strategy"], "an image has one location"),
+    ("DEFAULT", &["location_strategy"], BY_WEIGHT),
     ("DEFAULT", &["pipe_handle"], ENGINE),
-    ("store_type_location_strategy", ALL, "an image has one location"),
+    ("store_type_location_strategy", ALL, BY_WEIGHT),
     ("task", &["task_executor", "work_dir"], TASKS),
     ("taskflow_executor", &["engine_mode", "max_workers"], TASKS),
     ("wsgi", ALL, TASKS),

@@ -1,7 +1,8 @@
 //! What every storage backend must pass, and stores that fail on demand.
 //!
 //! [`conformance_suite!`] makes one test for each rule of the contract (and for what follows from the rules) out of a
-//! [`Harness`], which a backend writes in its own tests. [`FaultyStore`] wraps any store for tests of its callers.
+//! [`Harness`], which a backend writes in its own tests. [`model`] compares a store with the one in
+//! memory, whatever is done in whatever order. [`FaultyStore`] wraps any store for tests of its callers.
 //!
 //! A check that fails panics, as tests do; nothing here is for a running daemon.
 
@@ -10,6 +11,7 @@
 mod faulty;
 mod gate;
 mod harness;
+pub mod model;
 pub mod rules;
 
 pub use self::{

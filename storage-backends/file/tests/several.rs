@@ -11,11 +11,16 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use proptest::prelude::*;
 use saccade_disk::{RealDisk, simulated::SimulatedDisk};
-use saccade_store_conformance::{Harness, bytes_of};
+use saccade_store_conformance::{
+    Harness, bytes_of,
+    model::{compare, steps},
+};
 use saccade_store_contract::{Attempt, BlobName, ErrorKind, Handle, Location, Store};
 use saccade_store_file::{DataDirectory, FileStoreConfig, FileStores, OpenError};
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 use uuid::Uuid;
 
 fn directory(priority: i64, datadir: PathBuf) -> DataDirectory {
@@ -93,7 +98,10 @@ impl Harness for Three {
     }
 
     async fn plant(&self, name: BlobName, bytes: &[u8]) {
-        fs::write(self.path("b").join(name.to_string()), bytes).unwrap();
+        // Another file, also where one is.
+        let new = self.place.path().join("new");
+        fs::write(&new, bytes).unwrap();
+        fs::rename(new, self.path("b").join(name.to_string())).unwrap();
     }
 
     fn location(&self, name: BlobName) -> Location {
@@ -115,6 +123,16 @@ impl Harness for Three {
 
     fn chunks_held(&self) -> Option<usize> {
         Some(1)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn several_directories_do_what_the_memory_store_does(steps in steps(40, &[0, 1, 2000])) {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(compare::<Three>(steps));
     }
 }
 
