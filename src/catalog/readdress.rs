@@ -19,11 +19,8 @@ impl Catalog {
         let respelled = |location: &Location| self.spelled(location);
         let mut locations: Vec<Location> = Vec::with_capacity(image.locations.len());
         for location in image.locations.iter().map(respelled) {
-            // Two spellings of one blob were one location all along.
-            if !locations
-                .iter()
-                .any(|known| known.url == location.url && known.store == location.store)
-            {
+            // Two spellings of one location were one all along.
+            if !locations.contains(&location) {
                 locations.push(location);
             }
         }

@@ -2,7 +2,10 @@
 
 use crate::{
     clients::{bare, client},
-    harness::{Body, Bucket, Client, Daemon, Fault, Payload, Proxy, Setup, eventually, names, run, sha512},
+    harness::{
+        Body, Bucket, Client, Connection, Daemon, Fault, Payload, Proxy, Setup, eventually, names, run,
+        sha512,
+    },
 };
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr, path::Path, process::Command, thread, time::Duration};
@@ -103,7 +106,7 @@ fn the_stock_clients_keep_images_in_a_bucket() {
         (&json!("active"), &json!("cold"))
     );
     assert_eq!(shown["os_hash_value"], sha512(&bytes));
-    assert_eq!(bucket.inventory(), [id.clone()]);
+    assert_eq!(bucket.inventory(), [id.as_str()]);
     assert_eq!(names(place.path()), Vec::<String>::new());
     stock(&["glance", "image-download", "--file", &path(&saved), &id]);
     assert!(fs::read(&saved).unwrap() == bytes);
@@ -170,8 +173,8 @@ fn an_image_in_two_stores_is_removed_from_one() {
     let admin = daemon.admin();
     let bytes = Payload::bytes(6, LARGE);
     let id = in_both(&admin, &bytes);
-    assert_eq!(bucket.inventory(), [id.clone()]);
-    assert_eq!(names(place.path()), [id.clone()]);
+    assert_eq!(bucket.inventory(), [id.as_str()]);
+    assert_eq!(names(place.path()), [id.as_str()]);
     assert_eq!(admin.show(&id)["stores"], "cold,local", "by falling weight");
     admin.delete(&format!("/v2/stores/cold/{id}")).expect_status(204);
     assert_eq!(bucket.inventory(), Vec::<String>::new());
@@ -221,6 +224,36 @@ fn a_server_that_does_not_answer_stops_only_what_needs_it_and_nothing_is_lost() 
     }
     assert_eq!(bucket.inventory(), Vec::<String>::new());
     no_secret(&daemon, &bucket);
+    daemon.stop();
+}
+
+#[test]
+fn a_download_goes_on_from_files_when_the_server_is_gone_in_the_middle_of_it() {
+    let (bucket, place) = (Bucket::new(), tempfile::tempdir().unwrap());
+    let proxy = Proxy::http(bucket.address());
+    let mut daemon = expecting_outages(setup(&bucket, proxy.address(), place.path())).start();
+    let admin = daemon.admin();
+    // Much more than waits in the buffers of all connections on the way.
+    let bytes = Payload::bytes(9, 32_000_000);
+    let id = in_both(&admin, &bytes);
+    let mut connection = Connection::open(daemon.address());
+    let token = admin.token();
+    let request = format!(
+        "GET /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\nConnection: close\r\n\r\n"
+    );
+    connection.send(request.as_bytes());
+    assert_eq!(connection.head().status, 200);
+    proxy.set(Fault::Refuse);
+    assert!(connection.rest() == bytes);
+    let log = daemon.log();
+    let said = |text: &str| {
+        log.iter()
+            .any(|line| line.contains(text) && line.contains("\"store\":"))
+    };
+    assert!(said("a store has failed a download") && said("the download goes on from another store"));
+    proxy.set(Fault::None);
+    admin.delete(&format!("/v2/images/{id}")).expect_status(204);
+    assert_eq!(bucket.inventory(), Vec::<String>::new());
     daemon.stop();
 }
 
