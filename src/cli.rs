@@ -203,7 +203,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams
             Err(exit) => exit,
         },
         Command::Config(ConfigCommand::Check(args)) => match load(args, streams) {
-            Ok(loaded) => streams.print(&loaded.report.to_string()),
+            Ok(loaded) => match server::check(&loaded.config) {
+                Ok(()) => streams.print(&loaded.report.to_string()),
+                Err(error) => {
+                    streams.fail("cannot start", &error);
+                    Exit::Config
+                }
+            },
             Err(exit) => exit,
         },
         Command::Inspect(inspect) => inspect.run(streams),

@@ -8,7 +8,7 @@ mod operator;
 mod stop;
 
 pub use self::{
-    application::{ApplicationError, policy_files, property_protection},
+    application::{ApplicationError, check, policy_files, property_protection},
     callers::CallersError,
     data_dir::{DataDir, DataDirError},
     operator::{OperatorError, restore},

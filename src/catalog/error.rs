@@ -79,6 +79,17 @@ pub enum CatalogErrorKind {
     /// An image that has data keeps a location.
     #[error("Cannot remove last location in the image.")]
     LastLocation,
+    /// The same, said of a store.
+    #[error(
+        "Cannot delete image data from the only store containing it. Consider deleting the image instead."
+    )]
+    OnlyStore,
+    /// Only an active image's data is removed from a store.
+    #[error("It's not allowed to remove image data from store if image status is not 'active'")]
+    StoreFixed,
+    /// None of the image's data is there.
+    #[error("Image {id} is not stored in store {store}.")]
+    NotInStore { id: String, store: String },
     /// It was removed from this image a moment ago.
     #[error("The location was removed from the image, and its data is being deleted.")]
     LocationRetired,

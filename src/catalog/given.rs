@@ -76,10 +76,10 @@ impl NewLocation {
         }
     }
 
-    pub(super) fn at(&self, store: &StoreId) -> Location {
+    pub(super) fn at(&self, store: &StoreId, url: &str) -> Location {
         Location {
             store: Some(store.clone()),
-            url: self.url.clone(),
+            url: url.to_owned(),
             metadata: self.metadata.clone(),
         }
     }

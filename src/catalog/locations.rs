@@ -54,16 +54,25 @@ impl Position {
     }
 }
 
-/// What stores have said of new locations.
+/// What a store has said of a new location.
+pub(super) struct Known {
+    store: StoreId,
+    /// As the store spells it.
+    url: String,
+    /// In bytes.
+    size: u64,
+}
+
+/// What stores have said of new locations, by what clients have said of them.
 #[derive(Default)]
-pub(super) struct Found(BTreeMap<String, Option<(StoreId, u64)>>);
+pub(super) struct Found(BTreeMap<String, Option<Known>>);
 
 impl Found {
-    pub(super) fn remember(&mut self, url: String, found: Option<(StoreId, u64)>) {
+    pub(super) fn remember(&mut self, url: String, found: Option<Known>) {
         self.0.insert(url, found);
     }
 
-    fn of(&self, url: &str) -> Result<&(StoreId, u64), Stop> {
+    fn of(&self, url: &str) -> Result<&Known, Stop> {
         match self.0.get(url) {
             None => Err(Stop::LookUp(url.to_owned())),
             Some(None) => Err(CatalogErrorKind::BadLocation.into()),
@@ -169,16 +178,16 @@ impl Catalog {
             Position::Nowhere => return Err(CatalogErrorKind::LocationPosition { action: "adding" }.into()),
         };
         self.rules().check_locations(count.saturating_add(1))?;
-        let (store, size) = found.of(&new.url)?;
-        let location = new.at(store);
-        if has(&draft.image.locations, &location) {
+        let known = found.of(&new.url)?;
+        let location = new.at(&known.store, &known.url);
+        if self.has(&draft.image.locations, &location) {
             return Err(CatalogErrorKind::DuplicateLocation.into());
         }
         // All locations of an image have the same data: where one is found to be away, another stands in for it.
-        if draft.image.size().is_some_and(|known| known != *size) {
+        if draft.image.size().is_some_and(|size| size != known.size) {
             return Err(CatalogErrorKind::BadLocation.into());
         }
-        draft.activate(*size, said)?;
+        draft.activate(known.size, said)?;
         draft.image.locations.insert(at, location);
         Ok(())
     }
@@ -199,12 +208,14 @@ impl Catalog {
                 urls.sort();
                 urls
             };
-            let urls = sorted(new.iter().map(|location| location.url.clone()).collect());
+            let spelled = |url: &str| self.shared.stores.spelled(None, url).1;
+            let urls = sorted(new.iter().map(|location| spelled(&location.url)).collect());
             if urls != sorted(old.iter().map(|location| location.url.clone()).collect()) {
                 return Err(CatalogErrorKind::LocationsPresent.into());
             }
             let kept = new.iter().filter_map(|new| {
-                let old = old.iter().find(|old| old.url == new.url)?;
+                let url = spelled(&new.url);
+                let old = old.iter().find(|old| old.url == url)?;
                 Some(Location {
                     metadata: new.metadata.clone(),
                     ..old.clone()
@@ -215,12 +226,12 @@ impl Catalog {
         }
         let (mut locations, mut size) = (Vec::new(), None);
         for new in new {
-            let (store, found) = found.of(&new.url)?;
-            let location = new.at(store);
-            if has(&locations, &location) {
+            let known = found.of(&new.url)?;
+            let location = new.at(&known.store, &known.url);
+            if self.has(&locations, &location) {
                 return Err(CatalogErrorKind::DuplicateLocation.into());
             }
-            if *size.get_or_insert(*found) != *found {
+            if *size.get_or_insert(known.size) != known.size {
                 return Err(CatalogErrorKind::BadLocation.into());
             }
             locations.push(location);
@@ -276,15 +287,15 @@ impl Catalog {
         if !is_service && !stores.any(|(_, store)| store.capabilities().kind == "http") {
             return Err(CatalogErrorKind::LocationForServices.into());
         }
-        let Some((store, size)) = self.look_up(&data.url, image.id).await else {
+        let Some(known) = self.look_up(&data.url, image.id).await else {
             return Err(self.why_not(&data.url).await.into());
         };
         let location = Location {
-            store: Some(store),
-            url: data.url.clone(),
+            store: Some(known.store),
+            url: known.url,
             metadata: BTreeMap::new(),
         };
-        Ok((permission, image, location, size))
+        Ok((permission, image, location, known.size))
     }
 
     /// Where the data of an image is (`fetch_image_location`).
@@ -313,9 +324,13 @@ impl Catalog {
         CatalogErrorKind::BadLocation
     }
 
+    fn has(&self, locations: &[Location], location: &Location) -> bool {
+        locations.iter().any(|old| self.is_same(old, location))
+    }
+
     /// The store that an address belongs to, with the length of what is there; nothing when there is nothing that the
     /// image may have. Asks the store.
-    pub(super) async fn look_up(&self, url: &str, image: ImageId) -> Option<(StoreId, u64)> {
+    pub(super) async fn look_up(&self, url: &str, image: ImageId) -> Option<Known> {
         let (scheme, _) = url.split_once("://")?;
         if RESTRICTED
             .iter()
@@ -333,7 +348,11 @@ impl Catalog {
                 continue;
             }
             match store.size(&address).await {
-                Ok(size) if (1..=MAX_SIZE).contains(&size) => return Some((StoreId::new(id), size)),
+                Ok(size) if (1..=MAX_SIZE).contains(&size) => {
+                    let (_, url) = self.shared.stores.spelled(Some(id), url);
+                    let store = StoreId::new(id);
+                    return Some(Known { store, url, size });
+                }
                 Ok(_) => {}
                 Err(error) => debug!(%image, store = id, %error, "nothing is found at a location"),
             }
@@ -359,12 +378,6 @@ fn may_be_of(url: &str, image: ImageId) -> bool {
 fn uuids(text: &str) -> impl Iterator<Item = ImageId> {
     let windows = text.as_bytes().windows(36);
     windows.filter_map(|window| std::str::from_utf8(window).ok()?.parse().ok())
-}
-
-fn has(locations: &[Location], location: &Location) -> bool {
-    locations
-        .iter()
-        .any(|old| old.url == location.url && old.metadata == location.metadata)
 }
 
 impl Rules {

@@ -3,6 +3,7 @@
 //!
 //! * [`Catalog`]: one method per operation; each reads the record, asks policy, and commits one change
 //! * `attribute`: the schema of an image: names, types and lengths of what clients may set
+//! * `readdress`: locations in the one spelling that their stores have for them; `stores`: removing data from one store
 //! * `locations`: which locations clients may give an image; `given`: what they say of them
 //! * [`restore`]: undoing a deletion, for the operator
 //! * `protection`: property protection
@@ -25,7 +26,9 @@ mod list;
 mod locations;
 mod members;
 mod protection;
+mod readdress;
 mod restore;
+mod stores;
 mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -257,7 +260,7 @@ impl Catalog {
         // The id that nobody can have is the id of no image.
         let parsed: ImageId = id.parse().map_err(|_| not_found(id))?;
         match self.shared.metadata.entry(parsed).await? {
-            Some(Entry::Live(image)) => Ok(image),
+            Some(Entry::Live(image)) => self.readdressed(image).await,
             Some(Entry::Deleted(_)) | None => Err(not_found(id)),
         }
     }

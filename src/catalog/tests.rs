@@ -102,7 +102,11 @@ impl Fixture {
                 description: None,
                 weight: 0,
                 driver: StoreDriver::File(FileStore {
-                    datadir,
+                    datadirs: vec![config::DataDirectory {
+                        path: datadir,
+                        priority: 0,
+                    }],
+                    metadata_file: None,
                     file_mode: None,
                     thin_provisioning: false,
                 }),

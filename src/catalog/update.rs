@@ -166,7 +166,7 @@ impl Catalog {
     }
 
     /// The image with the draft; `None` when somebody else was faster.
-    async fn commit_draft(
+    pub(super) async fn commit_draft(
         &self,
         id: &str,
         current: &Image,

@@ -341,3 +341,31 @@ fn roles_are_those_that_exist() {
     assert_eq!(outcome.exit, Exit::Usage);
     assert!(outcome.errors.contains("member"), "{}", outcome.errors);
 }
+
+#[test]
+fn a_store_that_cannot_be_opened_is_found_by_config_check_and_no_secret_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("glance-api.conf");
+    let text = "[saccade]\nidentity = local\n[glance_store]\nstores = s3\ndefault_store = s3\ns3_store_host = h?x\n\
+                s3_store_bucket = glance\ns3_store_access_key = AKEXAMPLE\ns3_store_secret_key = verysecret\n";
+    std::fs::write(&file, text).unwrap();
+    let check = || run_with(&["config", "check", "--config-file", file.to_str().unwrap()], b"");
+    let outcome = check();
+    assert_eq!(outcome.exit, Exit::Config, "{}", outcome.output);
+    assert!(
+        outcome.errors.contains("s3_store_host holds more than a host"),
+        "{}",
+        outcome.errors
+    );
+    std::fs::write(&file, text.replace("h?x", "https://h")).unwrap();
+    let good = check();
+    assert_eq!(good.exit, Exit::Success, "{}", good.errors);
+    let shown = format!(
+        "{}{}{}{}",
+        outcome.output, outcome.errors, good.output, good.errors
+    );
+    assert!(
+        !shown.contains("verysecret") && !shown.contains("AKEXAMPLE"),
+        "{shown}"
+    );
+}

@@ -188,7 +188,11 @@ fn unread(reader: &Reader<'_>, known: &Known, callers: Option<Kind>) -> Option<&
         .effective
         .contains_key(&OptionName::new("DEFAULT", "enabled_backends"));
     let stores_alone = option.group == "glance_store" && option.name != "default_backend";
-    (has_backends && stores_alone).then_some("has no meaning beside enabled_backends")
+    if has_backends && stores_alone {
+        return Some("has no meaning beside enabled_backends");
+    }
+    let is_read = reader.effective.contains_key(option);
+    (support::is_of_a_store(&known.spec) && !is_read).then_some(support::UNUSED_DRIVER)
 }
 
 fn in_effect(reader: &Reader<'_>, known: &Known) -> Result<Vec<Resolved>, ConfigError> {

@@ -35,10 +35,10 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, Config, Cors, CountLimit, FileMode, FileStore, Formats, HashAlgorithm, Hashing, HttpStore,
-    Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile, PropertyProtection,
-    PropertyRuleFormat, Quotas, Secret, Server, Store, StoreDriver, StoreNaming, Stores, TrustedPeers,
-    UrlFilter,
+    Api, ByteSize, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore, Formats, HashAlgorithm,
+    Hashing, HttpStore, Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile,
+    PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
+    Store, StoreDriver, StoreNaming, Stores, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 

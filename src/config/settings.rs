@@ -244,6 +244,52 @@ pub enum StoreDriver {
     File(FileStore),
     /// What web servers have; never written.
     Http(HttpStore),
+    /// One object for each image.
+    S3(Box<S3Store>),
+}
+
+/// `s3_store_*` options, by the rest of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct S3Store {
+    pub host: String,
+    pub bucket: String,
+    pub access_key: Secret,
+    pub secret_key: Secret,
+    /// Empty where it follows from the host.
+    pub region_name: String,
+    pub create_bucket_on_put: bool,
+    pub bucket_url_format: S3BucketUrlFormat,
+    /// In MiB.
+    pub large_object_size: u64,
+    /// In MiB.
+    pub large_object_chunk_size: u64,
+    pub thread_pools: u64,
+    /// Authorities that the server is verified with; `None` takes the system's.
+    pub cacert: Option<PathBuf>,
+    pub enable_data_integrity_protection: bool,
+    pub request_checksum_calculation: S3Checksums,
+    pub response_checksum_validation: S3Checksums,
+}
+
+/// How the bucket is named in requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3BucketUrlFormat {
+    /// As boto decides.
+    Auto,
+    /// In the name of the host.
+    Virtual,
+    /// In the path.
+    Path,
+}
+
+/// When checksums are made or checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3Checksums {
+    /// `when_required`.
+    WhenRequired,
+    /// `when_supported`.
+    WhenSupported,
 }
 
 /// `http_*` and `https_*` options.
@@ -283,12 +329,23 @@ pub struct UrlFilter {
 /// `filesystem_*` options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileStore {
-    /// Holds the image files.
-    pub datadir: PathBuf,
+    /// Hold the image files; at least one.
+    pub datadirs: Vec<DataDirectory>,
+    /// Says what locations carry, by where in the file system the data is.
+    pub metadata_file: Option<PathBuf>,
     /// `None` leaves the mode to the umask.
     pub file_mode: Option<FileMode>,
     /// Whether zeroes become holes.
     pub thin_provisioning: bool,
+}
+
+/// One of the directories of a store of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDirectory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The greatest is filled first.
+    pub priority: i64,
 }
 
 /// `[oslo_policy]`.

@@ -65,7 +65,7 @@ impl Setup {
 
 const LOCAL: &str = "[saccade]\nidentity = local\n";
 
-fn glance(text: &str) -> Setup {
+pub(super) fn glance(text: &str) -> Setup {
     Setup::new().file("glance-api.conf", &format!("{LOCAL}{text}"))
 }
 
@@ -108,7 +108,7 @@ fn nothing_at_all_gives_a_private_daemon_with_local_identity() {
         panic!("another driver")
     };
     assert_eq!(
-        store.datadir,
+        store.datadirs[0].path,
         PathBuf::from("/home/op/.local/share/saccade/images")
     );
     assert_eq!(
@@ -179,7 +179,8 @@ fn exactly_the_honoured_options_are_read() {
         reader.asked
     };
     let mut read = asked(LOCAL);
-    read.extend(asked("[DEFAULT]\nenabled_backends = a:file,web:http\n"));
+    read.extend(asked("[DEFAULT]\nenabled_backends = a:file,web:http,s:s3\n"));
+    read.extend(asked("[glance_store]\nstores = file,http,s3\n"));
     read.extend(asked(INSTALL_GUIDE));
     read.extend(asked("[DEFAULT]\nuse_keystone_limits = true\n"));
     let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
@@ -200,7 +201,7 @@ fn the_configuration_of_the_install_guide_loads_as_it_is() {
     let StoreDriver::File(store) = &loaded.config.stores.list[0].driver else {
         panic!("another driver")
     };
-    assert_eq!(store.datadir, PathBuf::from("/srv/images/"));
+    assert_eq!(store.datadirs[0].path, PathBuf::from("/srv/images/"));
     assert_eq!(loaded.warnings, []);
     let report = loaded.report.to_string();
     assert!(
@@ -232,7 +233,7 @@ fn a_file_of_our_own_section_alone_is_no_glance_configuration() {
     let StoreDriver::File(store) = &loaded.config.stores.list[0].driver else {
         panic!("another driver")
     };
-    assert_eq!(store.datadir, PathBuf::from("/data/images"));
+    assert_eq!(store.datadirs[0].path, PathBuf::from("/data/images"));
 }
 
 #[test]
@@ -322,7 +323,7 @@ fn references_are_replaced_from_their_section_then_default() {
     let StoreDriver::File(store) = &config.stores.list[0].driver else {
         panic!("another driver")
     };
-    assert!(store.datadir.starts_with("/srv/file/"), "{store:?}");
+    assert!(store.datadirs[0].path.starts_with("/srv/file/"), "{store:?}");
 }
 
 #[test]
@@ -418,7 +419,6 @@ fn every_value_that_would_fail_open_is_guarded() {
         ("oslo_policy", "enforce_scope = false"),
         ("oslo_messaging_notifications", "driver = messagingv2"),
         ("image_import_opts", "image_import_plugins = ['image_conversion']"),
-        ("glance_store", "filesystem_store_datadirs = /a:1"),
     ] {
         let error = glance(&format!("[{group}]\n{line}\n")).only_error();
         assert_eq!(error.kind, ErrorKind::Unsupported, "{line}");
@@ -456,7 +456,7 @@ fn one_file_backend_is_honoured_by_its_id() {
     let StoreDriver::File(file) = &store.driver else {
         panic!("{store:?}")
     };
-    assert_eq!(file.datadir, PathBuf::from("/fast"));
+    assert_eq!(file.datadirs[0].path, PathBuf::from("/fast"));
     assert_eq!(file.file_mode.map(FileMode::bits), Some(0o640));
     let reserved = glance(text).loaded();
     assert!(
@@ -523,7 +523,7 @@ fn other_stores_are_refused_by_name() {
         ),
         (
             "[DEFAULT]\nenabled_backends = a:file,b:file\n[glance_store]\ndefault_backend = a\n",
-            "another store's directory",
+            "is where the store a keeps its data",
         ),
         (
             "[DEFAULT]\nenabled_backends = a:file,A:file\n[glance_store]\ndefault_backend = a\n",
@@ -541,7 +541,7 @@ fn other_stores_are_refused_by_name() {
         ("[DEFAULT]\nenabled_backends = a:file\n", "must be set to a"),
         ("[glance_store]\nstores = file,rbd\n", "rbd"),
         ("[glance_store]\ndefault_store = swift\n", "swift"),
-        ("[glance_store]\nstores = http\n", "must hold `file`"),
+        ("[glance_store]\nstores = http\n", "no store that can be written"),
     ] {
         let error = glance(text).only_error();
         assert!(error.to_string().contains(part), "{error}");

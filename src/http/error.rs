@@ -121,9 +121,10 @@ impl From<CatalogErrorKind> for ApiError {
     fn from(kind: CatalogErrorKind) -> Self {
         use CatalogErrorKind as Kind;
         let status = match &kind {
-            Kind::NotFound { .. } | Kind::TagNotFound { .. } | Kind::MemberNotFound { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Kind::NotFound { .. }
+            | Kind::TagNotFound { .. }
+            | Kind::NotInStore { .. }
+            | Kind::MemberNotFound { .. } => StatusCode::NOT_FOUND,
             Kind::Invalid { .. }
             | Kind::InvalidMember { .. }
             | Kind::InvalidMemberStatus
@@ -145,6 +146,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::FormatFixed { .. }
             | Kind::LocationsInvisible { .. }
             | Kind::LastLocation
+            | Kind::OnlyStore
             | Kind::LocationForServices
             | Kind::MarkerInvisible { .. }
             | Kind::Deactivated
@@ -159,6 +161,7 @@ impl From<CatalogErrorKind> for ApiError {
             | Kind::LocationsFixed { .. }
             | Kind::LocationRetired
             | Kind::Busy { .. }
+            | Kind::StoreFixed
             | Kind::NotPending { .. }
             | Kind::Validation { .. }
             | Kind::InUse { .. }

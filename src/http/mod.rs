@@ -42,6 +42,7 @@ mod request_id;
 mod resource;
 mod schemas;
 mod settings;
+mod stores;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -112,6 +113,7 @@ fn api(state: State) -> Router {
         .merge(image_members::routes())
         .merge(image_actions::routes())
         .merge(info::routes())
+        .merge(stores::routes())
         .merge(schemas::routes())
         .merge(tasks::routes())
         .merge(metadefs::routes())

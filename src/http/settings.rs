@@ -1,11 +1,14 @@
 //! What the API has to know of the configuration.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Config, Cors, ImportMethod, StoreDriver, StoreNaming, Stores},
+    config::{Config, Cors, FileStore, ImportMethod, StoreDriver, StoreNaming, Stores},
     image::Location,
 };
 
@@ -109,9 +112,18 @@ impl From<&Stores> for StoreNames {
                 StoreDriver::File(file) => (
                     "file",
                     false,
-                    json!({ "data_dir": file.datadir, "thin_provisioning": file.thin_provisioning }),
+                    json!({ "data_dir": best(file), "thin_provisioning": file.thin_provisioning }),
                 ),
                 StoreDriver::Http(_) => ("http", true, json!({})),
+                StoreDriver::S3(s3) => (
+                    "s3",
+                    false,
+                    json!({
+                        "s3_store_large_object_size": mebibytes(s3.large_object_size),
+                        "s3_store_large_object_chunk_size": mebibytes(s3.large_object_chunk_size),
+                        "s3_store_thread_pools": s3.thread_pools,
+                    }),
+                ),
             };
             StoreInfo {
                 id: store.id.clone(),
@@ -147,6 +159,19 @@ impl From<&Config> for Settings {
             container_formats: config.formats.container_formats.clone(),
         }
     }
+}
+
+/// The directory that is filled first.
+fn best(file: &FileStore) -> Option<&Path> {
+    let directories = file.datadirs.iter();
+    // Of equals, the first.
+    let best = directories.rev().max_by_key(|directory| directory.priority);
+    best.map(|directory| directory.path.as_path())
+}
+
+/// In bytes, as Glance shows it.
+const fn mebibytes(count: u64) -> u64 {
+    count.saturating_mul(1 << 20)
 }
 
 const fn name(method: ImportMethod) -> &'static str {

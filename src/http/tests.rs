@@ -11,6 +11,7 @@ mod members;
 mod protection;
 mod quotas;
 mod routes;
+mod stores;
 mod tasks;
 mod texts;
 mod wire;

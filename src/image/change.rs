@@ -19,6 +19,7 @@
 //! | release | held by the attempt, fenced | `queued`, claim gone; of an import, also what had been staged; of a copy, nothing but the claim |
 //! | update | the expected revision | what users may change; status, content, locations, members and claim stay |
 //! | relocate | the expected revision, `active` or `queued` | as update, and the locations: own data that is in none of them any more is retired; data for a queued image makes it `active` |
+//! | readdress | the expected revision | the locations, retired ones too: the same data in other words, or in a store of another name; not the image's `updated_at` |
 //! | erase | a retired location of that removal, image not deleted for good | it is retired no longer: its data is gone |
 //! | describe | content of the attempt, without a hash | its hashes; not the image's `updated_at` |
 //! | member | the expected revision, and what [`MemberChange`] says | one member; not the image's `updated_at`, as in Glance |
@@ -115,6 +116,13 @@ pub enum ChangeKind {
         content: Option<Content>,
         /// For the locations that it has no more.
         removal: RemovalId,
+    },
+    Readdress {
+        expected: Revision,
+        /// Of the same data as the image's.
+        locations: Vec<Location>,
+        /// One for each that the image has.
+        retired: Vec<Location>,
     },
     Erase {
         removal: RemovalId,
@@ -455,6 +463,22 @@ impl Change {
                 at_revision(image, *expected)?;
                 next = user_fields(next, wanted);
                 relocate(&mut next, wanted, content.as_ref(), *removal)?;
+            }
+            ChangeKind::Readdress {
+                expected,
+                locations,
+                retired,
+            } => {
+                at_revision(image, *expected)?;
+                if locations.is_empty() != image.locations.is_empty() {
+                    return Err(Rejection::LastLocation);
+                }
+                next.locations.clone_from(locations);
+                for (old, new) in next.retired.iter_mut().zip(retired) {
+                    old.location = new.clone();
+                }
+                next.revision = next.revision.next();
+                return Ok(next);
             }
             ChangeKind::Erase { removal } => {
                 erase(&mut next, *removal)?;

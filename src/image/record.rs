@@ -1,6 +1,7 @@
 //! The record of one image.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -130,6 +131,20 @@ pub struct Location {
 }
 
 impl Location {
+    /// The URL for people: Glance has written keys into addresses of S3 (`s3://KEY:SECRET@host/bucket/id`), and nobody needs
+    /// them to read the data.
+    pub fn shown_url(&self) -> Cow<'_, str> {
+        let parts = self.url.split_once("://");
+        let Some((scheme @ ("s3" | "s3+http" | "s3+https"), rest)) = parts else {
+            return Cow::Borrowed(&self.url);
+        };
+        // A secret may hold anything, a host no `@`.
+        match rest.rsplit_once('@') {
+            Some((_, place)) => Cow::Owned(format!("{scheme}://{place}")),
+            None => Cow::Borrowed(&self.url),
+        }
+    }
+
     /// Whether the data is the image's own, to be deleted with it: a blob belongs to the image whose id it is named after.
     /// Every store names what it writes so. Whatever has another name was there before the image, and stays.
     pub fn is_own_of(&self, image: ImageId) -> bool {

@@ -664,3 +664,84 @@ fn hashes_come_once_and_to_the_content_that_was_hashed() {
     assert_eq!(found.hash_value.as_deref(), Some("h"));
     assert_eq!(apply(&described, hashed(A)), Err(Rejection::OtherContent));
 }
+
+fn readdress(entry: &Entry, urls: &[&str], retired: &[&str]) -> ChangeKind {
+    let location = |url: &&str| Location {
+        store: Some(StoreId::new("new")),
+        url: (*url).to_owned(),
+        metadata: Default::default(),
+    };
+    ChangeKind::Readdress {
+        expected: entry.live().unwrap().revision,
+        locations: urls.iter().map(location).collect(),
+        retired: retired.iter().map(location).collect(),
+    }
+}
+
+#[test]
+fn locations_in_other_words_change_nothing_else_and_retire_nothing() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    let before = active.live().unwrap().clone();
+    let changed = apply(&active, readdress(&active, &["file:///y"], &[])).unwrap();
+    let after = changed.live().unwrap();
+    assert_eq!(after.locations[0].url, "file:///y");
+    assert_eq!(
+        *after,
+        Image {
+            locations: after.locations.clone(),
+            revision: before.revision.next(),
+            ..before
+        }
+    );
+    assert_eq!(
+        apply(&changed, readdress(&active, &["file:///z"], &[])),
+        Err(Rejection::Revision)
+    );
+    assert_eq!(
+        apply(&changed, readdress(&changed, &[], &[])),
+        Err(Rejection::LastLocation)
+    );
+}
+
+#[test]
+fn retired_locations_keep_their_removal_in_other_words() {
+    let active = after([ChangeKind::Claim(claim(A)), commit(A)]);
+    let removal = RemovalId::from_bytes([3; 16]);
+    let mut image = active.live().unwrap().clone();
+    image.retired = vec![Retired {
+        removal,
+        location: image.locations[0].clone(),
+    }];
+    let entry = Entry::Live(image);
+    let changed = apply(&entry, readdress(&entry, &["file:///y"], &["file:///w"])).unwrap();
+    let retired = &changed.live().unwrap().retired;
+    assert_eq!(
+        (
+            retired.len(),
+            retired[0].removal,
+            retired[0].location.url.as_str()
+        ),
+        (1, removal, "file:///w")
+    );
+}
+
+#[test]
+fn keys_of_s3_are_never_shown() {
+    let shown = |url: &str| {
+        let location = Location {
+            store: None,
+            url: url.to_owned(),
+            metadata: Default::default(),
+        };
+        location.shown_url().into_owned()
+    };
+    for (url, expected) in [
+        ("s3://AK:S/K+=@h:80/b/id", "s3://h:80/b/id"),
+        ("s3+https://AK:S@K/@h/b/id", "s3+https://h/b/id"),
+        ("s3+http://h/b/id", "s3+http://h/b/id"),
+        ("http://u:p@h/x", "http://u:p@h/x"),
+        ("file:///a@b", "file:///a@b"),
+    ] {
+        assert_eq!(shown(url), expected);
+    }
+}

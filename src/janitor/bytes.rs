@@ -15,9 +15,12 @@ use crate::{
 impl Janitor {
     /// The location as the ledger keeps it.
     pub(super) fn stored(&self, location: &Location) -> StoredLocation {
-        let store = match &location.store {
-            Some(store) => store.as_str(),
-            None => self.shared.stores.default_id(),
+        let stores = &self.shared.stores;
+        let named = location.store.as_ref().map(|store| store.as_str());
+        let store = match stores.resolve(named, &location.url) {
+            Ok((id, _)) => id,
+            // Whoever wants to do something there is told.
+            Err(_) => named.unwrap_or_else(|| stores.default_id()),
         };
         StoredLocation {
             store: store.to_owned(),

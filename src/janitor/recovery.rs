@@ -1,11 +1,11 @@
 //! Finishing one attempt that no uploader will finish.
 
-use saccade_store_contract::{Handle, Store};
+use saccade_store_contract::{Handle, Location as Address, Store};
 use tracing::{debug, info, warn};
 
 use super::{Janitor, chain};
 use crate::{
-    image::{AttemptId, ChangeKind, Entry, ImageId, Rejection},
+    image::{AttemptId, ChangeKind, Entry, Image, ImageId, Rejection},
     ledger::{AdoptionEntry, Entry as LedgerEntry, Held, UploadEntry},
     protocol::{Outcome, Recovery, RecoveryEnd, RecoveryStep},
 };
@@ -154,18 +154,27 @@ impl Janitor {
                 return Outcome::Failed;
             }
         };
-        let has = |store: &str| {
-            let mut locations = image.locations.iter();
-            locations.any(|location| match &location.store {
-                Some(there) => there.as_str() == store,
-                // As the only store of old records; copies always name theirs.
-                None => entry.kept == Kept::Settled,
-            })
-        };
-        match has(&blob.store) {
+        // Without a name it is the only store of old records; copies always name theirs.
+        let unnamed = entry.kept == Kept::Settled;
+        match self.has_data_in(&image, &blob.store, unnamed) {
             true => Outcome::Refused(Rejection::Committed),
             false => Outcome::Refused(Rejection::NotHeld),
         }
+    }
+
+    /// Whether a location of the image is in the store, by whatever name the record knows the store: an operator may have
+    /// given it another. Of a store that is not there nothing can be told, so that it is taken to have data.
+    fn has_data_in(&self, image: &Image, id: &str, unnamed: bool) -> bool {
+        let Ok(store) = self.shared.stores.store(id) else {
+            return true;
+        };
+        image.locations.iter().any(|location| {
+            let is_named = match &location.store {
+                Some(there) => there.as_str() == id,
+                None => unnamed,
+            };
+            is_named || store.canonical(&Address::new(location.url.as_str())).is_some()
+        })
     }
 
     const fn fence(attempt: AttemptId) -> ChangeKind {

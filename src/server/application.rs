@@ -221,6 +221,15 @@ impl Application {
     }
 }
 
+/// Whether the stores that are configured can be opened, as far as can be told without changing anything and without asking
+/// anybody. Blocks.
+///
+/// # Errors
+/// The first store that cannot be used.
+pub fn check(config: &Config) -> Result<(), ApplicationError> {
+    Ok(Stores::check(&config.stores)?)
+}
+
 /// Who knows how much projects may use.
 fn quota_of(limits: &config::Limits) -> Result<Arc<dyn quota::Limits>, KeystoneError> {
     Ok(match limits {

@@ -110,6 +110,10 @@ impl Store for Metered {
         counted(&self.id, self.inner.size(location).await)
     }
 
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        self.inner.canonical(location)
+    }
+
     async fn admit(&self, location: &Location) -> Result<()> {
         // A refusal is the store's work, and no failure.
         self.inner.admit(location).await

@@ -1,17 +1,18 @@
 //! The configured stores by id. Alone names the crates that implement them.
 
 mod metered;
+mod mountpoints;
+mod open;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
-use self::metered::Metered;
-use saccade_disk::{Disk, RealDisk};
+use self::{metered::Metered, mountpoints::Mountpoints};
 use saccade_outgoing as outgoing;
 use saccade_store_contract::{BlobName, Location, Store};
-use saccade_store_file::{FileStore, FileStoreConfig};
-use saccade_store_http::{HttpStore, HttpStoreConfig};
 
-use crate::config::{self, StoreDriver, UrlFilter};
+use crate::config::{self, UrlFilter};
 
 /// The configured stores. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Stores {
     stores: Arc<BTreeMap<String, Arc<dyn Store>>>,
     /// Those that are not 0.
     weights: Arc<BTreeMap<String, i64>>,
+    mountpoints: Arc<BTreeMap<String, Mountpoints>>,
     default: Arc<str>,
     staging: Option<Staging>,
 }
@@ -48,28 +50,49 @@ pub struct StoresError {
 pub struct UnknownStore(String);
 
 impl Stores {
-    /// Opens what is configured. Blocks.
+    /// Opens what is configured. Nobody is asked over the network: a store that does not answer is one that may answer
+    /// later. Blocks.
     ///
     /// # Errors
     /// The first store that cannot be used.
     pub fn open(config: &config::Stores) -> Result<Self, StoresError> {
-        let mut stores = Vec::new();
+        let (mut stores, mut mountpoints) = (Vec::new(), BTreeMap::new());
         for store in &config.list {
-            let opened = match &store.driver {
-                StoreDriver::File(file) => open_file(&store.id, file),
-                StoreDriver::Http(http) => open_http(&store.id, http, &config.url_filter),
-            };
-            let opened = opened.map_err(|source| StoresError {
+            let opened = open::store(store, &config.url_filter).map_err(|source| StoresError {
                 id: store.id.clone(),
                 source,
             })?;
-            stores.push((store.id.clone(), opened));
+            stores.push((store.id.clone(), opened.store));
+            if let Some(found) = opened.mountpoints {
+                mountpoints.insert(store.id.clone(), found);
+            }
         }
         let weights = config.list.iter().map(|store| (store.id.clone(), store.weight));
         Ok(Self {
             weights: Arc::new(weights.filter(|(_, weight)| *weight != 0).collect()),
+            mountpoints: Arc::new(mountpoints),
             ..Self::of(stores, &config.default)
         })
+    }
+
+    /// Whether what is configured can be opened, as far as can be told without changing anything and without asking
+    /// anybody: files of authorities are read. Blocks.
+    ///
+    /// # Errors
+    /// The first store that cannot be used.
+    pub fn check(config: &config::Stores) -> Result<(), StoresError> {
+        config.list.iter().try_for_each(|store| {
+            open::check(store, &config.url_filter).map_err(|source| StoresError {
+                id: store.id.clone(),
+                source,
+            })
+        })
+    }
+
+    /// What a location carries whose data this store has just taken, beside its address (`filesystem_store_metadata_file`).
+    pub fn metadata_of(&self, id: &str, location: &Location) -> BTreeMap<String, String> {
+        let mountpoints = self.mountpoints.get(id);
+        mountpoints.map_or_else(BTreeMap::new, |mountpoints| mountpoints.of(id, location))
     }
 
     /// How much a store is preferred for reading to others that have the same data; the greatest comes first.
@@ -87,6 +110,7 @@ impl Stores {
         Self {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
             weights: Arc::default(),
+            mountpoints: Arc::default(),
             default: default.into(),
             staging: None,
         }
@@ -104,12 +128,7 @@ impl Stores {
         let path = directory
             .to_str()
             .ok_or_else(|| unusable("its path is not UTF-8".into()))?;
-        let file = config::FileStore {
-            datadir: directory.to_owned(),
-            file_mode: None,
-            thin_provisioning: false,
-        };
-        let store = open_file(STAGING, &file).map_err(unusable)?;
+        let store = open::staging(STAGING, directory).map_err(unusable)?;
         self.staging = Some(Staging {
             store: Arc::new(Metered::new(STAGING.to_owned(), store)),
             directory: path.into(),
@@ -156,6 +175,61 @@ impl Stores {
         })
     }
 
+    /// The store that the data of an address is in, with its id: the one that the record names; where it names none, or one
+    /// that is not configured (any more), the one that knows the address for its own; else, where none is named, the
+    /// default one (Glance 33, `common/store_utils.py`, `update_store_in_locations`, which goes by prefixes).
+    ///
+    /// # Errors
+    /// It is not configured.
+    pub fn resolve(&self, id: Option<&str>, url: &str) -> Result<(&str, &Arc<dyn Store>), UnknownStore> {
+        if let Some(id) = id.filter(|id| *id == STAGING) {
+            return self.store(id).map(|store| (STAGING, store));
+        }
+        let configured = |id: &str| {
+            let found = self.stores.get_key_value(id);
+            found.map(|(id, store)| (id.as_str(), store))
+        };
+        let named = id.and_then(configured);
+        named
+            .or_else(|| self.owner(url))
+            .or_else(|| configured(&self.default).filter(|_| id.is_none()))
+            .ok_or_else(|| UnknownStore(id.unwrap_or(&self.default).to_owned()))
+    }
+
+    /// The store that knows an address for its own.
+    fn owner(&self, url: &str) -> Option<(&str, &Arc<dyn Store>)> {
+        let address = Location::new(url);
+        let mut stores = self.of_url(url);
+        stores.find(|(_, store)| store.canonical(&address).is_some())
+    }
+
+    /// How a record says where data is: the id of its store and its address in the one spelling that the store has for it,
+    /// without credentials. Where the store reads only, its address stays as it is: credentials in it may be needed.
+    ///
+    /// Where nobody knows the address, both stay as they are.
+    pub fn spelled(&self, id: Option<&str>, url: &str) -> (Option<String>, String) {
+        let named = id.and_then(|id| self.stores.get_key_value(id));
+        let named = named.map(|(id, store)| (id.as_str(), store));
+        let Some((found, store)) = named.or_else(|| self.owner(url)) else {
+            return (id.map(str::to_owned), url.to_owned());
+        };
+        let canonical = match store.capabilities().writable {
+            true => store.canonical(&Location::new(url)),
+            false => None,
+        };
+        let url = canonical.map_or_else(|| url.to_owned(), Location::into_string);
+        (Some(found.to_owned()), url)
+    }
+
+    /// What addresses of one blob have in common.
+    pub fn identity(&self, id: Option<&str>, url: &str) -> String {
+        let canonical = self
+            .resolve(id, url)
+            .ok()
+            .and_then(|(_, store)| store.canonical(&Location::new(url)));
+        canonical.map_or_else(|| url.to_owned(), Location::into_string)
+    }
+
     /// The store of a location: the one it names, or, for those of a Glance with a single store, the default one.
     ///
     /// # Errors
@@ -175,34 +249,6 @@ impl Staging {
     pub fn location(&self, name: BlobName) -> Location {
         Location::new(format!("file://{}/{name}", self.directory))
     }
-}
-
-type Opened = Result<Arc<dyn Store>, Box<dyn std::error::Error + Send + Sync>>;
-
-fn open_file(id: &str, file: &config::FileStore) -> Opened {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let config = FileStoreConfig {
-        id: id.to_owned(),
-        datadir: file.datadir.clone(),
-        file_mode: file.file_mode.map(|mode| mode.bits()),
-        thin_provisioning: file.thin_provisioning,
-    };
-    Ok(Arc::new(FileStore::open(config, disk)?))
-}
-
-fn open_http(id: &str, http: &config::HttpStore, filter: &UrlFilter) -> Opened {
-    let proxies = http
-        .proxies
-        .iter()
-        .map(|(scheme, proxy)| (scheme.as_str(), proxy.as_str()));
-    let config = HttpStoreConfig {
-        id: id.to_owned(),
-        https_ca_certificates_file: http.ca_certificates_file.clone(),
-        https_insecure: http.insecure,
-        http_proxy_information: outgoing::Proxies::parse(proxies)?,
-        filter: outgoing_filter(filter)?,
-    };
-    Ok(Arc::new(HttpStore::open(config)?))
 }
 
 /// Where users may send the daemon.

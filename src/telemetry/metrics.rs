@@ -120,6 +120,12 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "Failed calls to stores, by store, operation and kind of failure.",
     ),
     (
+        "saccade_download_failovers_total",
+        Kind::Counter,
+        Unit::Count,
+        "Times that a store failed a download while the image was in another, too, by the store that failed.",
+    ),
+    (
         "saccade_token_cache_requests_total",
         Kind::Counter,
         Unit::Count,

@@ -3,9 +3,12 @@
 use std::{ops::Range, sync::Arc};
 
 use saccade_store_contract::{Blob, Body, ErrorKind, Location as BlobLocation, Store};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
-use super::{DownloadError, DownloadErrorKind, Transfers};
+use super::{
+    DownloadError, DownloadErrorKind, Transfers,
+    fail_over::{self, Opened},
+};
 use crate::{
     image::{Entry, Image, Location},
     policy::{Authorized, Download as MayDownload},
@@ -122,7 +125,7 @@ impl Transfers {
         range: Option<RangeRequest>,
         preferred: &[&str],
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
-        let mut first_error = None;
+        let mut first_error: Option<DownloadError> = None;
         let stores = &self.shared.parts.stores;
         let mut locations: Vec<&Location> = image.locations.iter().collect();
         locations.sort_by_key(|location| {
@@ -130,18 +133,40 @@ impl Transfers {
             let is_preferred = id.is_some_and(|id| preferred.contains(&id));
             (!is_preferred, std::cmp::Reverse(stores.weight(id)))
         });
-        for location in locations {
+        for (at, location) in locations.iter().enumerate() {
             match self.open_at(image, location, range).await {
                 Err(error) if !matches!(error.kind(), DownloadErrorKind::Unsatisfiable { .. }) => {
+                    if locations.len() > 1 && error.kind() != DownloadErrorKind::Unsupported {
+                        fail_over::note(image.id, location, 0, &error);
+                    }
                     // The one that says more than that nothing is there.
                     if first_error
                         .as_ref()
-                        .is_none_or(|first: &DownloadError| first.kind() == DownloadErrorKind::NotFound)
+                        .is_none_or(|first| first.kind() == DownloadErrorKind::NotFound)
                     {
                         first_error = Some(error);
                     }
                 }
-                other => return other,
+                Err(error) => return Err(error),
+                Ok((blob, range)) => {
+                    if at > 0 {
+                        info!(image = %image.id, store = fail_over::name_of(location), "the image is read from another store");
+                    }
+                    // Those that have failed already come last: they may be back by then.
+                    let (before, rest) = locations.split_at(at);
+                    let others = rest
+                        .iter()
+                        .skip(1)
+                        .chain(before)
+                        .map(|location| (*location).clone());
+                    let opened = Opened {
+                        stores: stores.clone(),
+                        image: image.id,
+                        location: (*location).clone(),
+                        others: others.collect(),
+                    };
+                    return Ok((fail_over::guarded(opened, blob, range.clone()), range));
+                }
             }
         }
         Err(first_error.unwrap_or_else(|| DownloadErrorKind::NotFound.into()))
@@ -153,13 +178,10 @@ impl Transfers {
         location: &Location,
         range: Option<RangeRequest>,
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
-        let store = self
-            .shared
-            .parts
-            .stores
-            .of_location(location.store.as_ref().map(|id| id.as_str()));
-        let store: &Arc<dyn Store> =
-            store.map_err(|error| DownloadError::because(DownloadErrorKind::Unavailable, error))?;
+        let named = location.store.as_ref().map(|id| id.as_str());
+        let resolved = self.shared.parts.stores.resolve(named, &location.url);
+        let (_, store): (_, &Arc<dyn Store>) =
+            resolved.map_err(|error| DownloadError::because(DownloadErrorKind::Unavailable, error))?;
         let address = BlobLocation::new(location.url.as_str());
         let wanted = match range {
             None => None,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use saccade_store_contract::{Attempt, Blob, BlobName, Body, Location as BlobLocation};
+use saccade_store_contract::{Attempt, Blob, BlobName, Body};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
@@ -286,12 +286,13 @@ impl Running {
         let Some(content) = self.content.clone() else {
             return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
         };
+        let stores = &self.transfers.shared.parts.stores;
         let locations = self.targets.all().filter_map(|target| {
-            let url = target.location.as_ref().map(BlobLocation::as_str)?;
+            let location = target.location.as_ref()?;
             Some(Location {
                 store: Some(StoreId::new(target.entry.store.as_str())),
-                url: url.to_owned(),
-                metadata: Default::default(),
+                url: location.as_str().to_owned(),
+                metadata: stores.metadata_of(&target.entry.store, location),
             })
         });
         let locations = locations.collect();

@@ -13,7 +13,7 @@
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
 //! * `stage`: data that waits for an import
 //! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to
-//! * `download`: the store's answer to a read
+//! * `download`: the store's answer to a read; `fail_over`: going on from another store when one fails
 //! * `meter`: what metrics say of it
 //!
 //! Undoing an upload is the janitor's: it is the same work whether the upload failed or the daemon died.
@@ -24,6 +24,7 @@ mod adopt;
 mod chunks;
 mod download;
 mod error;
+mod fail_over;
 mod fan_out;
 mod import;
 mod meter;

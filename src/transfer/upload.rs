@@ -248,10 +248,11 @@ where
         let (Some(content), Some(location)) = (self.content.take(), self.location.take()) else {
             return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
         };
+        let stores = &self.transfers.shared.parts.stores;
         let location = Location {
             store: Some(StoreId::new(self.store.as_str())),
+            metadata: stores.metadata_of(&self.store, &location),
             url: location.into_string(),
-            metadata: Default::default(),
         };
         let commit = ChangeKind::Commit { content, location };
         let allowance = self.room.for_content();

@@ -17,6 +17,7 @@ mod metadefs;
 mod patch;
 mod patch_races;
 mod policy;
+mod s3;
 mod schemas;
 mod stores;
 mod tasks;

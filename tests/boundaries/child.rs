@@ -21,11 +21,13 @@ use saccade::{
     transfer::{Download, Limits, Parts, Reserve, Source, Transfers},
 };
 use saccade_disk::Disk;
-use saccade_store_contract::{Body, Store};
+use saccade_store_conformance::bytes_of;
+use saccade_store_contract::{Blob, Store};
 use saccade_store_file::{FileStore, FileStoreConfig};
+use saccade_store_s3::{S3Store, S3StoreConfig, Secret};
 use tokio_util::task::TaskTracker;
 
-use super::kill::{KillingDisk, KillingMetadata, Steps};
+use super::kill::{KillingDisk, KillingMetadata, KillingStore, Steps};
 
 pub(super) const DIR: &str = "SACCADE_TEST_DIR";
 pub(super) const SCENARIO: &str = "SACCADE_TEST_SCENARIO";
@@ -34,8 +36,12 @@ pub(super) const KILL_AT: &str = "SACCADE_TEST_KILL_AT";
 /// The one image of every scenario.
 pub(super) const IMAGE: &str = "6a1c2b3d-0000-4000-8000-000000000001";
 
-/// Long enough for several writes.
+/// Long enough for several writes, and for several parts.
 const SIZE: usize = 600_000;
+const LARGE: usize = 6_000_000;
+
+/// The bucket that images are in, instead of a directory: address, name, and the two keys, between blanks.
+pub(super) const BUCKET: &str = "SACCADE_TEST_BUCKET";
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +54,19 @@ pub(crate) enum Scenario {
     UploadWithPatchAndDelete,
     /// Finishes what was interrupted, and says what is there.
     Recover,
+    /// Tries to finish what was interrupted.
+    Finish,
 }
 
 impl Scenario {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Upload,
         Self::RefusedUpload,
         Self::UploadThenDelete,
         Self::TwoUploads,
         Self::UploadWithPatchAndDelete,
         Self::Recover,
+        Self::Finish,
     ];
 
     pub(super) fn name(self) -> String {
@@ -87,13 +96,21 @@ impl Child {
             steps: steps.clone(),
         });
         let ledger = Ledger::open(dir, disk.clone()).unwrap().ledger;
-        let config = FileStoreConfig {
-            id: "file".into(),
-            datadir: dir.join("images"),
-            file_mode: None,
-            thin_provisioning: false,
+        let store: Arc<dyn Store> = match env::var(BUCKET) {
+            Ok(bucket) => Arc::new(KillingStore {
+                inner: s3_store(&bucket),
+                steps: steps.clone(),
+            }),
+            Err(_) => {
+                let config = FileStoreConfig {
+                    id: "file".into(),
+                    datadir: dir.join("images"),
+                    file_mode: None,
+                    thin_provisioning: false,
+                };
+                Arc::new(FileStore::open(config, disk).unwrap())
+            }
         };
-        let store: Arc<dyn Store> = Arc::new(FileStore::open(config, disk).unwrap());
         let stores = Stores::of([("file".to_owned(), store)], "file");
         let tasks = TaskTracker::new();
         let janitor = Janitor::new(
@@ -160,7 +177,7 @@ impl Child {
         let may = Policy::with_defaults().authorize_upload(&admin(), image).unwrap();
         let source = Source {
             body: Full::new(bytes()),
-            declared_size: Some(SIZE as u64),
+            declared_size: Some(bytes().len() as u64),
             store: None,
         };
         if self.transfers.upload(may, image.clone(), source).await.is_ok() {
@@ -225,6 +242,7 @@ impl Child {
                     self.delete().await;
                 });
             }
+            Scenario::Finish => self.janitor.sweep().await,
             Scenario::Recover => {
                 self.janitor.sweep().await;
                 self.report().await;
@@ -253,7 +271,6 @@ impl Child {
     }
 
     async fn download(&self, image: &Image) -> Vec<u8> {
-        use std::os::unix::fs::FileExt;
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
@@ -262,17 +279,22 @@ impl Child {
             .download(may, image.clone(), None, &[])
             .await
             .unwrap();
-        let Download::Content {
-            body: Body::File(region),
-            ..
-        } = download
-        else {
-            panic!("not a file")
+        let Download::Content { size, body, .. } = download else {
+            panic!("no data")
         };
-        let mut bytes = vec![0; usize::try_from(region.len).unwrap()];
-        region.file.read_exact_at(&mut bytes, region.offset).unwrap();
-        bytes
+        bytes_of(Blob { size, body }).await.unwrap()
     }
+}
+
+fn s3_store(bucket: &str) -> S3Store {
+    let words: Vec<&str> = bucket.split(' ').collect();
+    let secret = |at: usize| Secret::new(words[at]);
+    let config = S3StoreConfig {
+        s3_store_large_object_size: 5,
+        s3_store_large_object_chunk_size: 5,
+        ..S3StoreConfig::new("file", words[0], secret(2), secret(3), words[1])
+    };
+    S3Store::open(config).unwrap()
 }
 
 fn id() -> ImageId {
@@ -280,7 +302,8 @@ fn id() -> ImageId {
 }
 
 fn bytes() -> Bytes {
-    (0..SIZE)
+    let size = if env::var(BUCKET).is_ok() { LARGE } else { SIZE };
+    (0..size)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8)
         .collect()
 }

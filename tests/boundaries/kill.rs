@@ -1,8 +1,10 @@
 //! Wrappers that count steps, and kill the process at one of them.
 
 use std::{
+    fmt,
     fs::File,
     io,
+    ops::Range,
     path::Path,
     sync::{
         Arc,
@@ -11,12 +13,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rustix::process::{Signal, getpid, kill_process};
 use saccade::{
     image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombstone, Usage},
     metadata::{Metadata, MetadataError, Page, Query},
 };
 use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat};
+use saccade_store_contract::{
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, Result as Stored, Store,
+};
 
 /// Counts steps, and dies at one of them. Clones count together.
 #[derive(Debug, Clone)]
@@ -199,5 +205,112 @@ impl<M: Metadata> Metadata for KillingMetadata<M> {
         limit: usize,
     ) -> Result<Vec<Tombstone>, MetadataError> {
         self.inner.pending(until, after, limit).await
+    }
+}
+
+/// A store that is not on this machine: each of its calls that change something is a step, before and after.
+#[derive(Debug)]
+pub(super) struct KillingStore<S> {
+    pub(super) inner: S,
+    pub(super) steps: Steps,
+}
+
+struct KillingWriter {
+    inner: Box<dyn BlobWriter>,
+    steps: Steps,
+}
+
+impl Steps {
+    async fn around<T>(&self, call: impl Future<Output = T>) -> T {
+        self.boundary();
+        let result = call.await;
+        self.boundary();
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<S: Store> Store for KillingStore<S> {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn create(
+        &self,
+        name: BlobName,
+        attempt: Attempt,
+        size_hint: Option<u64>,
+    ) -> Stored<(Handle, Box<dyn BlobWriter>)> {
+        let create = self.inner.create(name, attempt, size_hint);
+        let (handle, inner) = self.steps.around(create).await?;
+        let steps = self.steps.clone();
+        Ok((handle, Box::new(KillingWriter { inner, steps })))
+    }
+
+    async fn read(&self, location: &Location, range: Option<Range<u64>>) -> Stored<Blob> {
+        self.inner.read(location, range).await
+    }
+
+    async fn size(&self, location: &Location) -> Stored<u64> {
+        self.inner.size(location).await
+    }
+
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        self.inner.canonical(location)
+    }
+
+    async fn admit(&self, location: &Location) -> Stored<()> {
+        self.inner.admit(location).await
+    }
+
+    async fn prepare_delete(&self, location: &Location) -> Stored<()> {
+        self.steps.around(self.inner.prepare_delete(location)).await
+    }
+
+    async fn delete(&self, location: &Location) -> Stored<()> {
+        self.steps.around(self.inner.delete(location)).await
+    }
+
+    async fn discard(&self, handle: &Handle) -> Stored<()> {
+        self.steps.around(self.inner.discard(handle)).await
+    }
+
+    async fn settle(&self, handle: &Handle) -> Stored<()> {
+        self.steps.around(self.inner.settle(handle)).await
+    }
+
+    async fn capacity(&self) -> Stored<Option<Capacity>> {
+        self.inner.capacity().await
+    }
+}
+
+impl<S: fmt::Display> fmt::Display for KillingStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl BlobWriter for KillingWriter {
+    async fn write(&mut self, chunk: Bytes) -> Stored<()> {
+        self.steps.boundary();
+        self.inner.write(chunk).await
+    }
+
+    async fn write_zeroes(&mut self, len: u64) -> Stored<()> {
+        self.steps.boundary();
+        self.inner.write_zeroes(len).await
+    }
+
+    async fn commit(self: Box<Self>) -> Stored<Location> {
+        let Self { inner, steps } = *self;
+        steps.around(inner.commit()).await
+    }
+
+    async fn abort(self: Box<Self>) -> Stored<()> {
+        let Self { inner, steps } = *self;
+        steps.around(inner.abort()).await
     }
 }

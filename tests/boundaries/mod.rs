@@ -7,6 +7,7 @@
 mod child;
 mod kill;
 
+use crate::harness::{Bucket, free_address, names};
 use std::{
     collections::BTreeSet,
     fs,
@@ -33,9 +34,69 @@ impl Said {
     }
 }
 
+/// Where the images of a scenario are.
+enum Place {
+    Files,
+    Bucket(Bucket),
+}
+
+/// Whether the store answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Answers,
+    Unreachable,
+}
+
+impl Place {
+    /// What the child is told.
+    fn variable(&self, reach: Reach) -> Option<String> {
+        let Self::Bucket(bucket) = self else { return None };
+        let address = match reach {
+            Reach::Answers => bucket.address(),
+            // Nobody listens there.
+            Reach::Unreachable => free_address(),
+        };
+        let (access_key, secret_key) = bucket.keys();
+        Some(format!(
+            "http://{address} {} {access_key} {secret_key}",
+            bucket.name()
+        ))
+    }
+
+    fn fresh(&self) -> Self {
+        match self {
+            Self::Files => Self::Files,
+            Self::Bucket(_) => Self::Bucket(Bucket::new()),
+        }
+    }
+
+    /// With something in it that is somebody else's.
+    fn prepare(&self, dir: &Path) {
+        fs::create_dir(dir.join("images")).unwrap();
+        match self {
+            Self::Files => fs::write(dir.join("images/foreign"), "not ours").unwrap(),
+            Self::Bucket(bucket) => bucket.plant("foreign"),
+        }
+    }
+
+    fn inventory(&self, dir: &Path) -> BTreeSet<String> {
+        match self {
+            Self::Files => {
+                assert_eq!(fs::read(dir.join("images/foreign")).unwrap(), b"not ours");
+                names(&dir.join("images")).into_iter().collect()
+            }
+            Self::Bucket(bucket) => bucket.inventory().into_iter().collect(),
+        }
+    }
+}
+
 /// Runs a scenario in a process of its own, which dies at the given step.
-fn run(dir: &Path, scenario: Scenario, kill_at: u64) -> Said {
-    let output = Command::new(std::env::current_exe().unwrap())
+fn run(dir: &Path, scenario: Scenario, kill_at: u64, bucket: Option<String>) -> Said {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if let Some(bucket) = bucket {
+        command.env(child::BUCKET, bucket);
+    }
+    let output = command
         .args([
             "boundaries::child::the_child",
             "--exact",
@@ -66,46 +127,42 @@ fn run(dir: &Path, scenario: Scenario, kill_at: u64) -> Said {
     said
 }
 
-/// Everything that is under the images' directory.
-fn files(dir: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(dir.join("images")).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
-/// Kills the scenario at every step it has, and its recovery at one step each; returns how many processes died.
-fn die_at_every_step(scenario: Scenario) -> u64 {
+/// Kills the scenario at every `stride`th step it has, and its recovery at one step each; returns how many processes died.
+/// A store that is not on this machine does not answer the first recovery.
+fn die_at_every_step(scenario: Scenario, place: &Place, stride: usize) -> u64 {
     let whole = tempfile::tempdir().unwrap();
-    prepare(whole.path());
-    let steps = run(whole.path(), scenario, u64::MAX).steps();
+    let first = place.fresh();
+    first.prepare(whole.path());
+    let answers = |place: &Place| place.variable(Reach::Answers);
+    let steps = run(whole.path(), scenario, u64::MAX, answers(&first)).steps();
     let mut deaths = 0;
-    for at in 1..=steps {
+    for at in (1..=steps).step_by(stride) {
         let dir = tempfile::tempdir().unwrap();
-        prepare(dir.path());
-        let said = run(dir.path(), scenario, at);
+        let place = place.fresh();
+        place.prepare(dir.path());
+        let when = format!("{scenario:?} killed at step {at} of {steps}");
+        let said = run(dir.path(), scenario, at, answers(&place));
         deaths += u64::from(!said.lived);
+        if let Some(nowhere) = place.variable(Reach::Unreachable) {
+            let before = place.inventory(dir.path());
+            assert!(run(dir.path(), Scenario::Finish, u64::MAX, Some(nowhere)).lived);
+            assert_eq!(
+                place.inventory(dir.path()),
+                before,
+                "{when}: and nothing could be done"
+            );
+        }
         // The recovery dies too, once; then another finishes.
-        deaths += u64::from(!run(dir.path(), Scenario::Recover, 1 + at % 9).lived);
-        let found = run(dir.path(), Scenario::Recover, u64::MAX);
+        deaths += u64::from(!run(dir.path(), Scenario::Recover, 1 + at % 9, answers(&place)).lived);
+        let found = run(dir.path(), Scenario::Recover, u64::MAX, answers(&place));
         assert!(found.lived);
-        judge(
-            dir.path(),
-            &said,
-            &found,
-            &format!("{scenario:?} killed at step {at} of {steps}"),
-        );
+        judge(dir.path(), &place, &said, &found, &when);
     }
     deaths
 }
 
-fn prepare(dir: &Path) {
-    fs::create_dir(dir.join("images")).unwrap();
-    fs::write(dir.join("images/foreign"), "not ours").unwrap();
-}
-
 /// Holds what is found after the recovery against what was acknowledged before the death.
-fn judge(dir: &Path, said: &Said, found: &Said, when: &str) {
+fn judge(dir: &Path, place: &Place, said: &Said, found: &Said, when: &str) {
     let status = |wanted: &str| found.has(&format!("status {wanted}"));
     assert!(found.has("ledger empty"), "{when}: the ledger is not empty");
     assert!(
@@ -138,16 +195,15 @@ fn judge(dir: &Path, said: &Said, found: &Said, when: &str) {
             "{when}: an acknowledged change was lost"
         );
     }
-    assert_eq!(
-        fs::read(dir.join("images/foreign")).unwrap(),
-        b"not ours",
-        "{when}"
-    );
     let mut expected = BTreeSet::from(["foreign".to_owned()]);
     if status("active") {
         expected.insert(child::IMAGE.to_owned());
     }
-    assert_eq!(files(dir), expected, "{when}: something was left, or is missing");
+    assert_eq!(
+        place.inventory(dir),
+        expected,
+        "{when}: something was left, or is missing"
+    );
 }
 
 #[test]
@@ -161,10 +217,24 @@ fn nothing_is_lost_or_left_when_the_process_dies_between_any_two_steps() {
     ];
     let mut deaths = 0;
     for scenario in scenarios {
-        let died = die_at_every_step(scenario);
+        let died = die_at_every_step(scenario, &Place::Files, 1);
         println!("{scenario:?}: {died} processes killed");
         deaths += died;
     }
     println!("{deaths} processes killed in all");
     assert!(deaths >= 200, "{deaths}");
+}
+
+/// Each death costs the time that a store takes to be given up: every other step is enough, and all scenarios have most
+/// steps in common.
+#[test]
+fn nothing_is_lost_or_left_in_a_bucket_whose_server_does_not_answer_the_next_start() {
+    let place = Place::Bucket(Bucket::new());
+    let mut deaths = 0;
+    for (scenario, stride) in [(Scenario::UploadThenDelete, 2), (Scenario::RefusedUpload, 3)] {
+        let died = die_at_every_step(scenario, &place, stride);
+        println!("{scenario:?}: {died} processes killed");
+        deaths += died;
+    }
+    assert!(deaths >= 20, "{deaths}");
 }

@@ -14,6 +14,7 @@ mod memcached;
 mod payload;
 mod proxy;
 mod raw;
+mod s3;
 mod service;
 mod small_disk;
 
@@ -31,6 +32,7 @@ pub(crate) use self::{
     payload::{Payload, md5, sha512},
     proxy::{Fault, Proxy},
     raw::Connection,
+    s3::Bucket,
     service::{Service, command},
     small_disk::SmallDisk,
 };

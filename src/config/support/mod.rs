@@ -3,7 +3,7 @@
 
 mod table;
 
-pub(super) use table::STAGING;
+pub(super) use table::{STAGING, UNUSED_DRIVER};
 
 use super::{
     glance_options::{Kind, OptionSpec},
@@ -96,6 +96,11 @@ fn canonical(kind: Kind, values: &[&str]) -> Vec<String> {
         .flat_map(|text| one(text))
         .filter(|text| !text.is_empty())
         .collect()
+}
+
+/// Whether an option is honoured where the driver that it belongs to is in use, and means nothing elsewhere.
+pub(super) fn is_of_a_store(spec: &OptionSpec) -> bool {
+    matches!(spec.group, "glance_store" | "<backend>") && support(spec) == Support::Honoured
 }
 
 #[cfg(test)]

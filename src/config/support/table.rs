@@ -46,6 +46,22 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "filesystem_store_datadir",
             "filesystem_store_file_perm",
             "filesystem_thin_provisioning",
+            "filesystem_store_datadirs",
+            "filesystem_store_metadata_file",
+            "s3_store_access_key",
+            "s3_store_bucket",
+            "s3_store_bucket_url_format",
+            "s3_store_cacert",
+            "s3_store_create_bucket_on_put",
+            "s3_store_enable_data_integrity_protection",
+            "s3_store_host",
+            "s3_store_large_object_chunk_size",
+            "s3_store_large_object_size",
+            "s3_store_region_name",
+            "s3_store_request_checksum_calculation",
+            "s3_store_response_checksum_validation",
+            "s3_store_secret_key",
+            "s3_store_thread_pools",
             "https_ca_certificates_file",
             "https_insecure",
             "http_proxy_information",
@@ -72,6 +88,22 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "filesystem_store_datadir",
             "filesystem_store_file_perm",
             "filesystem_thin_provisioning",
+            "filesystem_store_datadirs",
+            "filesystem_store_metadata_file",
+            "s3_store_access_key",
+            "s3_store_bucket",
+            "s3_store_bucket_url_format",
+            "s3_store_cacert",
+            "s3_store_create_bucket_on_put",
+            "s3_store_enable_data_integrity_protection",
+            "s3_store_host",
+            "s3_store_large_object_chunk_size",
+            "s3_store_large_object_size",
+            "s3_store_region_name",
+            "s3_store_request_checksum_calculation",
+            "s3_store_response_checksum_validation",
+            "s3_store_secret_key",
+            "s3_store_thread_pools",
             "store_description",
             "weight",
         ],
@@ -320,30 +352,6 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         "/healthcheck answers as in Glance's own pipeline: to everyone, in brief, and off while a file exists",
         &[],
     ),
-    (
-        "glance_store",
-        &["filesystem_store_datadirs"],
-        "images are kept in one directory: use filesystem_store_datadir",
-        &[],
-    ),
-    (
-        "<backend>",
-        &["filesystem_store_datadirs"],
-        "images are kept in one directory: use filesystem_store_datadir",
-        &[],
-    ),
-    (
-        "glance_store",
-        &["filesystem_store_metadata_file"],
-        "locations do not carry the metadata of this file yet",
-        &[],
-    ),
-    (
-        "<backend>",
-        &["filesystem_store_metadata_file"],
-        "locations do not carry the metadata of this file yet",
-        &[],
-    ),
     ("key_manager", ALL, NO_SIGNATURES, &[]),
     ("barbican", ALL, NO_SIGNATURES, &[]),
     ("barbican_service_user", ALL, NO_SIGNATURES, &[]),
@@ -361,11 +369,13 @@ const NOT_SENT: &str = "no messages are sent; a driver that would send them stop
 const NO_DATABASE: &str = "no SQL database is used; [database] connection stops the start";
 pub(super) const OTHER_DRIVER: &str =
     "belongs to a driver that is not in use; enabling the driver stops the start";
+pub(in crate::config) const UNUSED_DRIVER: &str = "belongs to a driver that is not in use here";
 const REGISTRY: &str = "there is no registry";
 const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
 pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
 const CACHE: &str = "there is no image cache: images are read from the store";
+const BY_WEIGHT: &str = "locations are tried by the weights of their stores";
 const SCRUBBER: &str =
     "Saccade scrubs by itself, each image when its time has come; `saccade restore` restores";
 
@@ -549,9 +559,9 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         &["digest_algorithm"],
         "Glance does not verify image signatures with it either",
     ),
-    ("DEFAULT", &["location_strategy"], "an image has one location"),
+    ("DEFAULT", &["location_strategy"], BY_WEIGHT),
     ("DEFAULT", &["pipe_handle"], ENGINE),
-    ("store_type_location_strategy", ALL, "an image has one location"),
+    ("store_type_location_strategy", ALL, BY_WEIGHT),
     ("task", &["task_executor", "work_dir"], TASKS),
     ("taskflow_executor", &["engine_mode", "max_workers"], TASKS),
     ("wsgi", ALL, TASKS),
@@ -589,15 +599,12 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     ("os_brick", ALL, OTHER_DRIVER),
 ];
 
-/// Drivers other than `file`: an option of theirs does nothing while the driver is off.
+/// Drivers that there are not: an option of theirs does nothing, and enabling the driver stops the start.
 pub(super) const DRIVER_PREFIXES: &[&str] = &[
     "cinder_",
-    "http_proxy_",
-    "https_",
     "rados_",
     "rbd_",
     "rootwrap_",
-    "s3_",
     "swift_",
     "vmware_",
     "default_swift_",

@@ -76,7 +76,7 @@ impl Serialize for ImageView<'_> {
         if settings.show_direct_url
             && let Some(best) = settings.best_first(&image.locations).first()
         {
-            map.serialize_entry("direct_url", &best.url)?;
+            map.serialize_entry("direct_url", &best.shown_url())?;
         }
         map.serialize_entry("tags", &image.tags)?;
         map.serialize_entry("self", &href(image.id))?;
@@ -117,7 +117,9 @@ impl Serialize for LocationsView<'_> {
             if let Some(store) = location.store.as_ref().filter(|_| are_named) {
                 metadata.insert("store".to_owned(), store.as_str().to_owned());
             }
-            list.serialize_element(&serde_json::json!({ "url": location.url, "metadata": metadata }))?;
+            list.serialize_element(
+                &serde_json::json!({ "url": location.shown_url(), "metadata": metadata }),
+            )?;
         }
         list.end()
     }

@@ -2,6 +2,7 @@
 //! steps themselves, and what is on disk after each.
 
 mod downloads;
+mod fail_over;
 mod faults;
 mod power_cuts;
 mod quota;

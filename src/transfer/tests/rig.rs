@@ -66,10 +66,20 @@ impl Rig {
         store: Arc<dyn Store>,
         quota: Arc<dyn quota::Limits>,
     ) -> Self {
+        let stores = Stores::of([("file".to_owned(), store)], "file");
+        Self::with_stores(disk, metadata, stores, quota)
+    }
+
+    /// With several stores.
+    pub(super) fn with_stores(
+        disk: SimulatedDisk,
+        metadata: Arc<MemoryMetadata>,
+        stores: Stores,
+        quota: Arc<dyn quota::Limits>,
+    ) -> Self {
         let ledger = Ledger::open(Path::new(STATE), Arc::new(disk.clone()))
             .unwrap()
             .ledger;
-        let stores = Stores::of([("file".to_owned(), store)], "file");
         let tasks = TaskTracker::new();
         let shared: Arc<dyn Metadata> = metadata.clone();
         let janitor = Janitor::new(

@@ -199,6 +199,10 @@ impl Store for FaultyStore {
         self.script.call(Operation::Size, "a blob", size).await
     }
 
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        self.inner.canonical(location)
+    }
+
     async fn admit(&self, location: &Location) -> Result<()> {
         self.inner.admit(location).await
     }

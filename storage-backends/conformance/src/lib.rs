@@ -1,7 +1,8 @@
 //! What every storage backend must pass, and stores that fail on demand.
 //!
 //! [`conformance_suite!`] makes one test for each rule of the contract (and for what follows from the rules) out of a
-//! [`Harness`], which a backend writes in its own tests. [`FaultyStore`] wraps any store for tests of its callers.
+//! [`Harness`], which a backend writes in its own tests. [`model`] compares a store with the one in
+//! memory, whatever is done in whatever order. [`FaultyStore`] wraps any store for tests of its callers.
 //!
 //! A check that fails panics, as tests do; nothing here is for a running daemon.
 
@@ -10,6 +11,7 @@
 mod faulty;
 mod gate;
 mod harness;
+pub mod model;
 pub mod rules;
 
 pub use self::{
@@ -32,6 +34,7 @@ macro_rules! conformance_suite {
             many_readers_at_once_do_not_mix
             what_is_missing_is_not_found
             foreign_locations_are_invalid
+            a_location_has_one_spelling
             foreign_handles_are_invalid
             a_read_only_store_changes_nothing
         }
@@ -75,6 +78,7 @@ macro_rules! conformance_suite {
             many_readers_at_once_do_not_mix
             what_is_missing_is_not_found
             foreign_locations_are_invalid
+            a_location_has_one_spelling
             foreign_handles_are_invalid
             a_writer_holds_few_chunks
             many_blobs_at_once_do_not_mix

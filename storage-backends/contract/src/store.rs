@@ -44,6 +44,14 @@ pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// As [`Store::read`].
     async fn size(&self, location: &Location) -> Result<u64>;
 
+    /// The one spelling of a location, without credentials: two locations are the same blob where this is equal. `None`
+    /// when the location is none of this store's (another host, bucket or directory), or the store does not know its own
+    /// by sight. Asks nobody.
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        let _ = location;
+        None
+    }
+
     /// Whether somebody who may not reach this address himself may have the daemon read it: asked before an address that a
     /// client has given is used for the first time. Stores whose addresses all lead to one place admit them. Cancel
     /// safe.

@@ -101,6 +101,13 @@ impl Layout {
         }
     }
 
+    /// A location in the form of those that this store makes, if it names a blob here.
+    pub(crate) fn canonical(&self, location: &Location) -> Option<Location> {
+        let path = self.resolve(location, Operation::Size).ok()?;
+        let name = path.file_name()?.to_str()?;
+        Some(Location::new(format!("file://{}/{name}", self.text)))
+    }
+
     pub(crate) fn parse_handle(&self, handle: &Handle, operation: Operation) -> Result<AttemptNames, Error> {
         let parts = || {
             let rest = handle.as_str().strip_prefix(HANDLE_FORM)?.strip_prefix(':')?;

@@ -24,11 +24,13 @@ pub mod fuzzing;
 mod layout;
 mod locks;
 mod open;
+mod several;
 mod store;
 mod undo;
 mod writer;
 
 pub use self::{
     open::{FileStoreConfig, OpenError},
+    several::{DataDirectory, FileStores},
     store::FileStore,
 };

@@ -37,6 +37,9 @@ pub enum OpenError {
         /// Why.
         reason: &'static str,
     },
+    /// Not one directory.
+    #[error("a file store needs a directory")]
+    NoDirectory,
     /// The directory or one above it is missing and could not be made.
     #[error("the directory {} could not be made", path.display())]
     Create {

@@ -62,6 +62,10 @@ impl FileStore {
         })))
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.0.layout.directory()
+    }
+
     /// Runs a call that blocks on a thread that may.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -217,6 +221,10 @@ impl Store for FileStore {
             Ok(inner.open_blob(&location, Operation::Size)?.1)
         })
         .await
+    }
+
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        self.0.layout.canonical(location)
     }
 
     async fn prepare_delete(&self, location: &Location) -> Result<()> {

@@ -106,6 +106,11 @@ impl Store for HttpStore {
         self.file(&target, Operation::Size).size().await
     }
 
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        let target = Target::parse(location.as_str()).ok()?;
+        Some(Location::new(target.url().as_str()))
+    }
+
     async fn admit(&self, location: &Location) -> Result<()> {
         let target = parse(location, Operation::Size)?;
         let admitted = self.client.check(&target).await;

@@ -113,6 +113,10 @@ impl Store for MemoryStore {
         Ok(pieces.iter().map(Piece::len).sum())
     }
 
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        resolve(location, Operation::Size).ok().map(Self::location)
+    }
+
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         let name = resolve(location, Operation::PrepareDelete)?;
         self.shelf.blob(name, Operation::PrepareDelete).map(drop)

@@ -155,6 +155,11 @@ impl Store for S3Store {
         self.0.size(&key, Operation::Size).await
     }
 
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        let key = self.resolve(location, Operation::Size).ok()?;
+        Some(self.0.client.endpoint.location(&key))
+    }
+
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         let key = self.resolve(location, Operation::PrepareDelete)?;
         self.0.size(&key, Operation::PrepareDelete).await.map(drop)

@@ -12,11 +12,16 @@ mod rgw;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use proptest::prelude::*;
 use rgw::Bucket;
 use rusty_s3::Method;
-use saccade_store_conformance::{Harness, conformance_suite};
+use saccade_store_conformance::{
+    Harness, conformance_suite,
+    model::{compare, steps},
+};
 use saccade_store_contract::{BlobName, Location, Store};
 use saccade_store_s3::S3Store;
+use tokio::runtime::Builder;
 
 /// The store as it is by default, or one that sends everything in parts.
 struct InABucket<const PARTS: bool> {
@@ -103,4 +108,24 @@ mod whole {
 mod in_parts {
     use super::InABucket;
     super::conformance_suite!(InABucket<true>);
+}
+
+/// Short blobs, and such as take two parts.
+const ZEROES: &[u64] = &[0, 1, 2000, 6_000_000];
+
+proptest! {
+    // Each case is some hundred requests.
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_s3_store_does_what_the_memory_store_does(steps in steps(25, ZEROES)) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare::<InABucket<false>>(steps));
+    }
+
+    #[test]
+    fn the_s3_store_in_parts_does_what_the_memory_store_does(steps in steps(25, ZEROES)) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare::<InABucket<true>>(steps));
+    }
 }

@@ -22,11 +22,11 @@ pub use self::{
         of_concurrent_attempts_exactly_one_commits, zeroes_read_as_zeroes,
     },
     read::{
-        a_read_only_store_changes_nothing, an_empty_blob_has_empty_ranges, an_open_reader_outlives_delete,
-        delete_removes_and_then_finds_nothing, delete_works_on_what_the_store_did_not_write,
-        foreign_handles_are_invalid, foreign_locations_are_invalid, many_readers_at_once_do_not_mix,
-        prepare_delete_changes_nothing, ranges_are_cut_to_the_blob, what_is_missing_is_not_found,
-        what_others_wrote_is_read,
+        a_location_has_one_spelling, a_read_only_store_changes_nothing, an_empty_blob_has_empty_ranges,
+        an_open_reader_outlives_delete, delete_removes_and_then_finds_nothing,
+        delete_works_on_what_the_store_did_not_write, foreign_handles_are_invalid,
+        foreign_locations_are_invalid, many_readers_at_once_do_not_mix, prepare_delete_changes_nothing,
+        ranges_are_cut_to_the_blob, what_is_missing_is_not_found, what_others_wrote_is_read,
     },
     undo::{
         a_name_is_free_again_after_discard, abort_leaves_nothing, discard_after_settle_keeps_the_blob,
@@ -40,10 +40,10 @@ pub use self::{
 };
 
 /// How many rules there are for a store that writes, to see that a list of them is whole.
-pub const COUNT: usize = 40;
+pub const COUNT: usize = 41;
 
 /// How many rules there are for a store that only reads.
-pub const READ_ONLY_COUNT: usize = 8;
+pub const READ_ONLY_COUNT: usize = 9;
 
 fn name() -> BlobName {
     BlobName(Uuid::new_v4())

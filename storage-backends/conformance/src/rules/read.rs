@@ -195,6 +195,18 @@ async fn assert_deleting_fails(store: &dyn Store, location: &Location, kind: Err
     assert_kind(store.delete(location).await, kind);
 }
 
+/// What a store has written it knows by its location, and what is elsewhere it does not take for its own.
+pub async fn a_location_has_one_spelling<H: Harness>(harness: &mut H) {
+    let store = harness.store();
+    let location = harness.location(name());
+    let canonical = store.canonical(&location).expect("its own location");
+    assert_eq!(store.canonical(&canonical), Some(canonical.clone()));
+    assert_ne!(store.canonical(&harness.location(name())), Some(canonical));
+    for foreign in harness.foreign_locations() {
+        assert_eq!(store.canonical(&foreign), None, "{}", foreign.as_str());
+    }
+}
+
 /// A handle that this store has not made undoes nothing.
 pub async fn foreign_handles_are_invalid<H: Harness>(harness: &mut H) {
     let (store, name) = (harness.store(), name());

@@ -1,40 +1,89 @@
-//! The stores of image data: `enabled_backends` and a section for each, or the one store of `[glance_store]`.
+//! The stores of image data: `enabled_backends` and a section for each, or the stores of `[glance_store]`.
+
+mod file;
+mod s3;
+#[cfg(test)]
+mod tests;
 
 use super::{
     OptionName,
     error::ErrorKind,
     glance_options::RESERVED_BACKENDS,
     reader::Reader,
-    settings::{FileStore, HttpStore, Store, StoreDriver, StoreNaming, Stores, UrlFilter},
+    settings::{HttpStore, Store, StoreDriver, StoreNaming, Stores, UrlFilter},
     sources,
     value::{self, Rejected},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 const DEFAULT: &str = "DEFAULT";
 const GLANCE_STORE: &str = "glance_store";
 const FILTERS: &str = "import_filtering_opts";
-/// The ids of the stores where `enabled_backends` is not set, as glance_store has them.
-const SINGLE: &str = "file";
-const HTTP: &str = "http";
 
-/// A driver that stores are made of.
+/// A driver that stores are made of. To add one: its name, its arms here and in [`places`], and its options in the table of
+/// what is honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DriverKind {
     File,
     Http,
+    S3,
 }
 
 impl DriverKind {
+    const ALL: [Self; 3] = [Self::File, Self::Http, Self::S3];
+
     fn parse(name: &str) -> Option<Self> {
         match name {
             "file" | "filesystem" => Some(Self::File),
             "http" | "https" => Some(Self::Http),
+            "s3" => Some(Self::S3),
             _ => None,
         }
+    }
+
+    /// In the configuration; and the id of the store where `enabled_backends` is not set, as glance_store has it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Http => "http",
+            Self::S3 => "s3",
+        }
+    }
+
+    fn is_writable(self) -> bool {
+        self != Self::Http
+    }
+
+    /// The options of one store; `fallback` holds images when nothing says where.
+    fn read(self, reader: &mut Reader<'_>, section: &str, fallback: &Path) -> StoreDriver {
+        match self {
+            Self::File => StoreDriver::File(file::read(reader, section, fallback)),
+            Self::Http => StoreDriver::Http(http(reader, section)),
+            Self::S3 => StoreDriver::S3(Box::new(s3::read(reader, section))),
+        }
+    }
+}
+
+/// Where a store keeps its data, in one spelling of each place, with the option that says so: no two stores may share one.
+fn places(driver: &StoreDriver) -> (&'static str, Vec<String>) {
+    match driver {
+        StoreDriver::File(file) => (file::PLACE, file::places(file)),
+        StoreDriver::Http(_) => ("", Vec::new()),
+        StoreDriver::S3(s3) => (s3::PLACE, vec![s3::place(s3)]),
+    }
+}
+
+/// `file`, `http` and so on, for people.
+fn available(wanted: fn(DriverKind) -> bool) -> String {
+    let kinds = DriverKind::ALL.into_iter().filter(|kind| wanted(*kind));
+    let names: Vec<String> = kinds.map(|kind| format!("`{}`", kind.name())).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }
 
@@ -82,7 +131,8 @@ pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<Vec<Backend>> 
             backends.push(Backend { id, driver });
         } else {
             let message = format!(
-                "the store {id} wants the driver {driver}; available are `file` and `http`, as in {id}:file"
+                "the store {id} wants the driver {driver}; available are {}, as in {id}:file",
+                available(|_| true)
             );
             reader.refuse(ErrorKind::Unsupported, DEFAULT, "enabled_backends", message);
         }
@@ -94,24 +144,26 @@ pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<Vec<Backend>> 
 pub(super) fn stores(reader: &mut Reader<'_>, backends: Option<Vec<Backend>>, fallback: PathBuf) -> Stores {
     let filter = url_filter(reader);
     match backends {
-        Some(backends) => named(reader, &backends, fallback, filter),
-        None => single(reader, fallback, filter),
+        Some(backends) => named(reader, &backends, &fallback, filter),
+        None => single(reader, &fallback, filter),
     }
 }
 
-fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: PathBuf, url_filter: UrlFilter) -> Stores {
+fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: &Path, url_filter: UrlFilter) -> Stores {
     let default = reader
         .text(GLANCE_STORE, "default_backend")
         .map(|found| found.text);
     let writable: Vec<&str> = backends
         .iter()
-        .filter(|backend| backend.driver != DriverKind::Http)
+        .filter(|backend| backend.driver.is_writable())
         .map(|backend| backend.id.as_str())
         .collect();
     if !writable.iter().any(|id| default.as_deref() == Some(id)) && !backends.is_empty() {
         let message = match writable.as_slice() {
-            [] => "there is no store that can be written: name one of the driver `file` in enabled_backends"
-                .to_owned(),
+            [] => format!(
+                "there is no store that can be written: name one of the drivers {} in enabled_backends",
+                available(DriverKind::is_writable)
+            ),
             [one] => {
                 format!("must be set to {one}, the only store of enabled_backends that can be written")
             }
@@ -122,22 +174,19 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: PathBuf, url_f
         };
         reader.refuse(ErrorKind::Conflict, GLANCE_STORE, "default_backend", message);
     }
-    let mut directories = BTreeSet::new();
+    let mut taken = BTreeMap::new();
     let mut list = Vec::new();
     for backend in backends {
         let section = sources::group(&backend.id);
-        let driver = match backend.driver {
-            DriverKind::File => StoreDriver::File(file(reader, &section, fallback.clone())),
-            DriverKind::Http => StoreDriver::Http(http(reader, &section)),
-        };
-        if let StoreDriver::File(file) = &driver
-            && !directories.insert(normal(&file.datadir))
-        {
-            let message = format!(
-                "{} is another store's directory already: each needs one of its own",
-                file.datadir.display()
-            );
-            reader.refuse(ErrorKind::Conflict, &section, "filesystem_store_datadir", message);
+        let driver = backend.driver.read(reader, &section, fallback);
+        let (option, places) = places(&driver);
+        for place in places {
+            let owner = taken.entry(place).or_insert(&backend.id);
+            if *owner != &backend.id {
+                let message =
+                    format!("is where the store {owner} keeps its data: each needs a place of its own");
+                reader.refuse(ErrorKind::Conflict, &section, option, message);
+            }
         }
         list.push(Store {
             id: backend.id.clone(),
@@ -154,57 +203,72 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: PathBuf, url_f
     }
 }
 
-/// Without what makes no difference in a path; links are not followed: the directory need not be there yet.
-fn normal(path: &Path) -> PathBuf {
-    path.components().collect()
-}
-
-/// `[glance_store]` as of old: `http` reads what others serve, and is on in Glance by default; it stores nothing.
-fn single(reader: &mut Reader<'_>, fallback: PathBuf, url_filter: UrlFilter) -> Stores {
+/// `[glance_store]` as of old: one store of each of the drivers in `stores`.
+fn single(reader: &mut Reader<'_>, fallback: &Path, url_filter: UrlFilter) -> Stores {
     let is_empty = reader
         .effective
         .contains_key(&OptionName::new(DEFAULT, "enabled_backends"));
-    let mut with_http = true;
-    if !is_empty {
-        for name in ["stores", "default_store"] {
-            if let Some(drivers) = drivers(reader, name) {
-                match name {
-                    "stores" => with_http = drivers.contains(&DriverKind::Http),
-                    _ if drivers.as_slice() == [DriverKind::File] => {}
-                    _ => reader.refuse(
-                        ErrorKind::Conflict,
-                        GLANCE_STORE,
-                        name,
-                        "must be `file`, where images are kept",
-                    ),
-                }
-                if name == "stores" && !drivers.contains(&DriverKind::File) {
-                    let message = "must hold `file`, where images are kept";
-                    reader.refuse(ErrorKind::Conflict, GLANCE_STORE, name, message);
-                }
+    let stock = vec![DriverKind::File, DriverKind::Http];
+    let (kinds, default) = match is_empty {
+        true => (stock, DriverKind::File),
+        false => {
+            let before = reader.errors.len();
+            let kinds = drivers(reader, "stores").unwrap_or(stock);
+            let default = drivers(reader, "default_store");
+            // What is wrong already is enough.
+            if reader.errors.len() == before {
+                check_single(reader, &kinds, default.as_deref());
+            }
+            let first = default.and_then(|kinds| kinds.first().copied());
+            let default = first.unwrap_or(DriverKind::File);
+            // Where it is none of them, that is an error already: options of its own are not asked for.
+            match kinds.contains(&default) {
+                true => (kinds, default),
+                false => (vec![DriverKind::File], DriverKind::File),
             }
         }
-    }
-    let store = |id: &str, driver| Store {
-        id: id.to_owned(),
-        description: None,
-        weight: 0,
-        driver,
     };
-    let mut list = vec![store(
-        SINGLE,
-        StoreDriver::File(file(reader, GLANCE_STORE, fallback)),
-    )];
-    // Read whether in use or not: an error in it is one.
-    let http = StoreDriver::Http(http(reader, GLANCE_STORE));
-    if with_http {
-        list.push(store(HTTP, http));
+    let mut list: Vec<Store> = Vec::new();
+    // The one that is written first.
+    for kind in std::iter::once(default).chain(kinds) {
+        if list.iter().all(|store| store.id != kind.name()) {
+            list.push(Store {
+                id: kind.name().to_owned(),
+                description: None,
+                weight: 0,
+                driver: kind.read(reader, GLANCE_STORE, fallback),
+            });
+        }
     }
     Stores {
         naming: StoreNaming::Single,
-        default: SINGLE.to_owned(),
+        default: default.name().to_owned(),
         list,
         url_filter,
+    }
+}
+
+/// That the default store is one of the stores, and can be written.
+fn check_single(reader: &mut Reader<'_>, kinds: &[DriverKind], default: Option<&[DriverKind]>) {
+    let writable: Vec<String> = (kinds.iter().filter(|kind| kind.is_writable()))
+        .map(|kind| format!("`{}`", kind.name()))
+        .collect();
+    if writable.is_empty() {
+        let available = available(DriverKind::is_writable);
+        let message = format!("there is no store that can be written: add one of {available}");
+        reader.refuse(ErrorKind::Conflict, GLANCE_STORE, "stores", message);
+        return;
+    }
+    let is_one = match default.unwrap_or(&[DriverKind::File]) {
+        [one] => one.is_writable() && kinds.contains(one),
+        _ => false,
+    };
+    if !is_one {
+        let message = format!(
+            "must be {}: a store of `stores` that can be written",
+            writable.join(" or ")
+        );
+        reader.refuse(ErrorKind::Conflict, GLANCE_STORE, "default_store", message);
     }
 }
 
@@ -214,23 +278,14 @@ fn drivers(reader: &mut Reader<'_>, name: &str) -> Option<Vec<DriverKind>> {
     let mut drivers = Vec::new();
     for driver in value::list(&found.text) {
         let Some(kind) = DriverKind::parse(&driver) else {
-            let message = format!("asks for the driver {driver}; available are `file` and `http`");
+            let available = available(|_| true);
+            let message = format!("asks for the driver {driver}; available are {available}");
             reader.refuse(ErrorKind::Unsupported, GLANCE_STORE, name, message);
             return None;
         };
         drivers.push(kind);
     }
     Some(drivers)
-}
-
-fn file(reader: &mut Reader<'_>, section: &str, fallback: PathBuf) -> FileStore {
-    FileStore {
-        datadir: reader
-            .optional(section, "filesystem_store_datadir", value::not_empty)
-            .map_or(fallback, PathBuf::from),
-        file_mode: reader.or(section, "filesystem_store_file_perm", None, value::file_mode),
-        thin_provisioning: reader.or(section, "filesystem_thin_provisioning", false, value::boolean),
-    }
 }
 
 fn http(reader: &mut Reader<'_>, section: &str) -> HttpStore {

@@ -1,0 +1,240 @@
+use super::super::{
+    ErrorKind,
+    settings::{DataDirectory, S3BucketUrlFormat, S3Checksums, S3Store, Store, StoreDriver, StoreNaming},
+    tests::{Setup, glance},
+};
+use std::path::PathBuf;
+
+const S3: &str = "[DEFAULT]\nenabled_backends = cold:s3\n[glance_store]\ndefault_backend = cold\n[cold]\n\
+    s3_store_host = https://s3.example:9000\ns3_store_access_key = AKIDEXAMPLE\ns3_store_secret_key = verysecret/+\n\
+    s3_store_bucket = glance\n";
+
+fn s3(store: &Store) -> &S3Store {
+    match &store.driver {
+        StoreDriver::S3(s3) => s3,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn directories(store: &Store) -> Vec<(String, i64)> {
+    let StoreDriver::File(file) = &store.driver else {
+        panic!("{store:?}")
+    };
+    let shown = |directory: &DataDirectory| (directory.path.display().to_string(), directory.priority);
+    file.datadirs.iter().map(shown).collect()
+}
+
+fn refused(setup: &Setup, part: &str) {
+    let error = setup.only_error();
+    assert!(error.to_string().contains(part), "{error}");
+}
+
+#[test]
+fn an_s3_store_has_glances_options_and_defaults() {
+    let loaded = glance(S3).loaded();
+    assert_eq!(loaded.warnings, []);
+    let [store] = loaded.config.stores.list.as_slice() else {
+        panic!("{:?}", loaded.config.stores)
+    };
+    let found = s3(store);
+    assert_eq!(found.host, "https://s3.example:9000");
+    assert_eq!(found.bucket, "glance");
+    assert_eq!(found.access_key.expose(), "AKIDEXAMPLE");
+    assert_eq!(found.secret_key.expose(), "verysecret/+");
+    assert_eq!(
+        (
+            found.large_object_size,
+            found.large_object_chunk_size,
+            found.thread_pools
+        ),
+        (100, 10, 10)
+    );
+    assert_eq!(found.bucket_url_format, S3BucketUrlFormat::Auto);
+    assert_eq!(found.region_name, "");
+    assert_eq!(found.cacert, None);
+    assert!(!found.create_bucket_on_put && !found.enable_data_integrity_protection);
+
+    let more = "s3_store_region_name = eu\ns3_store_create_bucket_on_put = true\ns3_store_bucket_url_format = path\n\
+        s3_store_large_object_size = 5\ns3_store_large_object_chunk_size = 6\ns3_store_thread_pools = 2\n\
+        s3_store_cacert = /ca.pem\ns3_store_enable_data_integrity_protection = yes\n\
+        s3_store_request_checksum_calculation = when_supported\ns3_store_response_checksum_validation = when_supported\n";
+    let loaded = glance(&format!("{S3}{more}")).loaded();
+    let found = s3(&loaded.config.stores.list[0]);
+    assert_eq!(found.region_name, "eu");
+    assert_eq!(
+        (
+            found.large_object_size,
+            found.large_object_chunk_size,
+            found.thread_pools
+        ),
+        (5, 6, 2)
+    );
+    assert_eq!(found.bucket_url_format, S3BucketUrlFormat::Path);
+    assert_eq!(found.cacert, Some(PathBuf::from("/ca.pem")));
+    assert_eq!(found.request_checksum_calculation, S3Checksums::WhenSupported);
+    assert_eq!(found.response_checksum_validation, S3Checksums::WhenSupported);
+    assert!(found.create_bucket_on_put && found.enable_data_integrity_protection);
+}
+
+#[test]
+fn the_keys_of_an_s3_store_are_never_shown() {
+    let loaded = glance(S3).loaded();
+    let bad = format!("{S3}s3_store_thread_pools = $s3_store_secret_key\n");
+    let shown = format!("{loaded:?} {} {:?}", loaded.report, glance(&bad).errors());
+    assert!(
+        !shown.contains("verysecret") && !shown.contains("AKIDEXAMPLE"),
+        "{shown}"
+    );
+    assert!(
+        loaded
+            .report
+            .to_string()
+            .contains("s3_store_secret_key = (hidden)")
+    );
+}
+
+#[test]
+fn what_an_s3_store_cannot_be_without_is_named() {
+    for name in [
+        "s3_store_host",
+        "s3_store_bucket",
+        "s3_store_access_key",
+        "s3_store_secret_key",
+    ] {
+        let without: String = S3
+            .lines()
+            .filter(|line| !line.starts_with(name))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        refused(&glance(&without), &format!("[cold] {name}"));
+        let empty = format!("{without}{name} =\n");
+        refused(&glance(&empty), "not empty");
+    }
+}
+
+#[test]
+fn what_an_s3_store_cannot_take_is_named() {
+    for (line, part) in [
+        ("s3_store_bucket_url_format = dns", "auto, virtual or path"),
+        ("s3_store_large_object_chunk_size = 4", "from 5 to 5120"),
+        ("s3_store_large_object_size = -1", "from 0 to 5120"),
+        ("s3_store_thread_pools = 0", "from 1 to 1000"),
+        (
+            "s3_store_request_checksum_calculation = always",
+            "when_required or when_supported",
+        ),
+        ("s3_store_create_bucket_on_put = maybe", "true"),
+    ] {
+        refused(&glance(&format!("{S3}{line}\n")), part);
+    }
+}
+
+#[test]
+fn two_stores_may_not_share_a_bucket() {
+    let both = |host: &str| {
+        let text = S3.replace("cold:s3", "cold:s3,warm:s3");
+        format!(
+            "{text}[warm]\ns3_store_host = {host}\ns3_store_access_key = A\ns3_store_secret_key = B\ns3_store_bucket = glance\n"
+        )
+    };
+    refused(
+        &glance(&both("https://S3.example:9000/")),
+        "is where the store cold keeps its data",
+    );
+    assert_eq!(
+        glance(&both("https://other:9000"))
+            .loaded()
+            .config
+            .stores
+            .list
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn unnamed_stores_may_be_in_s3() {
+    let options =
+        "s3_store_host = h\ns3_store_access_key = A\ns3_store_secret_key = B\ns3_store_bucket = glance\n";
+    let stores = |text: &str| {
+        glance(&format!("[glance_store]\n{text}\n{options}"))
+            .loaded()
+            .config
+            .stores
+    };
+    let alone = stores("stores = s3\ndefault_store = s3");
+    assert_eq!(
+        (alone.naming, alone.default.as_str()),
+        (StoreNaming::Single, "s3")
+    );
+    assert_eq!(s3(&alone.list[0]).host, "h");
+    assert_eq!(alone.list.len(), 1);
+    let beside = stores("stores = file,http,s3");
+    let ids: Vec<&str> = beside.list.iter().map(|store| store.id.as_str()).collect();
+    assert_eq!(
+        (beside.default.as_str(), ids),
+        ("file", vec!["file", "http", "s3"])
+    );
+    refused(
+        &glance(&format!("[glance_store]\nstores = s3\n{options}")),
+        "must be `s3`",
+    );
+    refused(&glance("[glance_store]\ndefault_store = s3\n"), "must be `file`");
+    refused(
+        &glance("[glance_store]\ndefault_store = http\n"),
+        "must be `file`",
+    );
+}
+
+#[test]
+fn options_of_a_driver_that_is_not_in_use_are_reported_and_do_nothing() {
+    let text =
+        "[DEFAULT]\nenabled_backends = a:file\n[glance_store]\ndefault_backend = a\n[a]\ns3_store_host = h\n";
+    let loaded = glance(text).loaded();
+    let report = loaded.report.to_string();
+    assert!(
+        report.contains("belongs to a driver that is not in use here"),
+        "{report}"
+    );
+    let single = glance("[glance_store]\ns3_store_thread_pools = 0\n").loaded();
+    assert!(single.report.to_string().contains("s3_store_thread_pools"));
+}
+
+#[test]
+fn several_directories_have_priorities() {
+    let text = "[glance_store]\nfilesystem_store_datadirs = /a:100\nfilesystem_store_datadirs = /b : 200\n\
+                filesystem_store_datadirs = /c\nfilesystem_store_datadirs = /d:\n";
+    let stores = glance(text).loaded().config.stores;
+    let expected =
+        [("/a", 100), ("/b", 200), ("/c", 0), ("/d", 0)].map(|(path, priority)| (path.to_owned(), priority));
+    assert_eq!(directories(&stores.list[0]), expected);
+}
+
+#[test]
+fn directories_that_contradict_each_other_are_refused() {
+    let several = |lines: &[&str]| {
+        let lines: String = lines
+            .iter()
+            .map(|line| format!("filesystem_store_datadirs = {line}\n"))
+            .collect();
+        format!("[glance_store]\n{lines}")
+    };
+    refused(&glance(&several(&["/a:x"])), "such as /srv/images:10");
+    refused(&glance(&several(&[":1"])), "such as /srv/images:10");
+    refused(&glance(&several(&["/a:1", "/a/:2"])), "two priorities");
+    refused(
+        &glance(&format!("{}filesystem_store_datadir = /z\n", several(&["/a:1"]))),
+        "say either",
+    );
+    let twice = glance(&several(&["/a:1", "/a:1"])).loaded();
+    assert_eq!(directories(&twice.config.stores.list[0]), [("/a".to_owned(), 1)]);
+    assert!(twice.warnings[0].to_string().contains("twice"));
+    let shared = "[DEFAULT]\nenabled_backends = x:file,y:file\n[glance_store]\ndefault_backend = x\n\
+        [x]\nfilesystem_store_datadirs = /a:1\nfilesystem_store_datadirs = /b:1\n[y]\nfilesystem_store_datadir = /b/\n";
+    let error = glance(shared).only_error();
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(
+        error.to_string().contains("the store x keeps its data"),
+        "{error}"
+    );
+}

@@ -1,0 +1,141 @@
+//! A real S3 server, Ceph's gateway, started by `tests/services/ceph` and shared by all tests; and a bucket of a test's own.
+
+use rusty_s3::{Method, signing::sign};
+use std::{collections::HashMap, net::SocketAddr, path::Path, process::Command, sync::OnceLock};
+use ureq::{Agent, http};
+
+/// Where the server is, and who may use it.
+#[derive(Clone, Debug)]
+struct Server {
+    /// `http://127.0.0.1:PORT`.
+    host: String,
+    access_key: String,
+    secret_key: String,
+}
+
+impl Server {
+    /// Starts it, or finds it running.
+    fn up() -> Self {
+        static UP: OnceLock<Server> = OnceLock::new();
+        UP.get_or_init(|| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/ceph");
+            let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../services/ceph");
+            let output = Command::new(script).arg("up").arg(home).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let why = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "no Ceph: {why}");
+            let said: HashMap<_, _> = said.lines().filter_map(|line| line.split_once('=')).collect();
+            Self {
+                host: said["S3_HOST"].to_owned(),
+                access_key: said["S3_ACCESS_KEY"].to_owned(),
+                secret_key: said["S3_SECRET_KEY"].to_owned(),
+            }
+        })
+        .clone()
+    }
+}
+
+/// A bucket, seen by another client than the daemon's.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    server: Server,
+    name: String,
+}
+
+impl Bucket {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        // Without a hyphen, which only keys have.
+        let name = format!("test{}", uuid::Uuid::new_v4().simple());
+        let bucket = Self {
+            server: Server::up(),
+            name,
+        };
+        assert_eq!(bucket.send(Method::Put, "", &[]).0, 200);
+        bucket
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let host = self.server.host.strip_prefix("http://").unwrap();
+        host.parse().unwrap()
+    }
+
+    /// The keys of whoever may use it.
+    pub(crate) fn keys(&self) -> (&str, &str) {
+        (&self.server.access_key, &self.server.secret_key)
+    }
+
+    /// The options of a store in it, with the shortest parts, at this address: the server's or a proxy's.
+    pub(crate) fn options(&self, address: SocketAddr) -> String {
+        let (access_key, secret_key) = self.keys();
+        format!(
+            "s3_store_host = http://{address}\ns3_store_bucket = {}\ns3_store_access_key = {access_key}\n\
+             s3_store_secret_key = {secret_key}\ns3_store_large_object_size = 5\n\
+             s3_store_large_object_chunk_size = 5\n",
+            self.name
+        )
+    }
+
+    /// Every key in it, those of marks and open uploads too.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let (status, objects) = self.send(Method::Get, "", &[("list-type", "2")]);
+        assert_eq!(status, 200, "{objects}");
+        let (status, uploads) = self.send(Method::Get, "", &[("uploads", "")]);
+        assert_eq!(status, 200, "{uploads}");
+        elements(&objects)
+            .into_iter()
+            .chain(
+                elements(&uploads)
+                    .into_iter()
+                    .map(|key| format!("{key} (an upload)")),
+            )
+            .collect()
+    }
+
+    /// Puts somebody else's object there.
+    pub(crate) fn plant(&self, key: &str) {
+        assert_eq!(self.send(Method::Put, key, &[]).0, 200);
+    }
+
+    fn send(&self, method: Method, key: &str, query: &[(&str, &str)]) -> (u16, String) {
+        let path = match key {
+            "" => String::new(),
+            key => format!("/{key}"),
+        };
+        let url = sign(
+            &jiff::Timestamp::now(),
+            method,
+            format!("{}/{}{path}", self.server.host, self.name)
+                .parse()
+                .unwrap(),
+            &self.server.access_key,
+            &self.server.secret_key,
+            None,
+            "us-east-1",
+            600,
+            query.iter().copied(),
+            std::iter::empty(),
+        );
+        let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+        let request = http::Request::builder().method(method.to_str()).uri(url.as_str());
+        let response = match method {
+            Method::Put => agent.run(request.body(&[][..]).unwrap()),
+            _ => agent.run(request.body(()).unwrap()),
+        };
+        let mut response = response.unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+}
+
+/// The texts of all `<Key>`.
+fn elements(xml: &str) -> Vec<String> {
+    let rest = xml.split("<Key>").skip(1);
+    rest.filter_map(|text| Some(text.split_once("</Key>")?.0.to_owned()))
+        .collect()
+}
