@@ -1,5 +1,6 @@
 //! The stock clients, as people install them: they log in with the files of the first start, and see what people see.
 
+mod behind_haproxy;
 mod glance;
 mod metadefs;
 mod openstack;
@@ -45,11 +46,16 @@ fn with_openrc(daemon: &Daemon, words: &[&str]) -> Output {
 
 /// `openstack` with `clouds.yaml`.
 fn openstack(daemon: &Daemon, words: &[&str]) -> Output {
+    openstack_as(daemon, &daemon.data_dir().join("clouds.yaml"), words)
+}
+
+/// `openstack` with this file, whose cloud is called as the daemon's own.
+fn openstack_as(daemon: &Daemon, clouds: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(client("openstack"));
     command
         .args(words)
         .env("OS_CLOUD", "saccade")
-        .env("OS_CLIENT_CONFIG_FILE", daemon.data_dir().join("clouds.yaml"));
+        .env("OS_CLIENT_CONFIG_FILE", clouds);
     run(bare(&mut command, daemon))
 }
 
