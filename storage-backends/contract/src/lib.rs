@@ -21,6 +21,8 @@
 //!    A read-only store ([`Capabilities::writable`]) deletes nothing and says so: [`ErrorKind::Unsupported`].
 //! 9. **Dropping a writer does no I/O** that could block, and publishes nothing. What it leaves is for `discard`.
 //! 10. **Memory is bounded** by a constant per open writer or reader, stated by the backend.
+//! 11. **A blob has one spelling.** [`Store::canonical`] tells a store's own locations from all others, and gives all
+//!     spellings of one blob the same form, without credentials.
 
 mod error;
 mod store;
