@@ -10,6 +10,7 @@
 mod faulty;
 mod gate;
 mod harness;
+pub mod proxy;
 pub mod rules;
 
 pub use self::{

@@ -174,12 +174,14 @@ impl Names {
             let at_endpoint = (self.endpoint.as_ref() == Some(&address)).then_some(0);
             return Some((at_log_in.or(at_endpoint)?, Standing::Nothing));
         };
-        let credentials = percent_decode_str(credentials).decode_utf8().ok()?;
+        // A colon of the key's own is written as %3A.
         let (user, key) = credentials.rsplit_once(':')?;
+        let user = percent_decode_str(user).decode_utf8().ok()?;
+        let key = percent_decode_str(key).decode_utf8().ok()?;
         let mut accounts = self.accounts.iter().enumerate();
         let (index, account) = accounts
-            .find(|(_, account)| same(account) && account.login.user().as_deref() == Some(user))?;
-        let standing = if is_same(account.login.key().reveal(), key) {
+            .find(|(_, account)| same(account) && account.login.user().as_deref() == Some(&*user))?;
+        let standing = if is_same(account.login.key().reveal(), &key) {
             Standing::KnowsTheKey
         } else {
             Standing::Nothing

@@ -103,7 +103,8 @@ mod tests {
         fn no_segment_is_shorter_than_configured(number in 1..9_999_u64, declared in any::<Option<u64>>()) {
             let plan = Plan { chunk: DEFAULT, declared };
             let length = plan.segment(number).unwrap();
-            prop_assert!((DEFAULT..=LONGEST_SEGMENT).contains(&length));
+            let lengths = DEFAULT..=LONGEST_SEGMENT;
+            prop_assert!(lengths.contains(&length));
         }
     }
 
