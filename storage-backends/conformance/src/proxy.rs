@@ -20,6 +20,8 @@ use tokio::{
 pub enum Fault {
     /// It is answered with this head and body, and goes no further.
     Answer(&'static str),
+    /// The same, before its body is taken.
+    Refuse(&'static str),
     /// The connection is cut before it goes further.
     CutBefore,
     /// The connection is cut within its body, on both sides: in the middle, or after 100 kB of one whose length is not told.
@@ -181,6 +183,15 @@ async fn serve(client: TcpStream, server: &str, script: &Mutex<Script>) -> io::R
                 pass_body(&mut from_client, &mut tokio::io::sink(), length).await?;
                 return Ok(());
             }
+            Some(Fault::Refuse(answer)) => {
+                to_client.write_all(answer.as_bytes()).await?;
+                to_client.shutdown().await?;
+                // Closed with bytes that nobody has taken, the connection would lose the answer.
+                let mut nowhere = tokio::io::sink();
+                let rest = tokio::io::copy(&mut from_client, &mut nowhere);
+                let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
+                return Ok(());
+            }
             Some(Fault::Answer(answer)) => {
                 pass_body(&mut from_client, &mut tokio::io::sink(), length).await?;
                 to_client.write_all(answer.as_bytes()).await?;
@@ -213,7 +224,11 @@ async fn answer(
     let head = head(from).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
     let has_none = request.starts_with("HEAD ") || text.contains(" 204 ") || text.contains(" 304 ");
-    let length = if has_none { 0 } else { length(&text).expect("an answer that tells its length") };
+    let length = if has_none {
+        0
+    } else {
+        length(&text).expect("an answer that tells its length")
+    };
     match fault {
         Some(Fault::CutAfter) => {
             let mut body = vec![0; length];

@@ -52,7 +52,12 @@ impl LogIn {
     pub(crate) fn new(config: &SwiftStoreConfig, reference: Reference) -> Result<Self, &'static str> {
         let endpoint = match config.swift_store_endpoint.as_deref() {
             None | Some("") => None,
-            Some(text) => Some(Url::parse(text).ok().filter(Url::has_host).ok_or("is not a URL")?),
+            Some(text) => Some(
+                Url::parse(text)
+                    .ok()
+                    .filter(Url::has_host)
+                    .ok_or("is not a URL")?,
+            ),
         };
         Ok(Self {
             reference,
@@ -132,7 +137,10 @@ impl LogIn {
                 .body(json!({ "auth": identity(login) }).to_string()),
         };
         let answer = timeout(ANSWER, async {
-            let response = request.send().await.map_err(|error| Failure::Connection(chain(error)))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| Failure::Connection(chain(error)))?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = short_body(response, LONGEST_ANSWER).await?;
             Ok((status, headers, body))
@@ -192,7 +200,9 @@ impl LogIn {
             Some(_) => None,
             None => Some(self.find(&told.token.catalog)?),
         };
-        let token = headers.get("x-subject-token").and_then(|value| value.to_str().ok());
+        let token = headers
+            .get("x-subject-token")
+            .and_then(|value| value.to_str().ok());
         self.of_parts(token, storage, life.and_then(|life| begun.checked_add(life)))
     }
 
@@ -256,8 +266,9 @@ impl fmt::Debug for LogIn {
 }
 
 fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| Failure::LogIn("a user, key or token has characters that no header can hold".to_owned()))?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Failure::LogIn("a user, key or token has characters that no header can hold".to_owned())
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -379,8 +390,12 @@ mod tests {
 
     #[test]
     fn the_address_gets_the_version_it_lacks() {
-        assert_eq!(log_in(|_| {}).tokens_url().as_str(), "http://k:5000/v3/auth/tokens");
-        let with = log_in(|config| config.swift_store_auth_address = Some("https://k/identity/v3/".to_owned()));
+        assert_eq!(
+            log_in(|_| {}).tokens_url().as_str(),
+            "http://k:5000/v3/auth/tokens"
+        );
+        let with =
+            log_in(|config| config.swift_store_auth_address = Some("https://k/identity/v3/".to_owned()));
         assert_eq!(with.tokens_url().as_str(), "https://k/identity/v3/auth/tokens");
     }
 

@@ -70,10 +70,7 @@ pub(crate) async fn open(inner: &Arc<Inner>, place: Place, range: Option<Range<u
             };
         }
         Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
-            account
-                .assert_container(&place.container)
-                .await
-                .map_err(failed)?;
+            account.assert_container(&place.container).await.map_err(failed)?;
             return Err(not_there(Operation::Read, &subject));
         }
         other => other.map_err(failed)?,

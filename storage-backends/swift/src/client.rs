@@ -12,13 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use saccade_outgoing::headers::retry_after;
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    account::LogIn,
-    attempt::AttemptState,
-    failure::Failure,
-    location::url,
-    segment::Segment,
-};
+use crate::{account::LogIn, attempt::AttemptState, failure::Failure, location::url, segment::Segment};
 
 /// How often a request is made again: for some six seconds, if the server does not want more.
 const RETRIES: u32 = 5;

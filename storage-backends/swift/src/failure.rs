@@ -147,12 +147,13 @@ mod tests {
                 message: message.to_owned(),
                 pause: None,
             };
-            assert_eq!((failure.kind(), failure.is_passing()), (kind, passing), "{status}");
+            assert_eq!(
+                (failure.kind(), failure.is_passing()),
+                (kind, passing),
+                "{status}"
+            );
         }
         // Nobody may take a container that is not there for deleted blobs.
-        assert_eq!(
-            Failure::NoContainer(String::new()).kind(),
-            ErrorKind::Unavailable
-        );
+        assert_eq!(Failure::NoContainer(String::new()).kind(), ErrorKind::Unavailable);
     }
 }

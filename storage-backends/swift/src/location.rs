@@ -179,8 +179,8 @@ impl Names {
         let user = percent_decode_str(user).decode_utf8().ok()?;
         let key = percent_decode_str(key).decode_utf8().ok()?;
         let mut accounts = self.accounts.iter().enumerate();
-        let (index, account) = accounts
-            .find(|(_, account)| same(account) && account.login.user().as_deref() == Some(&*user))?;
+        let (index, account) =
+            accounts.find(|(_, account)| same(account) && account.login.user().as_deref() == Some(&*user))?;
         let standing = if is_same(account.login.key().reveal(), &key) {
             Standing::KnowsTheKey
         } else {
@@ -334,9 +334,7 @@ fn is_blob(name: &str) -> bool {
         let ids = name
             .rsplit_once('-')
             .and_then(|(prefix, _)| prefix.split_once('.'));
-        ids.is_some_and(|(blob, attempt)| {
-            Uuid::try_parse(blob).is_ok() && Uuid::try_parse(attempt).is_ok()
-        })
+        ids.is_some_and(|(blob, attempt)| Uuid::try_parse(blob).is_ok() && Uuid::try_parse(attempt).is_ok())
     };
     is_container(name) && !name.starts_with(RESERVED) && !is_segment()
 }

@@ -85,7 +85,14 @@ mod tests {
                     .fold(0_u64, u64::saturating_add)
             };
             // With segments as short as they can be: 60 GB.
-            assert!(most(None) > if chunk == DEFAULT { 10 << 40 } else { 60_000_000_000 });
+            assert!(
+                most(None)
+                    > if chunk == DEFAULT {
+                        10 << 40
+                    } else {
+                        60_000_000_000
+                    }
+            );
             assert!(most(Some(5 << 40)) > 5 << 40);
         }
         assert_eq!(

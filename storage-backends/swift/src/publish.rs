@@ -1,6 +1,6 @@
 //! Making a blob readable, whole and where nothing was. The order of the requests is in `docs/decisions`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use saccade_store_contract::{ErrorKind, Operation, Result};
@@ -87,22 +87,29 @@ pub(crate) async fn publish(inner: &Inner, names: &AttemptNames, content: Conten
 /// Waits until the listing, of which the object is made, has every segment as it was sent.
 async fn await_listing(account: &Account, names: &AttemptNames, segments: &[(u64, String)]) -> Result<()> {
     let until = Instant::now() + LAG;
+    let sent: HashMap<String, &(u64, String)> =
+        (1..).map(|number| names.segment(number)).zip(segments).collect();
     for tried in 0.. {
         let listed = account.list(&names.place.container, &names.prefix, "").await;
         let listed = listed.map_err(|failure| failure.at(Operation::Commit, &names.place.to_string()))?;
-        let is_whole = listed.len() == segments.len()
-            && (1..).zip(segments).zip(&listed).all(|((number, segment), listed)| {
-                listed.name == names.segment(number)
-                    && (listed.bytes, listed.hash.as_str()) == (segment.0, segment.1.as_str())
-            });
-        if is_whole {
+        for found in &listed {
+            let is_as_sent = sent
+                .get(&found.name)
+                .is_some_and(|(length, md5)| (found.bytes, &found.hash) == (*length, md5));
+            if !is_as_sent {
+                let reason = format!("{} is not what this attempt has sent", found.name);
+                let subject = names.place.to_string();
+                return Err(refused(ErrorKind::Corrupt, Operation::Commit, &subject, reason));
+            }
+        }
+        if listed.len() == segments.len() {
             return Ok(());
         }
-        if listed.len() > segments.len() || Instant::now() >= until {
+        if Instant::now() >= until {
             let reason = format!(
-                "the container's listing does not show the {} segments that were sent, but {}",
+                "the container's listing shows {} of {} segments that were sent",
+                listed.len(),
                 segments.len(),
-                listed.len()
             );
             return Err(late(names, reason));
         }

@@ -74,7 +74,9 @@ pub(crate) fn load(config: &SwiftStoreConfig) -> Result<Vec<Reference>, OpenErro
         reason,
     };
     let default = config.default_swift_reference.as_str();
-    if default.is_empty() || default.contains(['/', '@', ':', '?', '#']) || default.contains(char::is_whitespace)
+    if default.is_empty()
+        || default.contains(['/', '@', ':', '?', '#'])
+        || default.contains(char::is_whitespace)
     {
         return Err(option("default_swift_reference", "is not a name of a reference"));
     }
@@ -167,7 +169,10 @@ struct Values(BTreeMap<String, String>);
 
 impl Values {
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     fn needed(&self, name: &str) -> Result<&str, String> {

@@ -18,7 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use md5::{Digest as _, Md5};
 use tokio::{
     sync::Notify,
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, timeout_at},
 };
 
 /// The most bytes of a segment that are in memory.
@@ -26,6 +26,8 @@ pub(crate) const WINDOW: usize = 8 << 20;
 /// A body that gets nothing for so long ends here, and what follows goes into the next segment: servers give up clients
 /// that are silent for a minute.
 const IDLE: Duration = Duration::from_secs(20);
+/// A request that is refused at once can be made again: nothing is let go before it has had so long.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A segment that is being filled, sent, or both.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct State {
     waker: Option<Waker>,
     /// Since when the request takes nothing although there is something.
     stuck: Option<Instant>,
+    /// When the request took its first block.
+    begun: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl Segment {
                 phase: Phase::Open,
                 waker: None,
                 stuck: None,
+                begun: None,
             }),
             changed: Notify::new(),
         })
@@ -99,14 +104,15 @@ impl Segment {
     pub(crate) async fn push(&self, block: Bytes) -> Result<(), Closed> {
         loop {
             let changed = self.changed.notified();
-            {
+            let grace = {
                 let mut state = self.state();
                 match state.phase {
                     Phase::Open => {}
                     Phase::Complete(_) => return Err(Closed::Complete(block)),
                     Phase::Abandoned => return Err(Closed::Abandoned),
                 }
-                while state.held.saturating_add(block.len()) > WINDOW && state.taken > 0 {
+                let grace = state.grace();
+                while state.held.saturating_add(block.len()) > WINDOW && state.taken > 0 && grace.is_none() {
                     state.let_go();
                 }
                 if state.held.saturating_add(block.len()) <= WINDOW {
@@ -117,8 +123,12 @@ impl Segment {
                     state.wake();
                     return Ok(());
                 }
+                grace
+            };
+            match grace {
+                Some(until) => drop(timeout_at(until, changed).await),
+                None => changed.await,
             }
-            changed.await;
         }
     }
 
@@ -152,14 +162,13 @@ impl Segment {
         let mut state = self.state();
         state.taken = 0;
         state.stuck = None;
+        state.begun = None;
         state.is_whole && state.phase != Phase::Abandoned
     }
 
     /// For how long the request has taken nothing, while there is something for it.
     pub(crate) fn stuck(&self) -> Duration {
-        self.state()
-            .stuck
-            .map_or(Duration::ZERO, |since| since.elapsed())
+        self.state().stuck.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// A body from the beginning.
@@ -180,6 +189,12 @@ impl Segment {
 }
 
 impl State {
+    /// Until when nothing may be let go.
+    fn grace(&self) -> Option<Instant> {
+        let until = self.begun.filter(|_| self.is_whole)?.checked_add(GRACE)?;
+        (until > Instant::now()).then_some(until)
+    }
+
     fn let_go(&mut self) {
         if let Some(block) = self.blocks.pop_front() {
             self.held = self.held.saturating_sub(block.len());
@@ -241,7 +256,9 @@ impl Body for SegmentBody {
                 // It will not be sent again: there is no use in keeping it.
                 state.let_go();
             }
-            state.stuck = Some(Instant::now());
+            let now = Instant::now();
+            state.stuck = Some(now);
+            state.begun.get_or_insert(now);
             drop(state);
             this.silence = None;
             this.segment.changed.notify_waiters();
@@ -304,7 +321,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_longer_is_let_go_as_it_is_sent() {
         let segment = Segment::new();
         let mut body = segment.body();
@@ -326,6 +343,13 @@ mod tests {
         for byte in 0..20 {
             assert_eq!(next(&mut body).await.unwrap().unwrap(), byte);
             tokio::task::yield_now().await;
+            // Not before the request has had time to be refused.
+            assert!(byte > 0 || segment.rewind() && segment.state().held == WINDOW);
+            if byte == 0 {
+                let mut again = segment.body();
+                assert_eq!(next(&mut again).await.unwrap().unwrap(), 0);
+                tokio::time::sleep(GRACE).await;
+            }
             assert!(segment.state().held <= WINDOW);
         }
         assert!(next(&mut body).await.is_none());

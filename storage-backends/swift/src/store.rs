@@ -86,7 +86,8 @@ impl SwiftStore {
         let http = http_client(&config)?;
         let mut accounts = Vec::new();
         for reference in references.clone() {
-            let log_in = LogIn::new(&config, reference).map_err(|reason| option("swift_store_endpoint", reason))?;
+            let log_in =
+                LogIn::new(&config, reference).map_err(|reason| option("swift_store_endpoint", reason))?;
             accounts.push(Account::new(http.clone(), log_in));
         }
         let names = Names::new(&config, references)
@@ -113,10 +114,7 @@ impl SwiftStore {
     }
 
     fn resolve(&self, location: &Location, operation: Operation) -> Result<Place> {
-        self.0
-            .names
-            .resolve(location, operation)
-            .map(|(place, _)| place)
+        self.0.names.resolve(location, operation).map(|(place, _)| place)
     }
 }
 

@@ -186,7 +186,12 @@ async fn remove_segments(account: &Account, container: &str, prefix: &str) -> Re
             None => break,
         }
     }
-    remove(account, container, (1..=last).rev().map(|number| segment(prefix, number))).await
+    remove(
+        account,
+        container,
+        (1..=last).rev().map(|number| segment(prefix, number)),
+    )
+    .await
 }
 
 async fn remove(

@@ -304,9 +304,7 @@ impl SwiftWriter {
         while self.collect(operation).await? {}
         self.state.set_open(None);
         let segments: Option<Vec<_>> = mem::take(&mut self.segments).into_iter().collect();
-        Ok(Content::Segments(
-            segments.ok_or_else(|| self.broken(operation))?,
-        ))
+        Ok(Content::Segments(segments.ok_or_else(|| self.broken(operation))?))
     }
 
     fn broken(&self, operation: Operation) -> Error {

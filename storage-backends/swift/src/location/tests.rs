@@ -26,9 +26,7 @@ fn attempt_names(names: &Names) -> AttemptNames {
 
 fn resolved(names: &Names, uri: &str) -> Option<(String, Standing)> {
     let found = names.resolve(&Location::new(uri), Operation::Read);
-    found
-        .ok()
-        .map(|(place, standing)| (place.to_string(), standing))
+    found.ok().map(|(place, standing)| (place.to_string(), standing))
 }
 
 fn found(names: &Names, uri: &str) -> Option<String> {
@@ -118,7 +116,10 @@ fn locations_elsewhere_are_not_this_stores() {
         assert_eq!(found(&names, uri), None, "{uri}");
     }
     let segment = attempt_names(&names).segment(1);
-    assert_eq!(found(&names, &format!("swift+config://ref1/glance/{segment}")), None);
+    assert_eq!(
+        found(&names, &format!("swift+config://ref1/glance/{segment}")),
+        None
+    );
     // glance_store's own are not told from images that somebody has named so.
     assert!(found(&names, &format!("swift+config://ref1/glance/{ID}-00001")).is_some());
 }
@@ -144,7 +145,9 @@ fn a_storage_url_is_the_default_account_where_it_is_configured() {
 
 #[test]
 fn names_of_an_attempt_are_nobody_elses() {
-    let names = attempt_names(&names(|config| config.swift_store_container = "a b/".replace('/', "é")));
+    let names = attempt_names(&names(|config| {
+        config.swift_store_container = "a b/".replace('/', "é")
+    }));
     assert_eq!(names.segment(7), format!("{ID}.{ATTEMPT}-00007"));
     assert_eq!(names.manifest(), format!("a%20b%C3%A9/{ID}.{ATTEMPT}-"));
     assert!(!names.prefix.starts_with(&format!("{ID}-")));
@@ -160,7 +163,14 @@ fn a_manifest_of_other_objects_names_no_segments_to_delete() {
         place.segments_of(&own),
         Some(("glance".to_owned(), format!("{ID}-")))
     );
-    for manifest in ["", "glance", "glance/", "glance/6", "/glance/", &format!("glance/{ID}")] {
+    for manifest in [
+        "",
+        "glance",
+        "glance/",
+        "glance/6",
+        "/glance/",
+        &format!("glance/{ID}"),
+    ] {
         assert_eq!(place.segments_of(manifest), None, "{manifest}");
     }
 }
@@ -171,7 +181,10 @@ fn handles_are_read_back_and_others_are_not() {
     let attempt = attempt_names(&names);
     let handle = names.handle(&attempt).unwrap();
     let read = names.parse_handle(&handle, Operation::Discard).unwrap();
-    assert_eq!((read.mark, read.prefix, read.place), (attempt.mark, attempt.prefix, attempt.place));
+    assert_eq!(
+        (read.mark, read.prefix, read.place),
+        (attempt.mark, attempt.prefix, attempt.place)
+    );
     let text = handle.as_str();
     for text in [
         "",

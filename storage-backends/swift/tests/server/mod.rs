@@ -144,7 +144,11 @@ impl Container {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, HeaderMap, Vec<u8>) {
-        let separator = if object.is_empty() || object.starts_with('?') { "" } else { "/" };
+        let separator = if object.is_empty() || object.starts_with('?') {
+            ""
+        } else {
+            "/"
+        };
         let url = format!("{}/{}{separator}{object}", self.server.storage, self.name);
         let mut request = self
             .server
