@@ -64,7 +64,9 @@ async fn each_reads_and_deletes_what_the_other_has_written() {
             (100_000, 100_000),
             (100_000, 0),
             (MB, 0),
-            (5 * MB / 2, 5 * MB / 2),
+            // The driver (5.7) announces a whole segment for the last one of a known size: a shorter one times out.
+            (3 * MB, 3 * MB),
+            (5 * MB / 2, 0),
             (4 * MB, 0),
         ] {
             let bytes: Vec<_> = (0..size)
