@@ -336,6 +336,24 @@ async fn the_beginning_of_a_long_segment_is_sent_again() {
     assert_eq!(rig.left().await, [""; 0]);
 }
 
+/// Servers give up a body that is silent for a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_pauses_ends_a_segment_and_not_the_image() {
+    let long = |config: &mut SwiftStoreConfig| config.swift_store_large_object_chunk_size = 100;
+    let rig = Rig::with(Kind::Swift, long).await;
+    let (handle, mut writer) = rig.begin(name()).await;
+    let bytes = bytes(30 * MB);
+    writer.write(bytes.slice(..10 * MB)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(23)).await;
+    // The segment that was under way, and the mark.
+    assert_eq!(rig.left().await.len(), 2);
+    writer.write(bytes.slice(10 * MB..)).await.unwrap();
+    rig.holds(&writer.commit().await.unwrap(), &bytes).await;
+    assert_eq!(rig.left().await.len(), 4);
+    rig.store.discard(&handle).await.unwrap();
+    assert_eq!(rig.left().await, [""; 0]);
+}
+
 /// Whoever is cut off in the middle of a segment leaves no half of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_is_dropped_within_a_segment_leaves_no_part_of_it() {

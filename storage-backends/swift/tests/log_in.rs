@@ -182,7 +182,8 @@ fn options_that_cannot_be_used_stop_the_start() {
         SwiftStore::open(config).map(drop)
     };
     open(&|_| {}).unwrap();
-    let cases: [(&str, &dyn Fn(&mut SwiftStoreConfig)); 8] = [
+    type Change<'a> = (&'static str, &'a dyn Fn(&mut SwiftStoreConfig));
+    let cases: [Change<'_>; 8] = [
         ("swift_store_multi_tenant", &|config| {
             config.swift_store_multi_tenant = true
         }),
