@@ -31,7 +31,7 @@ fn most_memory() -> u64 {
 async fn main() {
     let var = |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let mut config = SwiftStoreConfig::new("swift");
-    config.swift_store_auth_version = "1".to_owned();
+    config.swift_store_auth_version = env::var("SWIFT_AUTH_VERSION").unwrap_or_else(|_| "1".to_owned());
     config.swift_store_auth_address = Some(var("SWIFT_AUTH"));
     config.swift_store_user = Some(var("SWIFT_USER"));
     config.swift_store_key = Some(Secret::new(var("SWIFT_KEY")));

@@ -178,10 +178,18 @@ impl Names {
         let (user, key) = credentials.rsplit_once(':')?;
         let user = percent_decode_str(user).decode_utf8().ok()?;
         let key = percent_decode_str(key).decode_utf8().ok()?;
-        let mut accounts = self.accounts.iter().enumerate();
-        let (index, account) =
-            accounts.find(|(_, account)| same(account) && account.login.user().as_deref() == Some(&*user))?;
-        let standing = if is_same(account.login.key().reveal(), &key) {
+        let of = |is_wanted: &dyn Fn(Option<&str>) -> bool| {
+            let mut accounts = self.accounts.iter().enumerate();
+            accounts.find(|(_, account)| same(account) && is_wanted(account.login.user().as_deref()))
+        };
+        let project = user.split_once(':').map(|(project, _)| project);
+        let of_project = |name: &str| name.split_once(':').map(|(project, _)| project) == project;
+        // Users come and go; an account of Swift's is a project's. Of application credentials nobody says whose they are.
+        let (index, account) = of(&|name| name == Some(&*user))
+            .or_else(|| of(&|name| name.is_some_and(of_project)))
+            .or_else(|| of(&|name| name.is_none()))?;
+        let is_user = account.login.user().as_deref() == Some(&*user);
+        let standing = if is_user && is_same(account.login.key().reveal(), &key) {
             Standing::KnowsTheKey
         } else {
             Standing::Nothing

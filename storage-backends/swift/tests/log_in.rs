@@ -54,6 +54,33 @@ async fn a_log_in_lasts_for_many_requests() {
 }
 
 #[tokio::test]
+async fn keystone_itself_leads_to_a_swift_that_believes_it() {
+    let container = Container::missing(Kind::Swift).await;
+    let [address, user, key] = container.server.keystone.clone().expect(
+        "a Keystone: run `make keystone`, or `make test`, which does (SACCADE_KEYSTONE names another directory)",
+    );
+    let mut config = SwiftStoreConfig::new("test");
+    config.swift_store_auth_address = Some(address);
+    config.swift_store_user = Some(user);
+    config.swift_store_key = Some(Secret::new(key));
+    config.swift_store_region = Some("RegionOne".to_owned());
+    config.swift_store_container = container.name.clone();
+    config.swift_store_create_container_on_put = true;
+    config.swift_store_large_object_chunk_size = 1;
+    let store = SwiftStore::open(config.clone()).unwrap();
+    for size in [0, 1000, 3_000_000] {
+        go_round(&store, size).await;
+    }
+    assert_eq!(container.inventory().await, [""; 0], "it is another account");
+    config.swift_store_key = Some(Secret::new("wrongsecret"));
+    let store = SwiftStore::open(config).unwrap();
+    let error = store.size(&container.location(BlobName(Uuid::new_v4()))).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(!format!("{error:?}").contains("wrongsecret"));
+}
+
+#[tokio::test]
 async fn references_lead_to_their_accounts() {
     let container = Container::new(Kind::Swift).await;
     let keystone = Keystone::before(&container.server).await;

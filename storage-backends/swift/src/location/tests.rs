@@ -70,6 +70,11 @@ fn old_locations_with_credentials_are_read() {
         (format!("{quoted}@keystone/v3"), Standing::KnowsTheKey),
         (format!("{quoted}@KEYSTONE:443/v2.0"), Standing::KnowsTheKey),
         ("service:glance:old@keystone".to_owned(), Standing::Nothing),
+        // Another user of the same project, with the first one's key.
+        (
+            "service%3Aformer:p/w%3A%40%25@keystone".to_owned(),
+            Standing::Nothing,
+        ),
         ("keystone/v3".to_owned(), Standing::Nothing),
     ] {
         for scheme in ["swift", "swift+https"] {
@@ -82,6 +87,17 @@ fn old_locations_with_credentials_are_read() {
     assert!(found(&names, &format!("swift://{plain}@keystone/v3/c/{ID}")).is_none());
     // From before the log-in spoke TLS.
     assert!(found(&names, &format!("swift+http://{quoted}@keystone:80/v3/c/{ID}")).is_some());
+}
+
+#[test]
+fn old_locations_of_a_user_are_read_by_application_credentials() {
+    let names = names(|config| {
+        config.swift_store_application_credential_id = Some("id".to_owned());
+        config.swift_store_application_credential_secret = Some(Secret::new("secret"));
+    });
+    let uri = format!("swift+https://service:glance:secret@keystone/v3/c/{ID}");
+    let expected = (format!("c/{ID}"), Standing::Nothing);
+    assert_eq!(resolved(&names, &uri), Some(expected));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     /// The account's URL.
     pub(crate) storage: String,
     pub(crate) token: String,
+    /// Keystone's address, a user and his key, where there is one.
+    pub(crate) keystone: Option<[String; 3]>,
     http: reqwest::Client,
 }
 
@@ -56,6 +58,9 @@ impl Server {
             key: key.clone(),
             storage: text("x-storage-url"),
             token: text("x-auth-token"),
+            keystone: said
+                .get("KEYSTONE")
+                .map(|address| [address, &said["KEYSTONE_USER"], &said["KEYSTONE_KEY"]].map(String::clone)),
             http,
         }
     }
