@@ -90,25 +90,13 @@ async fn await_listing(account: &Account, names: &AttemptNames, segments: &[(u64
     let sent: HashMap<String, &(u64, String)> =
         (1..).map(|number| names.segment(number)).zip(segments).collect();
     for tried in 0.. {
-        let listed = account.list(&names.place.container, &names.prefix, "").await;
-        let listed = listed.map_err(|failure| failure.at(Operation::Commit, &names.place.to_string()))?;
-        for found in &listed {
-            let is_as_sent = sent
-                .get(&found.name)
-                .is_some_and(|(length, md5)| (found.bytes, &found.hash) == (*length, md5));
-            if !is_as_sent {
-                let reason = format!("{} is not what this attempt has sent", found.name);
-                let subject = names.place.to_string();
-                return Err(refused(ErrorKind::Corrupt, Operation::Commit, &subject, reason));
-            }
-        }
-        if listed.len() == segments.len() {
+        let shown = count_listed(account, names, &sent).await?;
+        if shown == segments.len() {
             return Ok(());
         }
         if Instant::now() >= until {
             let reason = format!(
-                "the container's listing shows {} of {} segments that were sent",
-                listed.len(),
+                "the container's listing shows {shown} of {} segments that were sent",
                 segments.len(),
             );
             return Err(late(names, reason));
@@ -116,6 +104,39 @@ async fn await_listing(account: &Account, names: &AttemptNames, segments: &[(u64
         sleep(backoff(tried)).await;
     }
     Ok(())
+}
+
+/// How many segments show.
+///
+/// # Errors
+/// One is not as it was sent.
+async fn count_listed(
+    account: &Account,
+    names: &AttemptNames,
+    sent: &HashMap<String, &(u64, String)>,
+) -> Result<usize> {
+    let subject = names.place.to_string();
+    let (mut count, mut after) = (0_usize, String::new());
+    loop {
+        let page = account
+            .list(&names.place.container, &names.prefix, &after)
+            .await
+            .map_err(|failure| failure.at(Operation::Commit, &subject))?;
+        for found in &page {
+            let is_as_sent = sent
+                .get(&found.name)
+                .is_some_and(|(length, md5)| (found.bytes, &found.hash) == (*length, md5));
+            if !is_as_sent {
+                let reason = format!("{} is not what this attempt has sent", found.name);
+                return Err(refused(ErrorKind::Corrupt, Operation::Commit, &subject, reason));
+            }
+        }
+        count = count.saturating_add(page.len());
+        match page.into_iter().next_back() {
+            Some(last) => after = last.name,
+            None => return Ok(count),
+        }
+    }
 }
 
 /// Waits until the object is as long as it should be: another copy of the listing may be behind.

@@ -23,9 +23,7 @@ const STATIC: HeaderName = HeaderName::from_static("x-static-large-object");
 /// All copies are asked, and the newest counts.
 const NEWEST: HeaderName = HeaderName::from_static("x-newest");
 
-/// Names in one page of a listing.
-pub(crate) const PAGE: usize = 10_000;
-/// A page: some 300 bytes for each name, and 1,400 for the longest.
+/// A page has up to 10,000 names, of some 300 bytes each, and 1,400 the longest.
 const LONGEST_PAGE: usize = 16 << 20;
 
 /// What is known of an object without reading it.
@@ -233,18 +231,16 @@ impl Account {
         }
     }
 
-    /// One page of the objects whose names begin so, after a name.
+    /// One page of the objects whose names begin so, after a name; the server says how long it is. None: there are no more.
     pub(crate) async fn list(
         &self,
         container: &str,
         prefix: &str,
         after: &str,
     ) -> Result<Vec<Listed>, Failure> {
-        let limit = PAGE.to_string();
         let mut call = Call::new(Method::GET, container, None)
             .query("format", "json")
             .query("prefix", prefix)
-            .query("limit", &limit)
             .header(NEWEST, "true");
         if !after.is_empty() {
             call = call.query("marker", after);

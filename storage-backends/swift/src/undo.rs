@@ -7,7 +7,7 @@ use crate::{
     client::Account,
     failure::{Failure, refused},
     location::{AttemptNames, Place, segment},
-    requests::{Kind, PAGE},
+    requests::Kind,
     store::Inner,
 };
 
@@ -161,15 +161,12 @@ async fn remove_segments(account: &Account, container: &str, prefix: &str) -> Re
             .iter()
             .filter_map(|listed| number(&listed.name))
             .fold(last, u64::max);
-        let is_last = page.len() < PAGE;
-        if let Some(end) = page.last() {
-            after.clone_from(&end.name);
+        match page.last() {
+            Some(end) => after.clone_from(&end.name),
+            None => break,
         }
         let others = page.into_iter().map(|listed| listed.name);
         remove(account, container, others.filter(|name| number(name).is_none())).await?;
-        if is_last {
-            break;
-        }
     }
     loop {
         let next = last.saturating_add(1)..=last.saturating_add(GAP);

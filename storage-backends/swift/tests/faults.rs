@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use reqwest::Method;
 use saccade_store_conformance::{
     bytes_of,
@@ -485,6 +486,29 @@ async fn a_deletion_that_stops_anywhere_is_finished_later() {
                 ErrorKind::NotFound
             );
         }
+    }
+}
+
+/// Servers show as many names at once as their operators want.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_of_several_pages_are_all_deleted() {
+    for kind in [Kind::Swift, Kind::Rgw] {
+        let rig = Rig::new(kind).await;
+        let name = name();
+        let puts = (1..=1100).map(|number| {
+            let rig = &rig;
+            async move { rig.container.put(&format!("{name}-{number:05}"), b"x").await }
+        });
+        let puts: Vec<_> = futures_util::stream::iter(puts).buffered(16).collect().await;
+        assert_eq!(puts.len(), 1100);
+        let manifest = format!("{}/{name}-", rig.container.name);
+        let headers = [("x-object-manifest", manifest.as_str())];
+        let object = name.to_string();
+        rig.container.send(Method::PUT, &object, &headers, b"").await;
+        let location = rig.location(name);
+        assert_eq!(rig.store.size(&location).await.unwrap(), 1100);
+        rig.store.delete(&location).await.unwrap();
+        assert_eq!(rig.left().await, [""; 0]);
     }
 }
 

@@ -83,8 +83,9 @@ fn old_locations_with_credentials_are_read() {
             assert_eq!(resolved(&names, &uri), Some(expected), "{uri}");
         }
     }
-    // Python splits at the first @ and would not find the account either.
-    assert!(found(&names, &format!("swift://{plain}@keystone/v3/c/{ID}")).is_none());
+    // A key that was not escaped, with a colon in it: the project is still told.
+    let found_plain = resolved(&names, &format!("swift://{plain}@keystone/v3/c/{ID}"));
+    assert_eq!(found_plain, Some((format!("c/{ID}"), Standing::Nothing)));
     // From before the log-in spoke TLS.
     assert!(found(&names, &format!("swift+http://{quoted}@keystone:80/v3/c/{ID}")).is_some());
 }
