@@ -30,6 +30,9 @@ mod body;
 mod client;
 mod config;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod location;
 mod plan;
 mod publish;

@@ -246,9 +246,9 @@ impl Values {
 
 /// The sections of a file as Python's `configparser` reads them, each with what `[DEFAULT]` says. A section with a value
 /// that cannot be read is an error of its own.
-type Sections = BTreeMap<String, Result<BTreeMap<String, String>, String>>;
+pub(crate) type Sections = BTreeMap<String, Result<BTreeMap<String, String>, String>>;
 
-fn sections(text: &str) -> Sections {
+pub(crate) fn sections(text: &str) -> Sections {
     let mut raw: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut section = None;
     let mut is_entry = false;
