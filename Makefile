@@ -57,7 +57,7 @@ test: test-packages clients keystone ## format, lints, every test, with the real
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
 	export SACCADE_CLIENTS="$(CLIENTS)/bin" SACCADE_KEYSTONE="$(KEYSTONE)/bin"
 	cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
-	tests/services/ceph down "$(BUILT)/services/ceph"
+	for service in ceph swift; do "tests/services/$$service" down "$(BUILT)/services/$$service"; done
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
 	[ -z "$$failed" ]

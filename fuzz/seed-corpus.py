@@ -291,6 +291,14 @@ def outgoing():
         "file:///var/lib/glance/images/a?b#c", "file://host/var/lib/glance/images/x",
     ]):
         seed("location", number, text)
+    for number, text in enumerate([
+        f"swift+config://ref1/glance/{uuid}", f"swift+https://service:glance:sesame@keystone/v3/glance_3f/{uuid}",
+        f"swift://service%3Aglance:sesame@KEYSTONE:443/v2.0/glance/{uuid}", f"swift+http://keystone:80/v3/glance/{uuid}",
+        f"swift+https://service:another:x@keystone/glance/{uuid}", f"swift+config://ref1/glance/{uuid}.{uuid}-00001",
+        f"swift+config://ref1/glance/.saccade.{uuid}.{uuid}", f"swift:1:ref1:glance:{uuid}:{uuid}", f"glance/{uuid}-",
+        f"a%20b/{uuid}.{uuid}-", "[DEFAULT]\nkey = 'a%%b'\n[ref1]\nuser: a:b\n  c\n; d\nauth_address = http://k/v3\n",
+    ]):
+        seed("swift_location", number, text)
 
 
 def varint(number):

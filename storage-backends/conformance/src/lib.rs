@@ -12,6 +12,7 @@ mod faulty;
 mod gate;
 mod harness;
 pub mod model;
+pub mod proxy;
 pub mod rules;
 
 pub use self::{

@@ -7,7 +7,6 @@
     clippy::indexing_slicing
 )]
 
-mod proxy;
 mod rgw;
 
 use std::{
@@ -16,9 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use proxy::{Fault, Proxy, When};
 use rgw::Bucket;
-use saccade_store_conformance::bytes_of;
+use saccade_store_conformance::{
+    bytes_of,
+    proxy::{Fault, Proxy, When},
+};
 use saccade_store_contract::{Attempt, BlobName, Error, ErrorKind, Handle, Location, Store};
 use saccade_store_s3::{S3Store, S3StoreConfig};
 use uuid::Uuid;
@@ -112,26 +113,7 @@ fn bytes(len: usize) -> Bytes {
 }
 
 fn when(method: &'static str, holds: &'static str) -> When {
-    When {
-        method,
-        holds,
-        lacks: "",
-        times: usize::MAX,
-    }
-}
-
-impl When {
-    fn once(self) -> Self {
-        self.times(1)
-    }
-
-    fn times(self, times: usize) -> Self {
-        Self { times, ..self }
-    }
-
-    fn without(self, lacks: &'static str) -> Self {
-        Self { lacks, ..self }
-    }
+    When::all(method, holds)
 }
 
 const ERROR_500: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 51\r\n\r\n<Error><Code>InternalError</Code>  <A>b</A></Error>";

@@ -9,15 +9,14 @@
 // Shared with the other tests, which use more of it.
 #![allow(dead_code)]
 
-mod proxy;
 mod rgw;
 
 use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use proxy::Proxy;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rgw::Bucket;
+use saccade_store_conformance::proxy::Proxy;
 use saccade_store_contract::{Attempt, BlobName, ErrorKind, Store};
 use saccade_store_s3::{Checksums, OpenError, S3Store, S3StoreConfig};
 use tempfile::TempDir;

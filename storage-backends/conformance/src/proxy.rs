@@ -1,4 +1,6 @@
-//! A proxy that disturbs single requests between the store and the gateway.
+//! A proxy that disturbs single requests between a store and its server, over plain HTTP/1.1.
+
+#![allow(clippy::unwrap_used)]
 
 use std::{
     io,
@@ -15,13 +17,17 @@ use tokio::{
 
 /// What happens to a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It is answered with this head and body, and goes no further.
     Answer(&'static str),
+    /// The same, before its body is taken.
+    Refuse(&'static str),
     /// The connection is cut before it goes further.
     CutBefore,
-    /// The connection is cut within its body, on both sides.
+    /// The connection is cut within its body, on both sides: in the middle, or after 100 kB of one whose length is not told.
     CutWithin,
+    /// The same after so many bytes, if it has them.
+    CutAt(usize),
     /// It is done, and the connection is cut instead of the answer.
     CutAfter,
     /// The connection is cut after so many bytes of the answer's body.
@@ -32,16 +38,17 @@ pub(crate) enum Fault {
     OtherTag,
 }
 
-/// Which requests.
+/// Which requests: those that all of it holds for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct When {
-    pub(crate) method: &'static str,
+pub struct When {
+    /// `GET` and the like.
+    pub method: &'static str,
     /// In the path or query.
-    pub(crate) holds: &'static str,
+    pub holds: &'static str,
     /// Not in them.
-    pub(crate) lacks: &'static str,
+    pub lacks: &'static str,
     /// The first so many.
-    pub(crate) times: usize,
+    pub times: usize,
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +59,45 @@ struct Script {
 
 /// Listens until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
     listening: JoinHandle<()>,
 }
 
+impl When {
+    /// All with this method that hold this in their path or query.
+    pub const fn all(method: &'static str, holds: &'static str) -> Self {
+        Self {
+            method,
+            holds,
+            lacks: "",
+            times: usize::MAX,
+        }
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub const fn once(self) -> Self {
+        self.times(1)
+    }
+
+    /// The first so many of them.
+    #[must_use]
+    pub const fn times(self, times: usize) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Those of them that do not hold this.
+    #[must_use]
+    pub const fn without(self, lacks: &'static str) -> Self {
+        Self { lacks, ..self }
+    }
+}
+
 impl Proxy {
-    pub(crate) async fn before(server: &str) -> Self {
+    /// Listens before a server, `http://host:port`.
+    pub async fn before(server: &str) -> Self {
         let server = server.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -80,20 +118,23 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it listens, `http://host:port`.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn disturb(&self, when: When, fault: Fault) {
+    /// Disturbs such requests, if no fault does so that came before.
+    pub fn disturb(&self, when: When, fault: Fault) {
         self.script.lock().unwrap().faults.push((when, fault));
     }
 
-    pub(crate) fn heal(&self) {
+    /// Disturbs none from here on.
+    pub fn heal(&self) {
         self.script.lock().unwrap().faults.clear();
     }
 
     /// Heads of the requests so far, and forgets them.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.script.lock().unwrap().seen)
     }
 }
@@ -128,29 +169,47 @@ async fn serve(client: TcpStream, server: &str, script: &Mutex<Script>) -> io::R
         let text = String::from_utf8_lossy(&head).into_owned();
         let length = length(&text);
         let fault = script.lock().unwrap().fault(&text);
-        let body = match fault {
-            Some(Fault::CutWithin) => {
+        match fault {
+            Some(Fault::CutWithin | Fault::CutAt(_)) => {
                 to_server.write_all(&head).await?;
-                copy(&mut from_client, &mut to_server, length / 2).await?;
+                let most = match fault {
+                    Some(Fault::CutAt(at)) => at,
+                    _ => length.map_or(100_000, |length| length / 2),
+                };
+                copy(&mut from_client, &mut to_server, most).await?;
                 return Ok(());
             }
-            _ => {
-                let mut body = vec![0; length];
-                from_client.read_exact(&mut body).await?;
-                body
+            Some(Fault::CutBefore) => {
+                pass_body(&mut from_client, &mut tokio::io::sink(), length).await?;
+                return Ok(());
             }
-        };
-        match fault {
-            Some(Fault::CutBefore) => return Ok(()),
+            Some(Fault::Refuse(answer)) => {
+                to_client.write_all(answer.as_bytes()).await?;
+                to_client.shutdown().await?;
+                // Closed with bytes that nobody has taken, the connection would lose the answer.
+                let mut nowhere = tokio::io::sink();
+                let rest = tokio::io::copy(&mut from_client, &mut nowhere);
+                let _ = tokio::time::timeout(Duration::from_secs(1), rest).await;
+                return Ok(());
+            }
             Some(Fault::Answer(answer)) => {
+                pass_body(&mut from_client, &mut tokio::io::sink(), length).await?;
                 to_client.write_all(answer.as_bytes()).await?;
                 continue;
             }
-            Some(Fault::Slow(delay)) => tokio::time::sleep(delay).await,
-            _ => {}
+            Some(Fault::Slow(delay)) => {
+                let mut body = Vec::new();
+                pass_body(&mut from_client, &mut body, length).await?;
+                tokio::time::sleep(delay).await;
+                to_server.write_all(&head).await?;
+                to_server.write_all(&body).await?;
+            }
+            _ => {
+                // As it comes: what breaks off here breaks off there.
+                to_server.write_all(&head).await?;
+                pass_body(&mut from_client, &mut to_server, length).await?;
+            }
         }
-        to_server.write_all(&head).await?;
-        to_server.write_all(&body).await?;
         answer(&text, &mut from_server, &mut to_client, fault).await?;
     }
 }
@@ -165,7 +224,11 @@ async fn answer(
     let head = head(from).await?;
     let text = String::from_utf8_lossy(&head).into_owned();
     let has_none = request.starts_with("HEAD ") || text.contains(" 204 ") || text.contains(" 304 ");
-    let length = if has_none { 0 } else { length(&text) };
+    let length = if has_none {
+        0
+    } else {
+        length(&text).expect("an answer that tells its length")
+    };
     match fault {
         Some(Fault::CutAfter) => {
             let mut body = vec![0; length];
@@ -204,8 +267,10 @@ async fn copy(
     length: usize,
 ) -> io::Result<()> {
     let mut part = from.take(length as u64);
-    tokio::io::copy(&mut part, to).await?;
-    Ok(())
+    match tokio::io::copy(&mut part, to).await? {
+        copied if copied == length as u64 => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 async fn head(from: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
@@ -218,10 +283,41 @@ async fn head(from: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn length(head: &str) -> usize {
-    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
-    head.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap())
+/// `None` for one in chunks.
+fn length(head: &str) -> Option<usize> {
+    let fields = || head.lines().filter_map(|line| line.split_once(':'));
+    let value = |wanted: &str| {
+        fields()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| value.trim())
+    };
+    if value("transfer-encoding").is_some() {
+        return None;
+    }
+    Some(value("content-length").map_or(0, |length| length.parse().unwrap()))
+}
+
+/// Passes a body on, in the form it has.
+async fn pass_body(
+    from: &mut BufReader<OwnedReadHalf>,
+    to: &mut (impl AsyncWriteExt + Unpin),
+    length: Option<usize>,
+) -> io::Result<()> {
+    let Some(length) = length else {
+        loop {
+            let mut line = Vec::new();
+            if from.read_until(b'\n', &mut line).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            to.write_all(&line).await?;
+            let text = String::from_utf8_lossy(&line);
+            let chunk = usize::from_str_radix(text.trim(), 16).map_err(io::Error::other)?;
+            // With the end of the line.
+            copy(from, to, chunk + 2).await?;
+            if chunk == 0 {
+                return Ok(());
+            }
+        }
+    };
+    copy(from, to, length).await
 }

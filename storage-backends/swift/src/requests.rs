@@ -1,0 +1,313 @@
+//! The requests that there are.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use saccade_outgoing::headers::content_length;
+use saccade_store_contract::Attempt;
+use serde::Deserialize;
+
+use crate::{
+    attempt::AttemptState,
+    client::{Account, Call, Payload},
+    failure::Failure,
+    location::{AttemptNames, Place},
+    segment::Segment,
+};
+
+/// Whose an object is: kept with it as metadata, and never changed.
+const ATTEMPT: HeaderName = HeaderName::from_static("x-object-meta-saccade-attempt");
+const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
+const STATIC: HeaderName = HeaderName::from_static("x-static-large-object");
+/// All copies are asked, and the newest counts.
+const NEWEST: HeaderName = HeaderName::from_static("x-newest");
+
+/// A page has up to 10,000 names, of some 300 bytes each, and 1,400 the longest.
+const LONGEST_PAGE: usize = 16 << 20;
+
+/// What is known of an object without reading it.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) size: u64,
+    pub(crate) kind: Kind,
+    attempt: Option<String>,
+}
+
+/// What an object is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    /// `X-Object-Manifest`: whatever a listing shows (DLO).
+    Dynamic(String),
+    /// A list of segments (SLO).
+    Static,
+}
+
+impl Head {
+    /// Whether this attempt has written it.
+    pub(crate) fn is_of(&self, attempt: Attempt) -> bool {
+        self.attempt.as_deref() == Some(attempt.to_string().as_str())
+    }
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) hash: String,
+}
+
+/// What a bulk deletion says; with status 200 whatever has happened.
+#[derive(Debug, Deserialize)]
+struct Deleted {
+    #[serde(rename = "Response Status")]
+    status: String,
+    #[serde(rename = "Errors", default)]
+    errors: Vec<serde_json::Value>,
+}
+
+impl Account {
+    /// What an object is, if it is there.
+    pub(crate) async fn head(&self, place: &Place) -> Result<Option<Head>, Failure> {
+        let Some(headers) = self.head_of(place, &place.object).await? else {
+            return Ok(None);
+        };
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let is_static = text(&STATIC).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let kind = match text(&MANIFEST) {
+            _ if is_static => Kind::Static,
+            Some(manifest) => Kind::Dynamic(manifest.to_owned()),
+            None => Kind::Plain,
+        };
+        Ok(Some(Head {
+            size: content_length(&headers).ok_or(Failure::Nonsense("no length"))?,
+            kind,
+            attempt: text(&ATTEMPT).map(str::to_owned),
+        }))
+    }
+
+    /// Whether there is an object.
+    pub(crate) async fn has(&self, place: &Place, object: &str) -> Result<bool, Failure> {
+        Ok(self.head_of(place, object).await?.is_some())
+    }
+
+    /// Whether there is an object in a container that is known to be there.
+    pub(crate) async fn is_there(&self, container: &str, object: &str) -> Result<bool, Failure> {
+        let call = Call::new(Method::HEAD, container, Some(object)).header(NEWEST, "true");
+        match self.ask(&call).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn head_of(&self, place: &Place, object: &str) -> Result<Option<HeaderMap>, Failure> {
+        let call = Call::new(Method::HEAD, &place.container, Some(object)).header(NEWEST, "true");
+        match self.ask(&call).await {
+            Ok(answer) => Ok(Some(answer.headers)),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
+                self.assert_container(&place.container).await?;
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The bytes of an object or of a range that is not empty.
+    pub(crate) async fn get(
+        &self,
+        place: &Place,
+        range: Option<Range<u64>>,
+    ) -> Result<reqwest::Response, Failure> {
+        // The bytes of the object, not another form of them.
+        let mut call = Call::new(Method::GET, &place.container, Some(&place.object))
+            .header(header::ACCEPT_ENCODING, "identity");
+        if let Some(range) = range {
+            // Larger numbers overflow in servers.
+            let last = range.end.saturating_sub(1);
+            let text = if last >= i64::MAX.unsigned_abs() {
+                format!("bytes={}-", range.start)
+            } else {
+                format!("bytes={}-{last}", range.start)
+            };
+            call = call.header(header::RANGE, &text);
+        }
+        self.open(&call).await
+    }
+
+    /// A note of the store's own, if it is there.
+    pub(crate) async fn note(&self, place: &Place, name: &str) -> Result<Option<Bytes>, Failure> {
+        let call = Call::new(Method::GET, &place.container, Some(name)).header(NEWEST, "true");
+        match self.ask(&call).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Writes a note of the store's own, over whatever is there.
+    pub(crate) async fn put_note(&self, place: &Place, name: &str, text: &str) -> Result<(), Failure> {
+        let call = Call::new(Method::PUT, &place.container, Some(name))
+            .header(header::CONTENT_TYPE, "text/plain")
+            .body(text.to_owned());
+        self.in_container(&place.container, self.ask(&call).await)
+            .await
+            .map(drop)
+    }
+
+    /// Sends one segment of an attempt; returns its length and hash. One that does not fit into memory has one try.
+    pub(crate) async fn put_segment(
+        &self,
+        names: &AttemptNames,
+        number: u64,
+        segment: &Arc<Segment>,
+        attempt: &AttemptState,
+    ) -> Result<(u64, String), Failure> {
+        let name = names.segment(number);
+        let mut call = Call::new(Method::PUT, &names.place.container, Some(&name))
+            .header(header::CONTENT_TYPE, "application/octet-stream");
+        call.attempt = Some(attempt);
+        self.put_bytes(call, segment).await
+    }
+
+    /// Writes an object of one piece where nothing is, as far as the server knows conditions.
+    pub(crate) async fn put_whole(&self, names: &AttemptNames, bytes: &Arc<Segment>) -> Result<(), Failure> {
+        let call = new(names);
+        self.put_bytes(call, bytes).await.map(drop)
+    }
+
+    async fn put_bytes(&self, mut call: Call<'_>, bytes: &Arc<Segment>) -> Result<(u64, String), Failure> {
+        call.body = Payload::Segment(Arc::clone(bytes));
+        let answer = self.in_container(call.container, self.ask(&call).await).await?;
+        let (length, md5) = bytes.sum().ok_or(Failure::GivenUp)?;
+        match etag(&answer.headers) {
+            Some(tag) if tag == md5 => Ok((length, md5)),
+            Some(tag) => Err(Failure::Corrupt(format!(
+                "the server has other bytes than were sent: MD5 {tag} instead of {md5}"
+            ))),
+            None => Err(Failure::Nonsense("an object without an ETag")),
+        }
+    }
+
+    /// Makes the segments one object where nothing is, as far as the server knows conditions.
+    pub(crate) async fn put_manifest(&self, names: &AttemptNames) -> Result<(), Failure> {
+        let call = new(names).header(MANIFEST, &names.manifest());
+        self.ask(&call).await.map(drop)
+    }
+
+    /// Removes an object, and of a manifest only itself. Nothing there is no failure.
+    pub(crate) async fn delete(&self, container: &str, object: &str) -> Result<(), Failure> {
+        let call = Call::new(Method::DELETE, container, Some(object));
+        match self.ask(&call).await {
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Removes a static large object with its segments.
+    pub(crate) async fn delete_static(&self, place: &Place) -> Result<(), Failure> {
+        let mut call = Call::new(Method::DELETE, &place.container, Some(&place.object))
+            .query("multipart-manifest", "delete")
+            .header(header::ACCEPT, "application/json");
+        call.longest = LONGEST_PAGE;
+        call.patience = call.patience.saturating_mul(10);
+        let answer = match self.ask(&call).await {
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => return Ok(()),
+            other => other?,
+        };
+        let deleted: Deleted = serde_json::from_slice(&answer.body)
+            .map_err(|_| Failure::Nonsense("what became of the segments"))?;
+        let is_gone = deleted.status.starts_with("200") || deleted.status.starts_with("404");
+        if is_gone && deleted.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Corrupt(format!(
+                "the server could not delete {} segments: {}",
+                deleted.errors.len(),
+                deleted.status.chars().take(100).collect::<String>()
+            )))
+        }
+    }
+
+    /// One page of the objects whose names begin so, after a name; the server says how long it is. None: there are no more.
+    pub(crate) async fn list(
+        &self,
+        container: &str,
+        prefix: &str,
+        after: &str,
+    ) -> Result<Vec<Listed>, Failure> {
+        let mut call = Call::new(Method::GET, container, None)
+            .query("format", "json")
+            .query("prefix", prefix)
+            .header(NEWEST, "true");
+        if !after.is_empty() {
+            call = call.query("marker", after);
+        }
+        call.longest = LONGEST_PAGE;
+        let answer = match self.ask(&call).await {
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
+                return Err(Failure::NoContainer(container.to_owned()));
+            }
+            other => other?,
+        };
+        if answer.body.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed: Vec<Listed> =
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::Nonsense("a listing"))?;
+        Ok(listed
+            .into_iter()
+            .filter(|listed| listed.name.starts_with(prefix) && listed.name.as_str() > after)
+            .collect())
+    }
+
+    pub(crate) async fn has_container(&self, container: &str) -> Result<bool, Failure> {
+        let mut call = Call::new(Method::HEAD, container, None);
+        // Uploads begin with it: one that cannot be is to know soon.
+        call.retries = 2;
+        match self.ask(&call).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    pub(crate) async fn create_container(&self, container: &str) -> Result<(), Failure> {
+        self.ask(&Call::new(Method::PUT, container, None)).await.map(drop)
+    }
+
+    /// Nobody may take a container that is not there for an object that is not.
+    pub(crate) async fn assert_container(&self, container: &str) -> Result<(), Failure> {
+        match self.has_container(container).await? {
+            true => Ok(()),
+            false => Err(Failure::NoContainer(container.to_owned())),
+        }
+    }
+
+    async fn in_container<T>(&self, container: &str, result: Result<T, Failure>) -> Result<T, Failure> {
+        match result {
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
+                self.assert_container(container).await?;
+                Err(failure)
+            }
+            other => other,
+        }
+    }
+}
+
+/// What publishes an attempt.
+fn new(names: &AttemptNames) -> Call<'_> {
+    Call::new(Method::PUT, &names.place.container, Some(&names.place.object))
+        .header(header::CONTENT_TYPE, "application/octet-stream")
+        .header(ATTEMPT, &names.attempt.to_string())
+        .header(header::IF_NONE_MATCH, "*")
+}
+
+/// Swift has no quotes around the hash of a plain object, unless its operator wants them.
+pub(crate) fn etag(headers: &HeaderMap) -> Option<&str> {
+    let tag = headers.get(header::ETAG)?.to_str().ok()?;
+    let tag = tag.trim_matches('"');
+    (!tag.is_empty() && !tag.starts_with("W/")).then_some(tag)
+}

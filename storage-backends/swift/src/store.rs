@@ -1,0 +1,257 @@
+//! The store.
+
+use std::{fmt, ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use saccade_outgoing::{Verification, tls_client};
+use saccade_store_contract::{
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, ErrorKind, Handle, Location, Operation,
+    Result, Store,
+};
+
+use crate::{
+    account::LogIn,
+    attempt::{AttemptState, KeyLocks, LiveAttempts},
+    body,
+    client::Account,
+    config::{OpenError, SwiftStoreConfig},
+    failure::{Failure, refused},
+    location::{AttemptNames, Names, Place, Standing},
+    plan::Memory,
+    references, undo,
+    writer::SwiftWriter,
+};
+
+/// glance_store's MB.
+const MB: u64 = 1000 * 1024;
+const CONNECT: Duration = Duration::from_secs(10);
+const IDLE_CONNECTIONS: usize = 32;
+/// How often a body that breaks off is continued without a byte in between, if not more often.
+const CONTINUATIONS: usize = 3;
+
+/// Blobs as objects in the containers of one account, and readable ones in others that are configured.
+#[derive(Debug, Clone)]
+pub struct SwiftStore(Arc<Inner>);
+
+/// What the store and its writers share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) id: String,
+    /// That which is written to; others are read.
+    default: Account,
+    others: Vec<Account>,
+    pub(crate) names: Names,
+    pub(crate) memory: Memory,
+    pub(crate) keys: KeyLocks,
+    pub(crate) attempts: LiveAttempts,
+    /// In bytes.
+    pub(crate) chunk: u64,
+    pub(crate) large_object: u64,
+    pub(crate) continuations: usize,
+    creates_container: bool,
+    description: String,
+}
+
+impl SwiftStore {
+    /// Makes a store from its options, and asks nobody. Reads the files of references and authorities, so it blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`]: an option that cannot be used.
+    pub fn open(config: SwiftStoreConfig) -> Result<Self, OpenError> {
+        let option = |option, reason| OpenError::Option {
+            id: config.id.clone(),
+            option,
+            reason,
+        };
+        if config.swift_store_multi_tenant {
+            return Err(option(
+                "swift_store_multi_tenant",
+                "cannot be true: writing into users' accounts needs their tokens, which stores do not get",
+            ));
+        }
+        if config.swift_store_large_object_chunk_size == 0 {
+            return Err(option(
+                "swift_store_large_object_chunk_size",
+                "must be at least 1 (MB)",
+            ));
+        }
+        let references = references::load(&config)?;
+        let first = references.first();
+        let description = first.map_or_else(String::new, |first| {
+            format!(
+                "swift store {} in {} by {} at {}",
+                config.id, config.swift_store_container, first.name, first.auth_address
+            )
+        });
+        let http = http_client(&config)?;
+        let mut accounts = Vec::new();
+        for reference in references.clone() {
+            let log_in =
+                LogIn::new(&config, reference).map_err(|reason| option("swift_store_endpoint", reason))?;
+            accounts.push(Account::new(http.clone(), log_in));
+        }
+        let names = Names::new(&config, references)
+            .map_err(|name| option(name, "has a value that cannot be used"))?;
+        let mut accounts = accounts.into_iter();
+        let default = accounts
+            .next()
+            .ok_or_else(|| option("default_swift_reference", "names no account"))?;
+        let continuations = usize::try_from(config.swift_store_retry_get_count).unwrap_or(usize::MAX);
+        Ok(Self(Arc::new(Inner {
+            default,
+            others: accounts.collect(),
+            names,
+            memory: Memory::new(),
+            keys: KeyLocks::default(),
+            attempts: LiveAttempts::default(),
+            chunk: config.swift_store_large_object_chunk_size.saturating_mul(MB),
+            large_object: config.swift_store_large_object_size.saturating_mul(MB),
+            continuations: continuations.max(CONTINUATIONS),
+            creates_container: config.swift_store_create_container_on_put,
+            description,
+            id: config.id,
+        })))
+    }
+
+    fn resolve(&self, location: &Location, operation: Operation) -> Result<Place> {
+        self.0.names.resolve(location, operation).map(|(place, _)| place)
+    }
+}
+
+fn http_client(config: &SwiftStoreConfig) -> Result<reqwest::Client, OpenError> {
+    let verification = match &config.swift_store_cacert {
+        _ if config.swift_store_auth_insecure => Verification::Off,
+        Some(path) => Verification::Authorities(path.clone()),
+        None => Verification::System,
+    };
+    let tls = tls_client(&verification).map_err(|source| OpenError::Tls {
+        id: config.id.clone(),
+        source,
+    })?;
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        // Tokens and passwords are for the addresses that are configured, and in the catalogue.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .http1_only()
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(Duration::from_secs(20))
+        .user_agent(concat!("saccade/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|source| OpenError::Client {
+            id: config.id.clone(),
+            source,
+        })
+}
+
+impl Inner {
+    pub(crate) fn account(&self, place: &Place) -> &Account {
+        let other = place.account.checked_sub(1).and_then(|at| self.others.get(at));
+        other.unwrap_or(&self.default)
+    }
+
+    pub(crate) async fn size(&self, place: &Place, operation: Operation) -> Result<u64> {
+        let subject = place.to_string();
+        let head = self.account(place).head(place).await;
+        match head.map_err(|failure| failure.at(operation, &subject))? {
+            Some(head) => Ok(head.size),
+            None => Err(undo::not_there(operation, &subject)),
+        }
+    }
+
+    async fn prepare_container(&self, place: &Place) -> Result<(), Failure> {
+        let (account, container) = (self.account(place), &place.container);
+        match account.assert_container(container).await {
+            Err(Failure::NoContainer(_)) if self.creates_container => {
+                tracing::info!(store = self.id, container, "the container is made");
+                account.create_container(container).await
+            }
+            other => other,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SwiftStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            kind: "swift",
+            random_access: true,
+            writable: true,
+        }
+    }
+
+    async fn create(
+        &self,
+        name: BlobName,
+        attempt: Attempt,
+        size_hint: Option<u64>,
+    ) -> Result<(Handle, Box<dyn BlobWriter>)> {
+        let place = self.0.names.place(name);
+        let prepared = self.0.prepare_container(&place).await;
+        prepared.map_err(|failure| failure.at(Operation::Create, &self.to_string()))?;
+        let names = AttemptNames::new(place, name, attempt);
+        let handle = self.0.names.handle(&names)?;
+        let state = Arc::new(AttemptState::default());
+        self.0.attempts.add(name, attempt, &state);
+        let writer = SwiftWriter::new(Arc::clone(&self.0), state, names, size_hint);
+        Ok((handle, Box::new(writer)))
+    }
+
+    async fn read(&self, location: &Location, range: Option<Range<u64>>) -> Result<Blob> {
+        let place = self.resolve(location, Operation::Read)?;
+        body::open(&self.0, place, range).await
+    }
+
+    async fn size(&self, location: &Location) -> Result<u64> {
+        let place = self.resolve(location, Operation::Size)?;
+        self.0.size(&place, Operation::Size).await
+    }
+
+    /// The accounts' own credentials are used to read whatever a location names, so only those who know them may name
+    /// one: they are in the address, as glance_store needs them there.
+    async fn admit(&self, location: &Location) -> Result<()> {
+        match self.0.names.resolve(location, Operation::Read)? {
+            (_, Standing::KnowsTheKey) => Ok(()),
+            (place, Standing::Nothing) => Err(refused(
+                ErrorKind::Denied,
+                Operation::Read,
+                &place.to_string(),
+                "an address that a client gives must have the user and the key of a configured account in it",
+            )),
+        }
+    }
+
+    async fn prepare_delete(&self, location: &Location) -> Result<()> {
+        let place = self.resolve(location, Operation::PrepareDelete)?;
+        undo::prepare_delete(&self.0, &place).await
+    }
+
+    async fn delete(&self, location: &Location) -> Result<()> {
+        let place = self.resolve(location, Operation::Delete)?;
+        undo::delete(&self.0, &place).await
+    }
+
+    async fn discard(&self, handle: &Handle) -> Result<()> {
+        let names = self.0.names.parse_handle(handle, Operation::Discard)?;
+        undo::discard(&self.0, &names, Operation::Discard).await
+    }
+
+    async fn settle(&self, handle: &Handle) -> Result<()> {
+        let names = self.0.names.parse_handle(handle, Operation::Settle)?;
+        undo::settle(&self.0, &names).await
+    }
+
+    async fn capacity(&self) -> Result<Option<Capacity>> {
+        Ok(None)
+    }
+}
+
+impl fmt::Display for SwiftStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.description)
+    }
+}
