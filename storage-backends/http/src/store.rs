@@ -108,7 +108,11 @@ impl Store for HttpStore {
 
     fn canonical(&self, location: &Location) -> Option<Location> {
         let target = Target::parse(location.as_str()).ok()?;
-        Some(Location::new(target.url().as_str()))
+        // To a server it means nothing; to clients, two locations that differ in it are two, as in Glance.
+        let fragment = location.as_str().split_once('#').map(|(_, fragment)| fragment);
+        let mut url = target.url().as_str().to_owned();
+        url.extend(fragment.into_iter().flat_map(|fragment| ["#", fragment]));
+        Some(Location::new(url))
     }
 
     async fn admit(&self, location: &Location) -> Result<()> {
@@ -154,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    async fn admitted(options: FilterOptions, url: &str) -> std::result::Result<(), ErrorKind> {
+    fn store(options: FilterOptions) -> HttpStore {
         let store = HttpStore::open(HttpStoreConfig {
             id: "web".to_owned(),
             https_ca_certificates_file: None,
@@ -162,8 +166,27 @@ mod tests {
             http_proxy_information: Proxies::parse([]).unwrap(),
             filter: Filter::new(options).unwrap(),
         });
-        let admitted = store.unwrap().admit(&Location::new(url)).await;
+        store.unwrap()
+    }
+
+    async fn admitted(options: FilterOptions, url: &str) -> std::result::Result<(), ErrorKind> {
+        let admitted = store(options).admit(&Location::new(url)).await;
         admitted.map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn locations_are_the_same_however_the_host_is_written_and_two_by_their_fragments() {
+        let store = store(FilterOptions::default());
+        let canonical = |url: &str| {
+            let canonical = store.canonical(&Location::new(url));
+            canonical.map(Location::into_string)
+        };
+        let one = canonical("http://web.example/image");
+        assert!(one.is_some());
+        assert_eq!(canonical("HTTP://WEB.example:80/image"), one);
+        let new = canonical("http://web.example/image#new");
+        assert!(new.is_some() && new != one);
+        assert_eq!(canonical("ftp://web.example/image"), None);
     }
 
     #[tokio::test]
