@@ -103,8 +103,10 @@ fn invalid(problem: &str) -> CatalogErrorKind {
 }
 
 /// An address without credentials, wherever they may end, and without its query, which may be a signature.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+pub fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return String::new();
+    };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     format!("{scheme}://{rest}")
@@ -279,6 +281,9 @@ impl GivenData {
         let Some(Value::String(url)) = object.remove("url") else {
             return Err(wrong("'url' is a required property, and a string"));
         };
+        if url.chars().count() > MAX_URL {
+            return Err(wrong("url is longer than 255 characters"));
+        }
         let mut said = match object.remove("validation_data") {
             None => Map::new(),
             Some(Value::Object(said)) => said,

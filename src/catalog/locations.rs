@@ -137,6 +137,13 @@ impl Draft {
         Ok(())
     }
 
+    /// What a queued image names was found to be other data than it should be.
+    fn leave_out_wrong(&mut self) {
+        if self.image.status == Status::Queued && self.content.is_none() {
+            self.image.locations.clear();
+        }
+    }
+
     /// A queued image that has a location is active.
     fn activate(&mut self, size: u64, said: Validation) -> Result<(), CatalogErrorKind> {
         if self.image.status != Status::Queued {
@@ -169,6 +176,7 @@ impl Catalog {
         found: &Found,
     ) -> Result<(), Stop> {
         draft.check(self.rules(), ["add", "add"], Some(Status::Queued))?;
+        draft.leave_out_wrong();
         let said = Validation::of(std::slice::from_ref(new))?.new_to(&draft.image, self.rules())?;
         let count = draft.image.locations.len();
         let at = match position {
@@ -201,6 +209,7 @@ impl Catalog {
         draft.check(self.rules(), ["update", "replace"], Some(Status::Queued))?;
         let said = Validation::of(new)?.new_to(&draft.image, self.rules())?;
         self.rules().check_locations(new.len())?;
+        draft.leave_out_wrong();
         let old = &draft.image.locations;
         if !old.is_empty() {
             // The same places: only what is said of them changes.

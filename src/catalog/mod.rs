@@ -41,7 +41,7 @@ pub use self::{
     attribute::{Attribute, NameKind},
     create::NewImage,
     error::{CatalogError, CatalogErrorKind},
-    given::{GivenData, NewLocation},
+    given::{GivenData, NewLocation, without_secrets},
     list::{ImageList, ListRequest},
     locations::Position,
     members::Membership,

@@ -302,7 +302,8 @@ impl Catalog {
         attribute: &Attribute,
         image: &mut Image,
     ) -> Result<(), CatalogError> {
-        let fixed = !matches!(image.status, Status::Queued | Status::Importing);
+        // Data that is on its way is held against them.
+        let fixed = image.status != Status::Queued;
         match attribute {
             Attribute::DiskFormat(_) if fixed => {
                 return Err(CatalogErrorKind::FormatFixed { name: "disk_format" }.into());

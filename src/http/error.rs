@@ -224,7 +224,7 @@ impl From<UploadError> for ApiError {
         let status = match error.kind() {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Gone => StatusCode::GONE,
-            Kind::NotQueued { .. } | Kind::Lost => StatusCode::CONFLICT,
+            Kind::NotQueued { .. } | Kind::Lost | Kind::ClearingUp { .. } => StatusCode::CONFLICT,
             Kind::FormatMissing | Kind::SizeMismatch { .. } | Kind::Interrupted => StatusCode::BAD_REQUEST,
             Kind::TooLarge { .. } | Kind::OverLimit { .. } | Kind::StoreFull => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Refused(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

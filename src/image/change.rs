@@ -534,7 +534,13 @@ impl Change {
         let last_status = image.status;
         let mut image = image.clone();
         become_status(&mut image, to)?;
-        if image.claim.take().is_some() {
+        if let Some(claim) = image.claim.take() {
+            // Were it restored, another copy has to wait until this one's traces are gone.
+            let is_copy = last_status.keeps_data() && to == Status::PendingDelete;
+            image.claim = is_copy.then_some(Claim {
+                phase: ClaimPhase::Fenced,
+                ..claim
+            });
             progress::end(&mut image.properties, &image.locations);
         }
         image.revision = image.revision.next();
@@ -565,6 +571,9 @@ fn relocate(
     match next.status {
         Status::Active => {}
         Status::Queued => {
+            if content.is_none() {
+                return Err(refused(Status::Queued, Status::Active));
+            }
             become_status(next, Status::Active)?;
             with_formats(next)?;
         }

@@ -32,6 +32,13 @@ pub enum ImportError {
     Full(#[source] MetadataError),
 }
 
+impl ImportError {
+    /// Whoever was to answer is gone: a fault of the service. Whether anything was begun is to be read from the image.
+    pub(super) fn fault() -> Self {
+        Self::Unavailable(MetadataError::new(MetadataErrorKind::OutcomeUnknown))
+    }
+}
+
 impl From<MetadataError> for ImportError {
     fn from(error: MetadataError) -> Self {
         match error.kind {

@@ -5,18 +5,21 @@ use serde_json::{Map, Value};
 
 use super::{ImportError, Imports, web};
 use crate::{
-    catalog::{NewImage, Rules},
+    catalog::{NewImage, Rules, without_secrets},
     identity::Caller,
     image::{Task, TaskKind},
     policy::ImportKind,
     transfer::{Import, Origin, Partial},
 };
 
+/// The longest input, in bytes: it is kept with the task.
+const MAX_INPUT: usize = 64 << 10;
+
 /// What the input of such a task asks for.
 pub struct LegacyImport {
     image: NewImage,
     from: String,
-    /// As it was sent.
+    /// As it was sent, without what could be a secret.
     input: Value,
 }
 
@@ -36,6 +39,12 @@ impl LegacyImport {
             return Err(invalid("'import_from' must be an address"));
         };
         let from = from.clone();
+        let length = input.to_string().len();
+        if length > MAX_INPUT {
+            return Err(invalid(format!(
+                "the input has {length} bytes: at most {MAX_INPUT} are taken"
+            )));
+        }
         if from.starts_with("file:///") || from.starts_with("filesystem:///") {
             return Err(invalid(
                 "File based imports are not allowed. Please use a non-local source of image data.",
@@ -57,6 +66,10 @@ impl LegacyImport {
             ]);
         }
         let image = NewImage::parse(properties, rules).map_err(crate::catalog::CatalogError::from)?;
+        let mut input = input;
+        if let Some(shown) = input.get_mut("import_from") {
+            *shown = without_secrets(&from).into();
+        }
         Ok(Self { image, from, input })
     }
 }

@@ -1,6 +1,9 @@
 //! Data that is there already becomes an image's, and a task tells what came of it (Glance 33,
 //! `async_/flows/location_import.py`).
 
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
+
 use super::{ImportError, Imports};
 use crate::{catalog::GivenData, identity::Caller, image::TaskKind, transfer::Adoption};
 
@@ -28,18 +31,26 @@ impl Imports {
             size,
             hash: data.hash,
         };
-        shared.tasks.keep_task(task.clone()).await?;
-        match shared.transfers.adopt(permission, &image, adoption).await {
-            Ok(end) => {
-                let imports = self.clone();
-                // A stop does not wait for hashes: the next start settles the task by what the image has.
-                tokio::spawn(async move { imports.tell(task, end).await });
-                Ok(())
+        let imports = self.clone();
+        let (told, answer) = oneshot::channel();
+        let begun = async move {
+            if let Err(error) = imports.shared.tasks.keep_task(task.clone()).await {
+                let _ = told.send(Err(error.into()));
+                return;
             }
-            Err(error) => {
-                self.forget(task.id).await;
-                Err(error.into())
+            match imports.shared.transfers.adopt(permission, &image, adoption).await {
+                Ok(end) => {
+                    let _ = told.send(Ok(()));
+                    imports.tell(task, end).await;
+                }
+                Err(error) => {
+                    imports.forget(task.id).await;
+                    let _ = told.send(Err(error.into()));
+                }
             }
-        }
+        };
+        // Whoever asked may go away. A stop does not wait for hashes: the next start settles the task by what the image has.
+        tokio::spawn(begun.instrument(Span::current()));
+        answer.await.unwrap_or_else(|_| Err(ImportError::fault()))
     }
 }

@@ -24,7 +24,9 @@ use bytes::Bytes;
 use http_body::Body;
 use saccade_outgoing::Client;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 pub use self::{
     error::ImportError,
@@ -158,13 +160,13 @@ impl Imports {
             ..
         } = &*self.shared;
         let image = catalog.known(caller, id).await?;
-        transfers.check_room(&image).await?;
         check_state(&image, request.method)?;
         let kind = match request.method {
             Method::CopyImage => ImportKind::Copy,
             Method::GlanceDirect | Method::WebDownload => ImportKind::NewData,
         };
         let permission = catalog.authorize_import(caller, &image, kind)?;
+        transfers.check_room(&image).await?;
         if image.properties.contains_key(IMPORT_TASK) {
             return Err(ImportError::Conflict("Image has active task".to_owned()));
         }
@@ -197,7 +199,8 @@ impl Imports {
             Some(_) => json!(shown),
             None => json!([null]),
         };
-        let input = json!({"image_id": image.id.to_string(), "import_req": request.body, "backend": backend});
+        let input =
+            json!({"image_id": image.id.to_string(), "import_req": request.shown(), "backend": backend});
         let task = self.new_task(TaskKind::ApiImageImport, caller, image.id, &input, request_id);
         let import = Import {
             task: task.id,
@@ -248,21 +251,28 @@ impl Imports {
         image: Image,
         import: Import,
     ) -> Result<(), ImportError> {
-        // Before the image: whoever sees that it is importing finds the task.
-        self.shared.tasks.keep_task(task.clone()).await?;
-        match self.shared.transfers.import(permission, image, import).await {
-            Ok(end) => {
-                let imports = self.clone();
-                self.shared
-                    .tracker
-                    .spawn(async move { imports.tell(task, end).await });
-                Ok(())
+        let imports = self.clone();
+        let (told, answer) = oneshot::channel();
+        // Whoever asked may go away: the task has its end all the same.
+        let begun = async move {
+            // Before the image: whoever sees that it is importing finds the task.
+            if let Err(error) = imports.shared.tasks.keep_task(task.clone()).await {
+                let _ = told.send(Err(error.into()));
+                return;
             }
-            Err(error) => {
-                self.forget(task.id).await;
-                Err(error.into())
+            match imports.shared.transfers.import(permission, image, import).await {
+                Ok(end) => {
+                    let _ = told.send(Ok(()));
+                    imports.tell(task, end).await;
+                }
+                Err(error) => {
+                    imports.forget(task.id).await;
+                    let _ = told.send(Err(error.into()));
+                }
             }
-        }
+        };
+        self.shared.tracker.spawn(begun.instrument(Span::current()));
+        answer.await.unwrap_or_else(|_| Err(ImportError::fault()))
     }
 
     /// Forgets a task that was not begun.

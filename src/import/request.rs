@@ -1,10 +1,15 @@
 //! What a client asks for: the body of an import (Glance 33, `api/v2/images.py`, `_validate_import_body` and
 //! `common/utils.py`, `get_stores_from_request`).
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
 
 use super::{ImportError, Method};
-use crate::image::Image;
+use crate::{catalog::without_secrets, image::Image};
+
+/// Names of stores that a task shows of a request that repeats some.
+const MAX_SHOWN: usize = 16;
 
 /// An import as it is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,9 +18,9 @@ pub struct ImportRequest {
     pub(super) uri: Option<String>,
     pub(super) all_stores: bool,
     pub(super) all_stores_must_succeed: bool,
+    says_all_stores: bool,
+    says_must_succeed: bool,
     pub(super) stores: Option<Vec<String>>,
-    /// As it was sent.
-    pub(super) body: Value,
 }
 
 /// A store as imports know it.
@@ -61,9 +66,37 @@ impl ImportRequest {
             uri,
             all_stores,
             all_stores_must_succeed,
+            says_all_stores: body.get("all_stores").is_some(),
+            says_must_succeed: body.get("all_stores_must_succeed").is_some(),
             stores,
-            body,
         })
+    }
+
+    /// The request as its task shows it: what is known of it, in bounded length, and without what could be a secret.
+    pub(super) fn shown(&self) -> Value {
+        let mut method = Map::from_iter([("name".to_owned(), self.method.as_str().into())]);
+        if let Some(uri) = &self.uri {
+            method.insert("uri".to_owned(), without_secrets(uri).into());
+        }
+        let mut shown = Map::from_iter([("method".to_owned(), method.into())]);
+        if let Some(stores) = &self.stores {
+            let known: BTreeSet<&String> = stores.iter().collect();
+            let kept = stores.iter().take(known.len().max(MAX_SHOWN));
+            shown.insert("stores".to_owned(), kept.cloned().collect());
+        }
+        for (name, value, is_said) in [
+            ("all_stores", self.all_stores, self.says_all_stores),
+            (
+                "all_stores_must_succeed",
+                self.all_stores_must_succeed,
+                self.says_must_succeed,
+            ),
+        ] {
+            if is_said {
+                shown.insert(name.to_owned(), value.into());
+            }
+        }
+        shown.into()
     }
 
     /// The stores that are meant, where stores have names; `header` is `X-Image-Meta-Store`. None is the default one.

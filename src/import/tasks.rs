@@ -1,6 +1,10 @@
 //! What became of imports.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tracing::{info, warn};
@@ -8,13 +12,16 @@ use tracing::{info, warn};
 use super::{ImportError, Imports, Method};
 use crate::{
     identity::Caller,
-    image::{Entry, Image, Task, TaskId, TaskKind, TaskStatus, Timestamp},
+    image::{Entry, Image, ImageId, Task, TaskId, TaskKind, TaskStatus, Timestamp},
     metadata::MetadataError,
     transfer::Importing,
 };
 
 /// How often what has expired is forgotten.
-const EXPIRY: Duration = Duration::from_secs(3600);
+const EXPIRY: Duration = Duration::from_secs(600);
+
+/// Tasks of one image that are kept after their end.
+const KEPT: usize = 100;
 
 /// How long an interrupted import is given to be undone before it is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -121,16 +128,40 @@ impl Imports {
 
     /// Tells the tasks that a stop has interrupted what became of them, and forgets those that have expired, for ever.
     pub async fn run(self) {
-        while let Err(error) = self.settle_interrupted().await {
-            warn!(%error, "tasks of interrupted imports cannot be settled yet");
-            tokio::time::sleep(PAUSE).await;
-        }
+        let (mut settled, mut looked) = (false, None::<Instant>);
         loop {
-            if let Err(error) = self.current().await {
-                warn!(%error, "tasks that have expired cannot be forgotten now");
+            if looked.is_none_or(|looked| looked.elapsed() >= EXPIRY) {
+                if let Err(error) = self.expire().await {
+                    warn!(%error, "tasks that have expired cannot be forgotten now");
+                }
+                looked = Some(Instant::now());
             }
-            tokio::time::sleep(EXPIRY).await;
+            if !settled {
+                match self.settle_interrupted().await {
+                    Ok(all) => settled = all,
+                    Err(error) => warn!(%error, "tasks of interrupted imports cannot be settled yet"),
+                }
+            }
+            tokio::time::sleep(if settled { EXPIRY } else { PAUSE }).await;
         }
+    }
+
+    /// Forgets the tasks that have expired, and of each image all but the newest that have ended.
+    async fn expire(&self) -> Result<(), ImportError> {
+        let mut ended = self.current().await?;
+        ended.retain(|task| task.status.is_final());
+        ended.sort_by_key(|task| std::cmp::Reverse((task.created_at, task.id)));
+        let mut kept: HashMap<ImageId, usize> = HashMap::new();
+        ended.retain(|task| {
+            let count = kept.entry(task.image_id).or_default();
+            *count = count.saturating_add(1);
+            *count > KEPT
+        });
+        if !ended.is_empty() {
+            let ids = ended.iter().map(|task| task.id).collect();
+            self.shared.tasks.forget_tasks(ids).await?;
+        }
+        Ok(())
     }
 
     /// Waits for the end of an import, and keeps it.
@@ -177,38 +208,43 @@ impl Imports {
     ///
     /// # Errors
     /// The metadata does not answer; what was settled is.
-    pub(super) async fn settle_interrupted(&self) -> Result<(), ImportError> {
+    ///
+    /// Returns whether that is all: of those whose data is still being removed the end is not known yet.
+    pub(super) async fn settle_interrupted(&self) -> Result<bool, ImportError> {
         let mut tasks = self.shared.tasks.tasks(None).await?;
         tasks.retain(|task| {
             let is_ours = task.node == self.shared.node && task.created_at < self.shared.since;
             is_ours && !task.status.is_final()
         });
+        let mut all = true;
         for task in tasks {
-            let (status, message) = loop {
-                let entry = self.shared.metadata.entry(task.image_id).await?;
-                let image = entry.as_ref().and_then(Entry::live);
-                let content = image.and_then(|image| image.content.as_ref());
-                if let Some(content) = content.filter(|content| content.attempt == task.attempt) {
-                    break (TaskStatus::Success, success(task.kind, content.size));
-                }
-                if image.is_some_and(|image| image.claim.is_none() && is_copied(&task, image)) {
-                    let size = content.map_or(0, |content| content.size);
-                    break (TaskStatus::Success, success(task.kind, size));
-                }
-                let claim = image.and_then(|image| image.claim);
-                if claim.is_none_or(|claim| claim.attempt != task.attempt) {
-                    let message =
-                        "the service was stopped during the import: nothing of the data is left, begin again";
-                    break (TaskStatus::Failure, message.to_owned());
-                }
+            let entry = self.shared.metadata.entry(task.image_id).await?;
+            let Some((status, message)) = end_of(&task, entry.as_ref().and_then(Entry::live)) else {
                 // The janitor is about to undo it.
-                tokio::time::sleep(PAUSE).await;
+                all = false;
+                continue;
             };
             info!(task = %task.id, image = %task.image_id, status = status.as_str(), "settled an interrupted import");
             self.end(task, status, message).await?;
         }
-        Ok(())
+        Ok(all)
     }
+}
+
+/// What became of a task that was cut off; `None` while its attempt holds the image.
+fn end_of(task: &Task, image: Option<&Image>) -> Option<(TaskStatus, String)> {
+    let content = image.and_then(|image| image.content.as_ref());
+    let size = content.map_or(0, |content| content.size);
+    let is_own = content.is_some_and(|content| content.attempt == task.attempt);
+    let claim = image.and_then(|image| image.claim);
+    if is_own || image.is_some_and(|image| image.claim.is_none() && is_copied(task, image)) {
+        return Some((TaskStatus::Success, success(task.kind, size)));
+    }
+    if claim.is_some_and(|claim| claim.attempt == task.attempt) {
+        return None;
+    }
+    let message = "the service was stopped during the import: nothing of the data is left, begin again";
+    Some((TaskStatus::Failure, message.to_owned()))
 }
 
 impl TaskListing {

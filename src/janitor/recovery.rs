@@ -101,11 +101,13 @@ impl Janitor {
 
     async fn finish_attempt(&self, mut recovery: Recovery, held: Held, entry: Attempted<'_>) -> RecoveryEnd {
         let mut held = Some(held);
+        let mut left_to_others = false;
         loop {
             let outcome = match (recovery.step(), entry.blob) {
                 (RecoveryStep::Fence, _) => self.fence_step(&entry).await,
                 (RecoveryStep::Release, _) if self.is_shared(held.as_ref(), &entry) => {
                     // Its bytes in another store are still to go; whoever removes them releases the image.
+                    left_to_others = true;
                     Outcome::Done
                 }
                 (RecoveryStep::Release, _) => self.hold_step(&entry, Self::release).await,
@@ -117,7 +119,14 @@ impl Janitor {
                 }
                 (RecoveryStep::Discard | RecoveryStep::Settle, None) => Outcome::Done,
                 (RecoveryStep::Forget, _) => match held.take() {
-                    Some(held) => self.forget(held).await,
+                    Some(held) => {
+                        let forgotten = self.forget(held).await;
+                        // Two that end side by side have each left it to the other.
+                        if left_to_others && !self.shared.ledger.knows_attempt(entry.attempt) {
+                            self.hold_step(&entry, Self::release).await;
+                        }
+                        forgotten
+                    }
                     None => Outcome::Failed,
                 },
                 (RecoveryStep::Finished(end), _) => {

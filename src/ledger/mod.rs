@@ -169,6 +169,17 @@ impl Ledger {
             .any(|operation| operation.entry.attempt() == Some(attempt))
     }
 
+    /// Whether any operation, held or not, brings the image's data to the store, or removes what one has left there.
+    pub fn has_upload(&self, image: uuid::Uuid, store: &str) -> bool {
+        self.state
+            .lock()
+            .values()
+            .any(|operation| match &operation.entry {
+                Entry::Upload(upload) | Entry::Copy(upload) => upload.image == image && upload.store == store,
+                Entry::Deletion(_) | Entry::Removal(_) | Entry::Adoption(_) | Entry::Staging(_) => false,
+            })
+    }
+
     /// Whether an operation other than this one is of the attempt, too.
     pub fn shares_attempt(&self, held: &Held, attempt: uuid::Uuid) -> bool {
         self.state

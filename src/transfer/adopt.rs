@@ -226,7 +226,9 @@ impl Running {
         let location = self.adoption.location.clone();
         let kind = ChangeKind::Commit { content, location };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image, &self.room, kind, allowance).await
+        change(&self.transfers, self.image, &self.room, kind, allowance)
+            .await
+            .map(drop)
     }
 
     async fn end(mut self, recovery: Recovery) {

@@ -31,6 +31,14 @@ pub enum UploadErrorKind {
     /// Another upload took the image, or this one was given up for dead.
     #[error("another upload of this image was faster")]
     Lost,
+    /// What an earlier import has left in a store is still being removed.
+    #[error(
+        "what an earlier import has left in the store {store} is still being removed: try again in a moment"
+    )]
+    ClearingUp {
+        /// The store.
+        store: String,
+    },
     /// A format is not set.
     #[error("disk_format and container_format must be set before data is uploaded")]
     FormatMissing,

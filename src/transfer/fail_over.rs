@@ -1,7 +1,8 @@
 //! Going on from another store when one fails.
 //!
-//! All locations of an image have the same data. A download that breaks off goes on where it was from the next location that
-//! has it; the client sees nothing of that but the time it takes. A region of a local file is not guarded: it
+//! A download that breaks off goes on where it was from the next location that has the data; the client sees nothing of that
+//! but the time it takes. Of what others have written only the length is known, so that nothing is put together of it: it
+//! stands in from the first byte or not at all. A region of a local file is not guarded: it
 //! leaves without passing through here, and a disk that fails breaks the download off.
 
 use std::{collections::VecDeque, ops::Range};
@@ -102,7 +103,14 @@ impl Guarded {
     /// Opens what is left at the next location that has it; returns the error that made this necessary where none does.
     async fn go_on(&mut self, broken: Error) -> Result<()> {
         note(self.opened.image, &self.opened.location, self.left.start, &broken);
+        let own = |location: &Location| location.is_own_of(self.opened.image);
+        if self.left.start > 0 && !own(&self.opened.location) {
+            return Err(broken);
+        }
         while let Some(location) = self.opened.others.pop_front() {
+            if self.left.start > 0 && !location.is_own_of(self.opened.image) {
+                continue;
+            }
             match self.open(&location).await {
                 Ok(chunks) => {
                     let (image, offset) = (self.opened.image, self.left.start);

@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     digest::Algorithm,
-    image::{AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, Location, StoreId, TaskId, Timestamp},
+    image::{
+        AttemptId, ChangeKind, Claim, ClaimPhase, Content, Entry as Recorded, Image, Location, StoreId,
+        TaskId, Timestamp,
+    },
     inspect::Declared,
     ledger::{Entry, UploadEntry},
     policy::{Authorized, Import as MayImport},
@@ -136,6 +139,9 @@ impl Transfers {
         }
         let mut targets = Vec::new();
         for id in &import.stores {
+            if parts.ledger.has_upload(image.id.as_uuid(), id) {
+                return Err(UploadErrorKind::ClearingUp { store: id.clone() }.into());
+            }
             let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
             let store = parts.stores.store(id).map_err(unavailable)?;
             let name = BlobName(image.id.as_uuid());
@@ -250,7 +256,11 @@ impl Running {
             Origin::Own => ChangeKind::Copy { claim, task, stores },
         };
         let allowance = self.room.for_claim();
-        change(&self.transfers, self.image.id, &self.room, kind, allowance).await?;
+        let claimed = change(&self.transfers, self.image.id, &self.room, kind, allowance).await?;
+        // What the data is held against stays as it is while the claim holds.
+        if let Recorded::Live(image) = claimed {
+            self.image = image;
+        }
         if let Some(told) = self.told.take() {
             // Nobody waits any more when the client has gone.
             let _ = told.send(Ok(()));
@@ -261,7 +271,7 @@ impl Running {
     async fn stream_and_verify(&mut self) -> Result<(), (Outcome, UploadError)> {
         let attempt = self.import.attempt;
         let streamed = tokio::select! {
-            streamed = stream(&self.transfers, &self.image, &mut self.import, &self.room, &mut self.targets) => streamed,
+            streamed = in_turn(&self.transfers, &self.image, &mut self.import, &self.room, &mut self.targets) => streamed,
             lost = keep_claim(&self.transfers, self.image.id, attempt) => Err(lost),
         };
         match streamed {
@@ -304,7 +314,9 @@ impl Running {
             Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate { content, locations },
         };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image.id, &self.room, kind, allowance).await
+        change(&self.transfers, self.image.id, &self.room, kind, allowance)
+            .await
+            .map(drop)
     }
 
     /// Leaves nothing behind: neither what some stores have of a failed import, nor what waited for it.
@@ -343,6 +355,19 @@ impl Running {
             .failure
             .unwrap_or_else(|| UploadErrorKind::Unavailable.into()))
     }
+}
+
+/// As [`stream`], when it is this import's turn.
+async fn in_turn(
+    transfers: &Transfers,
+    image: &Image,
+    import: &mut Import,
+    room: &Room,
+    targets: &mut Targets,
+) -> Result<Content, UploadError> {
+    let turn = transfers.shared.imported.acquire().await;
+    let _turn = turn.map_err(|closed| UploadError::because(UploadErrorKind::Unavailable, closed))?;
+    stream(transfers, image, import, room, targets).await
 }
 
 /// Streams the data to its end, and verifies it.

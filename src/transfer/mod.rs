@@ -118,6 +118,9 @@ pub struct Reserve {
     pub bytes: u64,
 }
 
+/// Imports whose data is on its way at once. Others wait, and are `importing`.
+const IMPORTED_AT_ONCE: usize = 32;
+
 /// Images whose data somebody else has written, and is read here to be hashed, at once. Others wait.
 const HASHED_AT_ONCE: usize = 8;
 
@@ -125,6 +128,7 @@ struct Shared {
     parts: Parts,
     chunks: ChunkPool,
     hashed: Semaphore,
+    imported: Semaphore,
 }
 
 impl Transfers {
@@ -136,6 +140,7 @@ impl Transfers {
                 parts,
                 chunks,
                 hashed: Semaphore::new(HASHED_AT_ONCE),
+                imported: Semaphore::new(IMPORTED_AT_ONCE),
             }),
         }
     }

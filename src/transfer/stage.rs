@@ -147,7 +147,9 @@ where
             phase: ClaimPhase::Open,
         };
         let (kind, allowance) = (ChangeKind::Stage(claim), self.room.for_claim());
-        change(&self.transfers, self.image, &self.room, kind, allowance).await
+        change(&self.transfers, self.image, &self.room, kind, allowance)
+            .await
+            .map(drop)
     }
 
     async fn stream(&mut self) -> Result<(), (Outcome, UploadError)> {
@@ -199,6 +201,7 @@ where
             Allowance::UNLIMITED,
         )
         .await
+        .map(drop)
     }
 
     async fn end(mut self, recovery: Recovery, told: oneshot::Sender<Result<(), UploadError>>) {

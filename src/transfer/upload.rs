@@ -16,8 +16,8 @@ use super::{
 use crate::{
     digest::Algorithm,
     image::{
-        Allowance, AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, Location,
-        Rejection, Status, StoreId, Timestamp,
+        Allowance, AttemptId, Change, ChangeKind, Claim, ClaimPhase, Content, Entry as Recorded, Image,
+        ImageId, Location, Rejection, Status, StoreId, Timestamp,
     },
     inspect::Declared,
     janitor::outcome_of,
@@ -199,7 +199,12 @@ where
         };
         let claim = ChangeKind::Claim(claim);
         let allowance = self.room.for_claim();
-        change(&self.transfers, self.image.id, &self.room, claim, allowance).await
+        let claimed = change(&self.transfers, self.image.id, &self.room, claim, allowance).await?;
+        // What the data is held against stays as it is while the claim holds.
+        if let Recorded::Live(image) = claimed {
+            self.image = image;
+        }
+        Ok(())
     }
 
     async fn stream_and_verify(&mut self) -> Result<(), (Outcome, UploadError)> {
@@ -256,7 +261,9 @@ where
         };
         let commit = ChangeKind::Commit { content, location };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image.id, &self.room, commit, allowance).await
+        change(&self.transfers, self.image.id, &self.room, commit, allowance)
+            .await
+            .map(drop)
     }
 
     /// Tells the client, and leaves nothing behind; in this order when the upload has succeeded.
@@ -310,24 +317,20 @@ pub(super) async fn change(
     room: &Room,
     kind: ChangeKind,
     allowance: Allowance,
-) -> Result<(), (Outcome, UploadError)> {
+) -> Result<Recorded, (Outcome, UploadError)> {
     let change = Change {
         id,
         at: Timestamp::now(),
         kind,
     };
     let metadata = &transfers.shared.parts.metadata;
-    metadata
-        .commit_within(change, allowance)
-        .await
-        .map(drop)
-        .map_err(|error| {
-            let failure = match error.kind {
-                MetadataErrorKind::Rejected(Rejection::OverLimit(excess)) => room.exceeded(&excess).into(),
-                _ => return (outcome_of(&error), in_record(error)),
-            };
-            (outcome_of(&error), failure)
-        })
+    metadata.commit_within(change, allowance).await.map_err(|error| {
+        let failure = match error.kind {
+            MetadataErrorKind::Rejected(Rejection::OverLimit(excess)) => room.exceeded(&excess).into(),
+            _ => return (outcome_of(&error), in_record(error)),
+        };
+        (outcome_of(&error), failure)
+    })
 }
 
 /// Streams the body to its end, while the claim is renewed, and verifies what came.

@@ -727,3 +727,88 @@ async fn a_task_of_old_makes_an_image_and_brings_its_data() {
     );
     assert_eq!(image["checksum"], "8d777f385d3dfec8815d20f7496026dc");
 }
+
+/// A server that sends the beginning of four bytes, and the rest when it is told to.
+async fn slow_mirror() -> (String, tokio::sync::oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (go, gone) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        socket
+            .write_all(&answer("200 OK", "Content-Length: 4", b"da"))
+            .await
+            .unwrap();
+        gone.await.unwrap();
+        socket.write_all(b"ta").await.unwrap();
+    });
+    (format!("http://mirror:{port}/image"), go)
+}
+
+#[tokio::test]
+async fn the_formats_that_data_is_held_against_stay_until_it_is_there() {
+    let app = App::new();
+    let path = queued(&app, "raw").await;
+    let (uri, go) = slow_mirror().await;
+    assert_eq!(import(&app, &path, from(&uri)).await.status, 202);
+    for name in ["disk_format", "container_format"] {
+        let patch = json!([{"op": "replace", "path": format!("/{name}"), "value": "ami"}]);
+        let answer = app.patch(&path, MEMBER, &patch).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        assert!(answer.text().contains(name), "{answer:?}");
+    }
+    go.send(()).unwrap();
+    assert_eq!(end(&app, &path).await["status"], "active");
+}
+
+#[tokio::test]
+async fn a_task_keeps_of_a_request_what_is_known_and_no_secret() {
+    let app = App::new();
+    let path = queued(&app, "raw").await;
+    let (uri, go) = slow_mirror().await;
+    let uri = uri.replace("http://", "http://me:secret@") + "?signature=secret";
+    let body =
+        json!({"method": {"name": "web-download", "uri": uri, "more": "x"}, "padding": "x".repeat(100_000)});
+    assert_eq!(import(&app, &path, body).await.status, 202);
+    let tasks = app.get(&format!("{path}/tasks")).await;
+    let text = tasks.text();
+    assert!(!text.contains("secret") && !text.contains("xxx"), "{text}");
+    let request = tasks.json()["tasks"][0]["input"]["import_req"].clone();
+    assert_eq!(request["method"]["name"], "web-download");
+    assert!(
+        request["method"]["uri"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://mirror:"),
+        "{request}"
+    );
+    drop(go);
+    end(&app, &path).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_still_being_cleared_up_takes_no_copy() {
+    let app = named(&["one", "two"]);
+    let path = in_one(&app, b"data").await;
+    let id: crate::image::ImageId = path.rsplit('/').next().unwrap().parse().unwrap();
+    let left = crate::ledger::Entry::Copy(crate::ledger::UploadEntry {
+        image: id.as_uuid(),
+        attempt: uuid::Uuid::new_v4(),
+        store: "two".to_owned(),
+        handle: "x".to_owned(),
+    });
+    let held = app.fixture.ledger.begin(left).await.unwrap();
+    let answer = import_as(&app, ADMIN, &path, copy(&json!(["two"]))).await;
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.text().contains("still being removed"), "{answer:?}");
+    held.forget().await.unwrap();
+    assert_eq!(
+        import_as(&app, ADMIN, &path, copy(&json!(["two"]))).await.status,
+        202
+    );
+    assert_eq!(copied(&app, &path).await["stores"], "one,two");
+}

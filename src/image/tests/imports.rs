@@ -148,6 +148,29 @@ fn an_image_shows_where_the_wrong_data_was_and_takes_other_data() {
 }
 
 #[test]
+fn a_location_that_was_wrong_makes_no_image_active() {
+    let location = in_store("web");
+    let wrong = ChangeKind::Mismatch { attempt: A, location };
+    let queued = after([ChangeKind::Adopt(claim(A)), wrong]);
+    let ChangeKind::Relocate {
+        expected,
+        image,
+        removal,
+        ..
+    } = relocation(&queued, &[in_store("web")], 1)
+    else {
+        panic!()
+    };
+    let unknown = ChangeKind::Relocate {
+        expected,
+        image,
+        content: None,
+        removal,
+    };
+    assert!(matches!(apply(&queued, unknown), Err(Rejection::Status { .. })));
+}
+
+#[test]
 fn a_copy_adds_locations_to_an_image_that_stays_active_all_the_time() {
     let copying = apply(&imported(), copy(B, &["two", "three"])).unwrap();
     assert_eq!(image_of(&copying).status, Status::Active);
@@ -213,7 +236,10 @@ fn an_image_deleted_during_its_copy_is_gone_and_one_restored_waits_for_no_copy()
     assert_eq!(apply(&pending, copied(B, &["two"])), Err(Rejection::NotHeld));
     let expected = pending_revision(&pending);
     let restored = apply(&pending, ChangeKind::Restore { expected }).unwrap();
-    assert_eq!(apply(&restored, copied(B, &["two"])), Err(Rejection::NotHeld));
+    assert_eq!(apply(&restored, copied(B, &["two"])), Err(Rejection::Fenced));
+    assert_eq!(apply(&restored, copy(A, &["two"])), Err(Rejection::Busy));
+    let released = apply(&restored, ChangeKind::Release { attempt: B }).unwrap();
+    assert!(apply(&released, copy(A, &["two"])).is_ok());
     assert_eq!(said(&restored, IMPORTING_TO).as_deref(), Some(""));
 }
 

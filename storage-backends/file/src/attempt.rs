@@ -165,7 +165,10 @@ impl AttemptState {
         synced?;
         inner
             .names
-            .hold(&names.published, || publish(&*inner.disk, names))
+            .hold(&names.published, || {
+                inner.same_directory()?;
+                publish(&*inner.disk, names)
+            })
             .and_then(|()| inner.disk.sync_dir(inner.layout.directory()))
             .map_err(|source| match source.kind() {
                 io::ErrorKind::AlreadyExists => {

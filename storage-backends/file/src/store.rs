@@ -120,6 +120,8 @@ impl Inner {
     fn create(&self, size_hint: Option<u64>, blob: BlobName) -> Result<()> {
         let fail = |source| failed(Operation::Create, blob.to_string(), source);
         let directory = self.layout.directory();
+        // What is written into a bare mount point is hidden by what is mounted there later.
+        self.same_directory().map_err(fail)?;
         self.disk.check_writable(directory).map_err(fail)?;
         let free = self.disk.space(directory).map_err(fail)?.free;
         if size_hint.is_some_and(|hint| hint > free) {

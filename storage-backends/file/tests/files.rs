@@ -217,6 +217,25 @@ async fn an_unmounted_directory_is_not_an_empty_store() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_into_the_bare_mount_point_of_a_store_that_was_unmounted() {
+    let directory = TempDir::new().unwrap();
+    let images = directory.path().join("images");
+    let store = open(config(&images));
+    let (name, attempt) = (BlobName(Uuid::new_v4()), Attempt(Uuid::new_v4()));
+    let (_, mut writer) = store.create(name, attempt, None).await.unwrap();
+    writer.write(Bytes::from_static(b"x")).await.unwrap();
+    fs::rename(&images, directory.path().join("unmounted")).unwrap();
+    fs::create_dir(&images).unwrap();
+    assert!(writer.commit().await.is_err());
+    let again = store.create(name, Attempt(Uuid::new_v4()), None).await;
+    assert_eq!(
+        again.map(drop).map_err(|error| error.kind()),
+        Err(ErrorKind::Unavailable)
+    );
+    assert_eq!(fs::read_dir(&images).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn opening_makes_the_directory_and_touches_nothing_in_it() {
     let directory = TempDir::new().unwrap();
     let images = directory.path().join("a/b/images");

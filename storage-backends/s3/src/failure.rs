@@ -67,6 +67,11 @@ impl Failure {
         matches!(self, Self::Answer { status, code, .. } if *status == wanted || codes.contains(&code.as_str()))
     }
 
+    /// Whether the answer names this code itself.
+    pub(crate) fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Answer { code, .. } if code == wanted)
+    }
+
     /// There is no such upload: it was completed or ended.
     pub(crate) fn is_no_such_upload(&self) -> bool {
         matches!(self, Self::Answer { code, .. } if code == "NoSuchUpload")

@@ -89,8 +89,7 @@ impl Client {
     pub(crate) async fn get_short(&self, key: &str) -> Result<Option<Bytes>, Failure> {
         let response = match self.get(key, None, None).await {
             Ok(response) => response,
-            Err(failure) if failure.is(StatusCode::NOT_FOUND, &[]) => return Ok(None),
-            Err(failure) => return Err(failure),
+            Err(failure) => return self.absent(failure, "NoSuchKey").await.map(|()| None),
         };
         short_body(response).await.map(Some)
     }
@@ -115,9 +114,33 @@ impl Client {
         if let Some(tag) = version {
             call = call.header(header::IF_MATCH, tag);
         }
-        match self.ask(&call).await {
-            Err(failure) if failure.is(StatusCode::NOT_FOUND, &["NoSuchKey"]) => Ok(()),
-            other => other.map(drop),
+        let answer = match self.ask(&call).await {
+            // As with conditions on other requests.
+            Err(failure)
+                if version.is_some() && failure.is(StatusCode::NOT_IMPLEMENTED, &["NotImplemented"]) =>
+            {
+                self.ask(&Call::new(Method::DELETE, Some(key))).await
+            }
+            other => other,
+        };
+        match answer {
+            Ok(_) => Ok(()),
+            Err(failure) => self.absent(failure, "NoSuchKey").await,
+        }
+    }
+
+    /// Whether a failure means that there is nothing, as this code says by itself. A 404 without it may be whatever stands
+    /// before the server: it counts where the bucket is there.
+    async fn absent(&self, failure: Failure, code: &str) -> Result<(), Failure> {
+        if failure.has_code(code) {
+            return Ok(());
+        }
+        if !failure.is(StatusCode::NOT_FOUND, &[]) {
+            return Err(failure);
+        }
+        match self.has_bucket().await? {
+            true => Ok(()),
+            false => Err(Failure::NoBucket),
         }
     }
 
@@ -191,8 +214,7 @@ impl Client {
             let call = Call::new(Method::DELETE, Some(key)).query("uploadId", upload);
             match self.ask(&call).await {
                 Ok(_) => {}
-                Err(failure) if failure.is(StatusCode::NOT_FOUND, &["NoSuchUpload"]) => break,
-                Err(failure) => return Err(failure),
+                Err(failure) => return self.absent(failure, "NoSuchUpload").await,
             }
         }
         Ok(())
