@@ -38,7 +38,8 @@ pub use settings::{
     Api, ByteSize, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore, Formats, HashAlgorithm,
     Hashing, HttpStore, Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile,
     PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
-    Store, StoreDriver, StoreNaming, Stores, TrustedPeers, UrlFilter,
+    Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType, SwiftStore,
+    TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 

@@ -2,6 +2,7 @@
 
 mod file;
 mod s3;
+mod swift;
 #[cfg(test)]
 mod tests;
 
@@ -30,16 +31,18 @@ pub(super) enum DriverKind {
     File,
     Http,
     S3,
+    Swift,
 }
 
 impl DriverKind {
-    const ALL: [Self; 3] = [Self::File, Self::Http, Self::S3];
+    const ALL: [Self; 4] = [Self::File, Self::Http, Self::S3, Self::Swift];
 
     fn parse(name: &str) -> Option<Self> {
         match name {
             "file" | "filesystem" => Some(Self::File),
             "http" | "https" => Some(Self::Http),
             "s3" => Some(Self::S3),
+            "swift" => Some(Self::Swift),
             _ => None,
         }
     }
@@ -50,6 +53,7 @@ impl DriverKind {
             Self::File => "file",
             Self::Http => "http",
             Self::S3 => "s3",
+            Self::Swift => "swift",
         }
     }
 
@@ -63,6 +67,7 @@ impl DriverKind {
             Self::File => StoreDriver::File(file::read(reader, section, fallback)),
             Self::Http => StoreDriver::Http(http(reader, section)),
             Self::S3 => StoreDriver::S3(Box::new(s3::read(reader, section))),
+            Self::Swift => StoreDriver::Swift(Box::new(swift::read(reader, section))),
         }
     }
 }
@@ -73,6 +78,7 @@ fn places(driver: &StoreDriver) -> (&'static str, Vec<String>) {
         StoreDriver::File(file) => (file::PLACE, file::places(file)),
         StoreDriver::Http(_) => ("", Vec::new()),
         StoreDriver::S3(s3) => (s3::PLACE, vec![s3::place(s3)]),
+        StoreDriver::Swift(swift) => (swift::PLACE, vec![swift::place(swift)]),
     }
 }
 
@@ -183,8 +189,13 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: &Path, url_fil
         for place in places {
             let owner = taken.entry(place).or_insert(&backend.id);
             if *owner != &backend.id {
-                let message =
-                    format!("is where the store {owner} keeps its data: each needs a place of its own");
+                let message = match &driver {
+                    StoreDriver::Swift(_) => format!(
+                        "is the container of the store {owner}, too, with the same default_swift_reference: locations would \
+                         not tell whose they are. Give each a container of its own"
+                    ),
+                    _ => format!("is where the store {owner} keeps its data: each needs a place of its own"),
+                };
                 reader.refuse(ErrorKind::Conflict, &section, option, message);
             }
         }
