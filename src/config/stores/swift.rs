@@ -13,15 +13,16 @@ pub(super) const PLACE: &str = "swift_store_container";
 
 const MULTI_TENANT: &str = "swift_store_multi_tenant";
 
-/// The store of a section. Whether its account is complete is told when it is opened: the file of references is read then.
-pub(super) fn read(reader: &mut Reader<'_>, section: &str) -> SwiftStore {
+/// The store of a section. Whether its account is complete is told when it is opened: the file of references is read then,
+/// which is looked for in `places`.
+pub(super) fn read(reader: &mut Reader<'_>, section: &str, places: &[PathBuf]) -> SwiftStore {
     if reader.or(section, MULTI_TENANT, false, value::boolean) {
         let message = "cannot be true: images are kept in one account, since writing into those of their owners needs \
                        the users' tokens";
         reader.refuse(ErrorKind::Unsupported, section, MULTI_TENANT, message);
     }
     SwiftStore {
-        config_file: text(reader, section, "swift_store_config_file").map(PathBuf::from),
+        config_file: text(reader, section, "swift_store_config_file").map(|name| found(name, places)),
         default_reference: reader.or(
             section,
             "default_swift_reference",
@@ -99,6 +100,14 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &str) -> SwiftStore {
 /// Whether they share an account under different names is told when they are opened.
 pub(super) fn place(store: &SwiftStore) -> String {
     store.location_prefix()
+}
+
+/// As glance_store has it (`find_file` of oslo.config). One that is nowhere is told when it is read.
+fn found(name: String, places: &[PathBuf]) -> PathBuf {
+    let candidates = places.iter().map(|place| place.join(&name));
+    // A name with its directory is the same everywhere.
+    let mut there = candidates.filter(|path| path.exists());
+    there.next().unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// Empty text is nothing, as to Glance.

@@ -427,3 +427,13 @@ fn options_of_swift_without_effect_are_reported_and_stop_nothing() {
             .contains("belongs to a driver that is not in use here")
     );
 }
+
+#[test]
+fn the_file_of_references_is_looked_for_beside_the_configuration() {
+    let setup = glance(&format!("{SWIFT}swift_store_config_file = glance-swift.conf\n"));
+    let found = |setup: &Setup| swift(&setup.loaded().config.stores.list[0]).config_file.clone();
+    assert_eq!(found(&setup), Some(PathBuf::from("glance-swift.conf")));
+    let file = setup.dir.path().join("glance-swift.conf");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(found(&setup), Some(file));
+}
