@@ -292,8 +292,12 @@ impl Catalog {
         }
         let is_service =
             caller.has_role(SERVICE) || caller.service_roles().iter().any(|role| role == SERVICE);
-        let mut stores = self.shared.stores.of_url(&data.url);
-        if !is_service && !stores.any(|(_, store)| store.capabilities().kind == "http") {
+        let stores = self.shared.stores.of_url(&data.url);
+        if !is_service
+            && !stores
+                .iter()
+                .any(|(_, store)| store.capabilities().kind == "http")
+        {
             return Err(CatalogErrorKind::LocationForServices.into());
         }
         let Some(known) = self.look_up(&data.url, image.id).await else {

@@ -369,3 +369,54 @@ fn a_store_that_cannot_be_opened_is_found_by_config_check_and_no_secret_is_shown
         "{shown}"
     );
 }
+
+#[test]
+fn a_swift_store_whose_account_is_incomplete_is_found_by_config_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, references) = (dir.path().join("glance-api.conf"), dir.path().join("swift.conf"));
+    let check = |options: &str| {
+        let text = format!(
+            "[saccade]\nidentity = local\n[glance_store]\nstores = swift\ndefault_store = swift\n{options}"
+        );
+        std::fs::write(&file, text).unwrap();
+        run_with(&["config", "check", "--config-file", file.to_str().unwrap()], b"")
+    };
+    let account = "swift_store_auth_address = http://keystone:5000\nswift_store_user = service:glance\n";
+    let by_reference = format!("swift_store_config_file = {}\n", references.display());
+    let mut shown = String::new();
+    for (options, part) in [
+        (String::new(), "swift_store_auth_address is missing"),
+        (account.to_owned(), "swift_store_key is missing"),
+        (
+            format!("{account}swift_store_key = verysecret\nswift_store_container = a/b\n"),
+            "swift_store_container",
+        ),
+        (by_reference.clone(), "swift_store_config_file cannot be read"),
+        (
+            format!("{account}swift_store_multi_tenant = yes\n"),
+            "swift_store_multi_tenant",
+        ),
+    ] {
+        let outcome = check(&options);
+        assert_eq!(outcome.exit, Exit::Config, "{part}: {}", outcome.output);
+        assert!(outcome.errors.contains(part), "{}", outcome.errors);
+        shown += &format!("{}{}", outcome.output, outcome.errors);
+    }
+    let text = "[ref1]\nuser = service:glance\nkey = verysecret\nauth_address = http://keystone:5000\n";
+    std::fs::write(&references, text.replace("user", "users")).unwrap();
+    let outcome = check(&by_reference);
+    assert!(
+        outcome
+            .errors
+            .contains("reference ref1 of swift_store_config_file has no user"),
+        "{}",
+        outcome.errors
+    );
+    std::fs::write(&references, text).unwrap();
+    for options in [by_reference, format!("{account}swift_store_key = verysecret\n")] {
+        let good = check(&options);
+        assert_eq!(good.exit, Exit::Success, "{}", good.errors);
+        shown += &format!("{}{}", good.output, good.errors);
+    }
+    assert!(!shown.contains("verysecret"), "{shown}");
+}

@@ -38,7 +38,8 @@ pub use settings::{
     Api, ByteSize, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore, Formats, HashAlgorithm,
     Hashing, HttpStore, Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile,
     PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
-    Store, StoreDriver, StoreNaming, Stores, TrustedPeers, UrlFilter,
+    Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType, SwiftStore,
+    TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -110,6 +111,10 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         Given::Glance => PathBuf::from("/var/lib/glance/images"),
         Given::OwnAtMost => node.data_dir.join("images"),
     };
+    let places = stores::Places {
+        images,
+        files: glance::places(reader, &sources.dirs, given),
+    };
     let callers = identity::choose(reader, sources, given);
     let kind = callers.as_ref().map(|choice| choice.kind);
     let server = saccade::server(reader, sources, given, kind);
@@ -124,7 +129,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         glance::limits(reader),
         glance::hashing(reader),
         glance::formats(reader),
-        stores::stores(reader, backends, images),
+        stores::stores(reader, backends, &places),
         glance::policy(reader, &sources.dirs, given),
     );
     let (log, api, quotas, deletion, limits, hashing, formats, stores, policy) = parts;

@@ -246,6 +246,8 @@ pub enum StoreDriver {
     Http(HttpStore),
     /// One object for each image.
     S3(Box<S3Store>),
+    /// One object for each image, or segments with a manifest.
+    Swift(Box<SwiftStore>),
 }
 
 /// `s3_store_*` options, by the rest of their names.
@@ -290,6 +292,68 @@ pub enum S3Checksums {
     WhenRequired,
     /// `when_supported`.
     WhenSupported,
+}
+
+/// `swift_store_*` options, by the rest of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct SwiftStore {
+    /// References to accounts; `None`: the one account of the options below.
+    pub config_file: Option<PathBuf>,
+    /// The account that is written to (`default_swift_reference`).
+    pub default_reference: String,
+    pub auth_address: Option<String>,
+    pub user: Option<Secret>,
+    pub key: Option<Secret>,
+    pub application_credential_id: Option<Secret>,
+    pub application_credential_secret: Option<Secret>,
+    /// `swift_store_auth_version`.
+    pub authentication: SwiftAuthentication,
+    pub endpoint: Option<String>,
+    pub endpoint_type: SwiftEndpointType,
+    pub service_type: String,
+    /// `None`: the first of the catalogue.
+    pub region: Option<String>,
+    pub container: String,
+    pub multiple_containers_seed: u64,
+    pub create_container_on_put: bool,
+    /// In MB of 1,024,000 bytes, as glance_store counts them.
+    pub large_object_size: u64,
+    /// In the same MB.
+    pub large_object_chunk_size: u64,
+    /// Authorities that servers are verified with; `None` takes the system's.
+    pub cacert: Option<PathBuf>,
+    pub auth_insecure: bool,
+    pub retry_get_count: u64,
+    /// In seconds.
+    pub expire_soon_interval: u64,
+}
+
+impl SwiftStore {
+    /// What the locations of all that the store writes begin with.
+    pub fn location_prefix(&self) -> String {
+        format!("swift+config://{}/{}", self.default_reference, self.container)
+    }
+}
+
+/// Who gives the tokens for Swift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwiftAuthentication {
+    /// Keystone, version 3.
+    Keystone,
+    /// The object server itself: tempauth, or RGW's own.
+    OfTheServer,
+}
+
+/// Which of the catalogue's addresses is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwiftEndpointType {
+    /// `publicURL`.
+    Public,
+    /// `internalURL`.
+    Internal,
+    /// `adminURL`.
+    Admin,
 }
 
 /// `http_*` and `https_*` options.

@@ -179,8 +179,10 @@ fn exactly_the_honoured_options_are_read() {
         reader.asked
     };
     let mut read = asked(LOCAL);
-    read.extend(asked("[DEFAULT]\nenabled_backends = a:file,web:http,s:s3\n"));
-    read.extend(asked("[glance_store]\nstores = file,http,s3\n"));
+    read.extend(asked(
+        "[DEFAULT]\nenabled_backends = a:file,web:http,s:s3,w:swift\n",
+    ));
+    read.extend(asked("[glance_store]\nstores = file,http,s3,swift\n"));
     read.extend(asked(INSTALL_GUIDE));
     read.extend(asked("[DEFAULT]\nuse_keystone_limits = true\n"));
     let catalogue = Catalogue::new(saccade::OPTIONS.iter().copied());
@@ -540,7 +542,7 @@ fn other_stores_are_refused_by_name() {
         ("[DEFAULT]\nenabled_backends = os_glance_x:file\n", "reserved"),
         ("[DEFAULT]\nenabled_backends = a:file\n", "must be set to a"),
         ("[glance_store]\nstores = file,rbd\n", "rbd"),
-        ("[glance_store]\ndefault_store = swift\n", "swift"),
+        ("[glance_store]\ndefault_store = rbd\n", "rbd"),
         ("[glance_store]\nstores = http\n", "no store that can be written"),
     ] {
         let error = glance(text).only_error();

@@ -124,6 +124,15 @@ impl From<&Stores> for StoreNames {
                         "s3_store_thread_pools": s3.thread_pools,
                     }),
                 ),
+                StoreDriver::Swift(swift) => (
+                    "swift",
+                    false,
+                    json!({
+                        "container": swift.container,
+                        "large_object_size": swift_megabytes(swift.large_object_size),
+                        "large_object_chunk_size": swift_megabytes(swift.large_object_chunk_size),
+                    }),
+                ),
             };
             StoreInfo {
                 id: store.id.clone(),
@@ -172,6 +181,11 @@ fn best(file: &FileStore) -> Option<&Path> {
 /// In bytes, as Glance shows it.
 const fn mebibytes(count: u64) -> u64 {
     count.saturating_mul(1 << 20)
+}
+
+/// In bytes, from the MB of glance_store's Swift driver (`ONE_MB`).
+const fn swift_megabytes(count: u64) -> u64 {
+    count.saturating_mul(1000 * 1024)
 }
 
 const fn name(method: ImportMethod) -> &'static str {

@@ -117,6 +117,9 @@ pub struct Content {
     pub hash_value: Option<String>,
 }
 
+/// Schemes of addresses that Glance has written keys into.
+const WITH_KEYS: &[&str] = &["s3", "s3+http", "s3+https", "swift", "swift+http", "swift+https"];
+
 /// One place where the data of an image is.
 ///
 /// The URL may carry credentials, so `Debug` shows its scheme only.
@@ -131,13 +134,15 @@ pub struct Location {
 }
 
 impl Location {
-    /// The URL for people: Glance has written keys into addresses of S3 (`s3://KEY:SECRET@host/bucket/id`), and nobody needs
-    /// them to read the data.
+    /// The URL for people: Glance has written keys into addresses of S3 (`s3://KEY:SECRET@host/bucket/id`) and Swift
+    /// (`swift+https://project:user:key@host/v3/container/id`), and nobody needs them to read the data.
     pub fn shown_url(&self) -> Cow<'_, str> {
-        let parts = self.url.split_once("://");
-        let Some((scheme @ ("s3" | "s3+http" | "s3+https"), rest)) = parts else {
+        let Some((scheme, rest)) = self.url.split_once("://") else {
             return Cow::Borrowed(&self.url);
         };
+        if !WITH_KEYS.iter().any(|one| scheme.eq_ignore_ascii_case(one)) {
+            return Cow::Borrowed(&self.url);
+        }
         // A secret may hold anything, a host no `@`.
         match rest.rsplit_once('@') {
             Some((_, place)) => Cow::Owned(format!("{scheme}://{place}")),

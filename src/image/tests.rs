@@ -726,7 +726,7 @@ fn retired_locations_keep_their_removal_in_other_words() {
 }
 
 #[test]
-fn keys_of_s3_are_never_shown() {
+fn keys_of_s3_and_swift_are_never_shown() {
     let shown = |url: &str| {
         let location = Location {
             store: None,
@@ -739,6 +739,11 @@ fn keys_of_s3_are_never_shown() {
         ("s3://AK:S/K+=@h:80/b/id", "s3://h:80/b/id"),
         ("s3+https://AK:S@K/@h/b/id", "s3+https://h/b/id"),
         ("s3+http://h/b/id", "s3+http://h/b/id"),
+        ("S3://AK:S@h/b/id", "S3://h/b/id"),
+        ("swift://p:u:k@h/v3/c/id", "swift://h/v3/c/id"),
+        ("swift+https://p%3Au:k/@+@h/v3/c/id", "swift+https://h/v3/c/id"),
+        ("swift+http://p:u:k@h:5000/c/id", "swift+http://h:5000/c/id"),
+        ("swift+config://ref1/c/id", "swift+config://ref1/c/id"),
         ("http://u:p@h/x", "http://u:p@h/x"),
         ("file:///a@b", "file:///a@b"),
     ] {

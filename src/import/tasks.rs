@@ -272,7 +272,8 @@ impl TaskListing {
 /// Whether the image is where the task was to copy it. Its locations are all that is known of a copy afterwards.
 fn is_copied(task: &Task, image: &Image) -> bool {
     let input: Value = serde_json::from_str(&task.input).unwrap_or_default();
-    let wanted = input["backend"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let wanted = input.get("backend").and_then(Value::as_array);
+    let wanted = wanted.map(Vec::as_slice).unwrap_or_default();
     let is_there = |id: &Value| {
         let mut stores = image
             .locations
@@ -280,9 +281,13 @@ fn is_copied(task: &Task, image: &Image) -> bool {
             .filter_map(|location| location.store.as_ref());
         stores.any(|store| Some(store.as_str()) == id.as_str())
     };
-    input["import_req"]["method"]["name"] == Method::CopyImage.as_str()
+    let method = input.pointer("/import_req/method/name").and_then(Value::as_str);
+    let all = input
+        .pointer("/import_req/all_stores_must_succeed")
+        .and_then(Value::as_bool);
+    method == Some(Method::CopyImage.as_str())
         && !wanted.is_empty()
-        && match input["import_req"]["all_stores_must_succeed"] == false {
+        && match all == Some(false) {
             true => wanted.iter().any(is_there),
             false => wanted.iter().all(is_there),
         }

@@ -21,6 +21,8 @@ pub struct Stores {
     /// Those that are not 0.
     weights: Arc<BTreeMap<String, i64>>,
     mountpoints: Arc<BTreeMap<String, Mountpoints>>,
+    /// What the addresses of what a store writes begin with, of those that know others for their own, too.
+    homes: Arc<BTreeMap<String, String>>,
     default: Arc<str>,
     staging: Option<Staging>,
 }
@@ -44,6 +46,34 @@ pub struct StoresError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl StoresError {
+    fn new(id: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self {
+            id: id.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Which store writes where.
+#[derive(Default)]
+struct Places(BTreeMap<open::Place, String>);
+
+impl Places {
+    /// # Errors
+    /// Another store writes there.
+    fn take(&mut self, id: &str, place: Option<open::Place>) -> Result<(), StoresError> {
+        let Some(place) = place else { return Ok(()) };
+        match self.0.insert(place, id.to_owned()) {
+            None => Ok(()),
+            Some(owner) => Err(StoresError::new(
+                id,
+                format!("its data would be where the store {owner} keeps its own: give each a container of its own").into(),
+            )),
+        }
+    }
+}
+
 /// A record names a store that is not configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no store named {0:?} is configured")]
@@ -57,20 +87,24 @@ impl Stores {
     /// The first store that cannot be used.
     pub fn open(config: &config::Stores) -> Result<Self, StoresError> {
         let (mut stores, mut mountpoints) = (Vec::new(), BTreeMap::new());
+        let (mut places, mut homes) = (Places::default(), BTreeMap::new());
         for store in &config.list {
-            let opened = open::store(store, &config.url_filter).map_err(|source| StoresError {
-                id: store.id.clone(),
-                source,
-            })?;
+            let opened = open::store(store, &config.url_filter)
+                .map_err(|source| StoresError::new(&store.id, source))?;
+            places.take(&store.id, opened.place)?;
             stores.push((store.id.clone(), opened.store));
             if let Some(found) = opened.mountpoints {
                 mountpoints.insert(store.id.clone(), found);
+            }
+            if let Some(home) = opened.home {
+                homes.insert(store.id.clone(), home);
             }
         }
         let weights = config.list.iter().map(|store| (store.id.clone(), store.weight));
         Ok(Self {
             weights: Arc::new(weights.filter(|(_, weight)| *weight != 0).collect()),
             mountpoints: Arc::new(mountpoints),
+            homes: Arc::new(homes),
             ..Self::of(stores, &config.default)
         })
     }
@@ -81,11 +115,11 @@ impl Stores {
     /// # Errors
     /// The first store that cannot be used.
     pub fn check(config: &config::Stores) -> Result<(), StoresError> {
+        let mut places = Places::default();
         config.list.iter().try_for_each(|store| {
-            open::check(store, &config.url_filter).map_err(|source| StoresError {
-                id: store.id.clone(),
-                source,
-            })
+            let place = open::check(store, &config.url_filter)
+                .map_err(|source| StoresError::new(&store.id, source))?;
+            places.take(&store.id, place)
         })
     }
 
@@ -111,6 +145,7 @@ impl Stores {
             stores: Arc::new(stores.into_iter().map(metered).collect()),
             weights: Arc::default(),
             mountpoints: Arc::default(),
+            homes: Arc::default(),
             default: default.into(),
             staging: None,
         }
@@ -162,17 +197,32 @@ impl Stores {
         self.stores.get(id).ok_or_else(|| UnknownStore(id.to_owned()))
     }
 
-    /// The stores whose addresses begin as this one does, by their ids: which of them it belongs to, they have to be
-    /// asked.
-    pub fn of_url<'a>(&'a self, url: &str) -> impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)> + use<'a> {
+    /// The stores whose addresses begin as this one does, by their ids, the one first that writes there if it can be told: which
+    /// of them it belongs to, they have to be asked.
+    pub fn of_url<'a>(&'a self, url: &str) -> Vec<(&'a str, &'a Arc<dyn Store>)> {
         let scheme = url
             .split_once("://")
             .map(|(scheme, _)| scheme.to_ascii_lowercase());
-        self.stores.iter().filter_map(move |(id, store)| {
+        let stores = self.stores.iter().filter_map(|(id, store)| {
             let schemes = schemes(store.capabilities().kind);
             let is_its_own = schemes.iter().any(|own| Some(*own) == scheme.as_deref());
             is_its_own.then_some((id.as_str(), store))
-        })
+        });
+        let mut stores: Vec<_> = stores.collect();
+        let address = Location::new(url);
+        stores.sort_by_cached_key(|(id, store)| std::cmp::Reverse(self.nearness(id, &***store, &address)));
+        stores
+    }
+
+    /// How much of an address is that of the store's home.
+    fn nearness(&self, id: &str, store: &dyn Store, address: &Location) -> usize {
+        let is_in = |home: &str| {
+            let canonical = store.canonical(address)?;
+            // Behind an underscore, one of several containers.
+            let rest = canonical.as_str().strip_prefix(home)?;
+            rest.starts_with(['/', '_']).then_some(home.len())
+        };
+        self.homes.get(id).and_then(|home| is_in(home)).unwrap_or(0)
     }
 
     /// The store that the data of an address is in, with its id: the one that the record names; where it names none, or one
@@ -199,7 +249,7 @@ impl Stores {
     /// The store that knows an address for its own.
     fn owner(&self, url: &str) -> Option<(&str, &Arc<dyn Store>)> {
         let address = Location::new(url);
-        let mut stores = self.of_url(url);
+        let mut stores = self.of_url(url).into_iter();
         stores.find(|(_, store)| store.canonical(&address).is_some())
     }
 

@@ -20,5 +20,6 @@ mod policy;
 mod s3;
 mod schemas;
 mod stores;
+mod swift;
 mod tasks;
 mod versions;

@@ -15,8 +15,10 @@ mod payload;
 mod proxy;
 mod raw;
 mod s3;
+mod servers;
 mod service;
 mod small_disk;
+mod swift;
 
 pub(crate) use self::{
     accounts::{Account, Login},
@@ -35,6 +37,7 @@ pub(crate) use self::{
     s3::Bucket,
     service::{Service, command},
     small_disk::SmallDisk,
+    swift::{Container, SwiftServer},
 };
 
 use std::time::{Duration, Instant};

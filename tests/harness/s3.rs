@@ -1,7 +1,8 @@
 //! A real S3 server, Ceph's gateway, started by `tests/services/ceph` and shared by all tests; and a bucket of a test's own.
 
+use super::servers;
 use rusty_s3::{Method, signing::sign};
-use std::{collections::HashMap, net::SocketAddr, path::Path, process::Command, sync::OnceLock};
+use std::{net::SocketAddr, sync::OnceLock};
 use ureq::{Agent, http};
 
 /// Where the server is, and who may use it.
@@ -18,17 +19,11 @@ impl Server {
     fn up() -> Self {
         static UP: OnceLock<Server> = OnceLock::new();
         UP.get_or_init(|| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/ceph");
-            let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../services/ceph");
-            let output = Command::new(script).arg("up").arg(home).output().unwrap();
-            let said = String::from_utf8(output.stdout).unwrap();
-            let why = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "no Ceph: {why}");
-            let said: HashMap<_, _> = said.lines().filter_map(|line| line.split_once('=')).collect();
+            let said = servers::up("ceph");
             Self {
-                host: said["S3_HOST"].to_owned(),
-                access_key: said["S3_ACCESS_KEY"].to_owned(),
-                secret_key: said["S3_SECRET_KEY"].to_owned(),
+                host: said["S3_HOST"].clone(),
+                access_key: said["S3_ACCESS_KEY"].clone(),
+                secret_key: said["S3_SECRET_KEY"].clone(),
             }
         })
         .clone()

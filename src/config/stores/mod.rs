@@ -2,6 +2,7 @@
 
 mod file;
 mod s3;
+mod swift;
 #[cfg(test)]
 mod tests;
 
@@ -16,30 +17,40 @@ use super::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 const DEFAULT: &str = "DEFAULT";
 const GLANCE_STORE: &str = "glance_store";
 const FILTERS: &str = "import_filtering_opts";
 
-/// A driver that stores are made of. To add one: its name, its arms here and in [`places`], and its options in the table of
+/// Where files are that the options leave open.
+pub(super) struct Places {
+    /// Holds images when nothing says where.
+    pub(super) images: PathBuf,
+    /// Where a file is looked for that an option names without its directory.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// A driver that stores are made of. To add one: its name, its arms here and in [`taken_by`], and its options in the table of
 /// what is honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DriverKind {
     File,
     Http,
     S3,
+    Swift,
 }
 
 impl DriverKind {
-    const ALL: [Self; 3] = [Self::File, Self::Http, Self::S3];
+    const ALL: [Self; 4] = [Self::File, Self::Http, Self::S3, Self::Swift];
 
     fn parse(name: &str) -> Option<Self> {
         match name {
             "file" | "filesystem" => Some(Self::File),
             "http" | "https" => Some(Self::Http),
             "s3" => Some(Self::S3),
+            "swift" => Some(Self::Swift),
             _ => None,
         }
     }
@@ -50,6 +61,7 @@ impl DriverKind {
             Self::File => "file",
             Self::Http => "http",
             Self::S3 => "s3",
+            Self::Swift => "swift",
         }
     }
 
@@ -57,22 +69,24 @@ impl DriverKind {
         self != Self::Http
     }
 
-    /// The options of one store; `fallback` holds images when nothing says where.
-    fn read(self, reader: &mut Reader<'_>, section: &str, fallback: &Path) -> StoreDriver {
+    /// The options of one store.
+    fn read(self, reader: &mut Reader<'_>, section: &str, places: &Places) -> StoreDriver {
         match self {
-            Self::File => StoreDriver::File(file::read(reader, section, fallback)),
+            Self::File => StoreDriver::File(file::read(reader, section, &places.images)),
             Self::Http => StoreDriver::Http(http(reader, section)),
             Self::S3 => StoreDriver::S3(Box::new(s3::read(reader, section))),
+            Self::Swift => StoreDriver::Swift(Box::new(swift::read(reader, section, &places.files))),
         }
     }
 }
 
 /// Where a store keeps its data, in one spelling of each place, with the option that says so: no two stores may share one.
-fn places(driver: &StoreDriver) -> (&'static str, Vec<String>) {
+fn taken_by(driver: &StoreDriver) -> (&'static str, Vec<String>) {
     match driver {
         StoreDriver::File(file) => (file::PLACE, file::places(file)),
         StoreDriver::Http(_) => ("", Vec::new()),
         StoreDriver::S3(s3) => (s3::PLACE, vec![s3::place(s3)]),
+        StoreDriver::Swift(swift) => (swift::PLACE, vec![swift::place(swift)]),
     }
 }
 
@@ -140,16 +154,16 @@ pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<Vec<Backend>> 
     Some(backends)
 }
 
-/// The stores; images stand in `fallback` when nothing says where.
-pub(super) fn stores(reader: &mut Reader<'_>, backends: Option<Vec<Backend>>, fallback: PathBuf) -> Stores {
+/// The stores.
+pub(super) fn stores(reader: &mut Reader<'_>, backends: Option<Vec<Backend>>, places: &Places) -> Stores {
     let filter = url_filter(reader);
     match backends {
-        Some(backends) => named(reader, &backends, &fallback, filter),
-        None => single(reader, &fallback, filter),
+        Some(backends) => named(reader, &backends, places, filter),
+        None => single(reader, places, filter),
     }
 }
 
-fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: &Path, url_filter: UrlFilter) -> Stores {
+fn named(reader: &mut Reader<'_>, backends: &[Backend], places: &Places, url_filter: UrlFilter) -> Stores {
     let default = reader
         .text(GLANCE_STORE, "default_backend")
         .map(|found| found.text);
@@ -178,13 +192,18 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: &Path, url_fil
     let mut list = Vec::new();
     for backend in backends {
         let section = sources::group(&backend.id);
-        let driver = backend.driver.read(reader, &section, fallback);
-        let (option, places) = places(&driver);
-        for place in places {
+        let driver = backend.driver.read(reader, &section, places);
+        let (option, taken_here) = taken_by(&driver);
+        for place in taken_here {
             let owner = taken.entry(place).or_insert(&backend.id);
             if *owner != &backend.id {
-                let message =
-                    format!("is where the store {owner} keeps its data: each needs a place of its own");
+                let message = match &driver {
+                    StoreDriver::Swift(_) => format!(
+                        "is the container of the store {owner}, too, with the same default_swift_reference: locations would \
+                         not tell whose they are. Give each a container of its own"
+                    ),
+                    _ => format!("is where the store {owner} keeps its data: each needs a place of its own"),
+                };
                 reader.refuse(ErrorKind::Conflict, &section, option, message);
             }
         }
@@ -204,7 +223,7 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], fallback: &Path, url_fil
 }
 
 /// `[glance_store]` as of old: one store of each of the drivers in `stores`.
-fn single(reader: &mut Reader<'_>, fallback: &Path, url_filter: UrlFilter) -> Stores {
+fn single(reader: &mut Reader<'_>, places: &Places, url_filter: UrlFilter) -> Stores {
     let is_empty = reader
         .effective
         .contains_key(&OptionName::new(DEFAULT, "enabled_backends"));
@@ -236,7 +255,7 @@ fn single(reader: &mut Reader<'_>, fallback: &Path, url_filter: UrlFilter) -> St
                 id: kind.name().to_owned(),
                 description: None,
                 weight: 0,
-                driver: kind.read(reader, GLANCE_STORE, fallback),
+                driver: kind.read(reader, GLANCE_STORE, places),
             });
         }
     }

@@ -1,6 +1,9 @@
 use super::super::{
     ErrorKind,
-    settings::{DataDirectory, S3BucketUrlFormat, S3Checksums, S3Store, Store, StoreDriver, StoreNaming},
+    settings::{
+        DataDirectory, S3BucketUrlFormat, S3Checksums, S3Store, Store, StoreDriver, StoreNaming,
+        SwiftAuthentication, SwiftEndpointType, SwiftStore,
+    },
     tests::{Setup, glance},
 };
 use std::path::PathBuf;
@@ -8,6 +11,17 @@ use std::path::PathBuf;
 const S3: &str = "[DEFAULT]\nenabled_backends = cold:s3\n[glance_store]\ndefault_backend = cold\n[cold]\n\
     s3_store_host = https://s3.example:9000\ns3_store_access_key = AKIDEXAMPLE\ns3_store_secret_key = verysecret/+\n\
     s3_store_bucket = glance\n";
+
+const SWIFT: &str = "[DEFAULT]\nenabled_backends = deep:swift\n[glance_store]\ndefault_backend = deep\n[deep]\n\
+    swift_store_auth_address = https://keystone.example:5000/v3\nswift_store_user = service:glance\n\
+    swift_store_key = verysecret/+\n";
+
+fn swift(store: &Store) -> &SwiftStore {
+    match &store.driver {
+        StoreDriver::Swift(swift) => swift,
+        other => panic!("{other:?}"),
+    }
+}
 
 fn s3(store: &Store) -> &S3Store {
     match &store.driver {
@@ -237,4 +251,189 @@ fn directories_that_contradict_each_other_are_refused() {
         error.to_string().contains("the store x keeps its data"),
         "{error}"
     );
+}
+
+#[test]
+fn a_swift_store_has_glances_options_and_defaults() {
+    let loaded = glance(SWIFT).loaded();
+    assert_eq!(loaded.warnings, []);
+    let [store] = loaded.config.stores.list.as_slice() else {
+        panic!("{:?}", loaded.config.stores)
+    };
+    let secret = |text: &str| Some(super::super::value::Secret::new(text.to_owned()));
+    let expected = SwiftStore {
+        config_file: None,
+        default_reference: "ref1".to_owned(),
+        auth_address: Some("https://keystone.example:5000/v3".to_owned()),
+        user: secret("service:glance"),
+        key: secret("verysecret/+"),
+        application_credential_id: None,
+        application_credential_secret: None,
+        authentication: SwiftAuthentication::Keystone,
+        endpoint: None,
+        endpoint_type: SwiftEndpointType::Public,
+        service_type: "object-store".to_owned(),
+        region: None,
+        container: "glance".to_owned(),
+        multiple_containers_seed: 0,
+        create_container_on_put: false,
+        large_object_size: 5120,
+        large_object_chunk_size: 200,
+        cacert: None,
+        auth_insecure: false,
+        retry_get_count: 0,
+        expire_soon_interval: 60,
+    };
+    assert_eq!(swift(store), &expected);
+
+    let more = "swift_store_config_file = /etc/glance/swift.conf\ndefault_swift_reference = other\n\
+        swift_store_application_credential_id = app\nswift_store_application_credential_secret = appsecret\n\
+        swift_store_auth_version = 1\nswift_store_endpoint = https://swift.example/v1/AUTH_x\n\
+        swift_store_endpoint_type = internalURL\nswift_store_service_type = store\nswift_store_region = north\n\
+        swift_store_container = images\nswift_store_multiple_containers_seed = 2\n\
+        swift_store_create_container_on_put = true\nswift_store_large_object_size = 1\n\
+        swift_store_large_object_chunk_size = 1\nswift_store_cacert = /ca.pem\nswift_store_auth_insecure = true\n\
+        swift_store_retry_get_count = 7\nswift_store_expire_soon_interval = 0\n";
+    let expected = SwiftStore {
+        config_file: Some(PathBuf::from("/etc/glance/swift.conf")),
+        default_reference: "other".to_owned(),
+        application_credential_id: secret("app"),
+        application_credential_secret: secret("appsecret"),
+        authentication: SwiftAuthentication::OfTheServer,
+        endpoint: Some("https://swift.example/v1/AUTH_x".to_owned()),
+        endpoint_type: SwiftEndpointType::Internal,
+        service_type: "store".to_owned(),
+        region: Some("north".to_owned()),
+        container: "images".to_owned(),
+        multiple_containers_seed: 2,
+        create_container_on_put: true,
+        large_object_size: 1,
+        large_object_chunk_size: 1,
+        cacert: Some(PathBuf::from("/ca.pem")),
+        auth_insecure: true,
+        retry_get_count: 7,
+        expire_soon_interval: 0,
+        ..expected
+    };
+    let loaded = glance(&format!("{SWIFT}{more}")).loaded();
+    assert_eq!(swift(&loaded.config.stores.list[0]), &expected);
+}
+
+#[test]
+fn the_keys_of_a_swift_store_are_never_shown() {
+    let application = "swift_store_application_credential_id = AppId\nswift_store_application_credential_secret = verysecret\n";
+    let good = format!("{SWIFT}{application}");
+    let loaded = glance(&good).loaded();
+    let mut shown = format!("{loaded:?} {}", loaded.report);
+    for name in [
+        "key",
+        "application_credential_id",
+        "application_credential_secret",
+        "user",
+    ] {
+        let bad = format!("{good}swift_store_retry_get_count = $swift_store_{name}\n");
+        shown += &format!(" {:?}", glance(&bad).errors());
+        assert!(
+            shown.contains(&format!("swift_store_{name} = (hidden)")),
+            "{shown}"
+        );
+    }
+    for secret in ["verysecret", "AppId", "service:glance"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn what_a_swift_store_cannot_take_is_named() {
+    for (line, part) in [
+        ("swift_store_auth_version = 2", "give 3 (Keystone), or 1"),
+        (
+            "swift_store_endpoint_type = public",
+            "publicURL, internalURL or adminURL",
+        ),
+        ("swift_store_large_object_chunk_size = 0", "from 1 to"),
+        ("swift_store_large_object_size = 0", "from 1 to"),
+        ("swift_store_multiple_containers_seed = 33", "from 0 to 32"),
+        ("swift_store_retry_get_count = -1", "from 0 to"),
+        ("swift_store_container =", "not empty"),
+        ("default_swift_reference =", "not empty"),
+        (
+            "swift_store_multi_tenant = true",
+            "images are kept in one account",
+        ),
+    ] {
+        refused(&glance(&format!("{SWIFT}{line}\n")), part);
+    }
+}
+
+#[test]
+fn two_swift_stores_may_not_have_the_same_locations() {
+    let both = |line: &str| {
+        let text = SWIFT.replace("deep:swift", "deep:swift,deeper:swift");
+        format!("{text}[deeper]\nswift_store_config_file = /swift.conf\n{line}\n")
+    };
+    refused(&glance(&both("")), "is the container of the store deep, too");
+    for line in ["swift_store_container = more", "default_swift_reference = ref2"] {
+        let stores = glance(&both(line)).loaded().config.stores;
+        assert_eq!(stores.list.len(), 2);
+    }
+}
+
+#[test]
+fn an_unnamed_store_may_be_in_swift() {
+    let options =
+        "stores = file,swift\ndefault_store = swift\nswift_store_config_file = /etc/glance/swift.conf\n";
+    let stores = glance(&format!("[glance_store]\n{options}"))
+        .loaded()
+        .config
+        .stores;
+    assert_eq!(
+        (stores.naming, stores.default.as_str()),
+        (StoreNaming::Single, "swift")
+    );
+    assert_eq!(swift(&stores.list[0]).container, "glance");
+    assert_eq!(stores.list[1].id, "file");
+}
+
+#[test]
+fn options_of_swift_without_effect_are_reported_and_stop_nothing() {
+    let text = format!(
+        "{SWIFT}swift_buffer_on_upload = true\nswift_upload_buffer_dir = /tmp\nswift_store_ssl_compression = false\n\
+         swift_store_use_trusts = false\nswift_store_admin_tenants = a,b\nswift_store_project_id = x\n\
+         swift_store_project_name = y\n"
+    );
+    let report = glance(&text).loaded().report.to_string();
+    for part in [
+        "swift_buffer_on_upload",
+        "swift_upload_buffer_dir",
+        "swift_store_ssl_compression",
+        "swift_store_use_trusts",
+        "swift_store_admin_tenants",
+        "swift_store_project_id",
+        "swift_store_project_name",
+        "in memory, and nothing on disk",
+        "TLS is never compressed",
+        "with swift_store_multi_tenant",
+        "of one project",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    let elsewhere = "[glance_store]\nswift_store_multi_tenant = true\nswift_store_user = a:b\n";
+    assert!(
+        glance(elsewhere)
+            .loaded()
+            .report
+            .to_string()
+            .contains("belongs to a driver that is not in use here")
+    );
+}
+
+#[test]
+fn the_file_of_references_is_looked_for_beside_the_configuration() {
+    let setup = glance(&format!("{SWIFT}swift_store_config_file = glance-swift.conf\n"));
+    let found = |setup: &Setup| swift(&setup.loaded().config.stores.list[0]).config_file.clone();
+    assert_eq!(found(&setup), Some(PathBuf::from("glance-swift.conf")));
+    let file = setup.dir.path().join("glance-swift.conf");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(found(&setup), Some(file));
 }

@@ -349,7 +349,7 @@ fn is_blob(name: &str) -> bool {
 
 /// Addresses are the same in any case, with any scheme, with or without the scheme's own port, and whatever version of
 /// Keystone's interface they were written for.
-fn address_key(address: &str) -> String {
+pub(crate) fn address_key(address: &str) -> String {
     let (scheme, rest) = address.split_once("://").unwrap_or(("https", address));
     let rest = rest.trim_matches('/');
     let (authority, path) = match rest.split_once('/') {

@@ -48,6 +48,20 @@ impl Login {
         }
     }
 
+    /// What tells accounts of one server apart. Application credentials do not say whose they are.
+    pub(crate) fn account(&self) -> (&str, Option<&Domain>) {
+        match self {
+            // Users of one account have its name before the colon.
+            Self::V1 { user, .. } => (user.split_once(':').map_or(user, |(account, _)| account), None),
+            Self::Password {
+                project,
+                project_domain,
+                ..
+            } => (project, Some(project_domain)),
+            Self::ApplicationCredential { id, .. } => (id, None),
+        }
+    }
+
     pub(crate) fn key(&self) -> &Secret {
         match self {
             Self::V1 { key, .. } | Self::Password { key, .. } => key,

@@ -16,9 +16,10 @@ use crate::{
     client::Account,
     config::{OpenError, SwiftStoreConfig},
     failure::{Failure, refused},
-    location::{AttemptNames, Names, Place, Standing},
+    location::{AttemptNames, Names, Place, Standing, address_key},
     plan::Memory,
-    references, undo,
+    references::{self, Reference},
+    undo,
     writer::SwiftWriter,
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) continuations: usize,
     creates_container: bool,
     description: String,
+    written: String,
 }
 
 impl SwiftStore {
@@ -83,6 +85,7 @@ impl SwiftStore {
                 config.id, config.swift_store_container, first.name, first.auth_address
             )
         });
+        let written = first.map_or_else(String::new, |first| written_place(&config, first));
         let http = http_client(&config)?;
         let mut accounts = Vec::new();
         for reference in references.clone() {
@@ -109,12 +112,34 @@ impl SwiftStore {
             continuations: continuations.max(CONTINUATIONS),
             creates_container: config.swift_store_create_container_on_put,
             description,
+            written,
             id: config.id,
         })))
     }
 
+    /// The account and the container that are written to, as far as they are known without asking: two stores with the same
+    /// would have each other's objects for their own.
+    pub fn place(&self) -> String {
+        self.0.written.clone()
+    }
+
     fn resolve(&self, location: &Location, operation: Operation) -> Result<Place> {
         self.0.names.resolve(location, operation).map(|(place, _)| place)
+    }
+}
+
+/// Regions of one Keystone are other servers. An endpoint names the account by itself.
+fn written_place(config: &SwiftStoreConfig, first: &Reference) -> String {
+    let container = &config.swift_store_container;
+    match config.swift_store_endpoint.as_deref() {
+        Some(endpoint) if !endpoint.is_empty() => format!("{} {container:?}", address_key(endpoint)),
+        _ => format!(
+            "{} {:?} {:?} {:?} {container:?}",
+            address_key(first.auth_address.as_str()),
+            first.login.account(),
+            config.swift_store_region,
+            config.swift_store_service_type,
+        ),
     }
 }
 
@@ -223,6 +248,11 @@ impl Store for SwiftStore {
                 "an address that a client gives must have the user and the key of a configured account in it",
             )),
         }
+    }
+
+    fn canonical(&self, location: &Location) -> Option<Location> {
+        let place = self.resolve(location, Operation::Size).ok()?;
+        Some(self.0.names.location(&place))
     }
 
     async fn prepare_delete(&self, location: &Location) -> Result<()> {

@@ -12,11 +12,16 @@ mod server;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use proptest::prelude::*;
 use reqwest::Method;
-use saccade_store_conformance::{Harness, conformance_suite};
+use saccade_store_conformance::{
+    Harness, conformance_suite,
+    model::{compare, steps},
+};
 use saccade_store_contract::{BlobName, Location, Store};
 use saccade_store_swift::SwiftStore;
 use server::{Container, Kind};
+use tokio::runtime::Builder;
 
 /// A server, and whether all is sent in segments.
 struct InAContainer<const RGW: bool, const SEGMENTS: bool> {
@@ -125,4 +130,30 @@ mod rgw_whole {
 mod rgw_in_segments {
     use super::InAContainer;
     super::conformance_suite!(InAContainer<true, true>);
+}
+
+/// Short blobs, and such as take several segments of 1,024,000 bytes.
+const ZEROES: &[u64] = &[0, 1, 2000, 2_500_000];
+
+proptest! {
+    // Each case is some hundred requests.
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_swift_store_does_what_the_memory_store_does(steps in steps(25, ZEROES)) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare::<InAContainer<false, false>>(steps));
+    }
+
+    #[test]
+    fn the_swift_store_in_segments_does_what_the_memory_store_does(steps in steps(25, ZEROES)) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare::<InAContainer<false, true>>(steps));
+    }
+
+    #[test]
+    fn the_swift_store_at_rgw_does_what_the_memory_store_does(steps in steps(25, ZEROES)) {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(compare::<InAContainer<true, true>>(steps));
+    }
 }

@@ -1,0 +1,151 @@
+//! Real Swift servers, OpenStack's own and Ceph's gateway; and a container of a test's own.
+
+use super::servers;
+use std::{net::SocketAddr, sync::OnceLock};
+use ureq::{Agent, http};
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SwiftServer {
+    /// OpenStack's own.
+    OpenStack,
+    /// Ceph's gateway.
+    Rgw,
+}
+
+/// Where a server is, and who may use it.
+#[derive(Clone, Debug)]
+struct Access {
+    /// `http://127.0.0.1:PORT/auth/v1.0`.
+    auth: String,
+    user: String,
+    key: String,
+    /// The account's URL, at the same address.
+    storage: String,
+    token: String,
+}
+
+impl Access {
+    /// Starts the server, or finds it running.
+    fn to(server: SwiftServer) -> Self {
+        static OPENSTACK: OnceLock<Access> = OnceLock::new();
+        static RGW: OnceLock<Access> = OnceLock::new();
+        let (access, service) = match server {
+            SwiftServer::OpenStack => (&OPENSTACK, "swift"),
+            SwiftServer::Rgw => (&RGW, "ceph"),
+        };
+        access.get_or_init(|| Self::log_in(service)).clone()
+    }
+
+    fn log_in(service: &str) -> Self {
+        let said = servers::up(service);
+        let [auth, user, key] = ["SWIFT_AUTH", "SWIFT_USER", "SWIFT_KEY"].map(|name| said[name].clone());
+        let request = http::Request::get(&auth)
+            .header("X-Auth-User", &user)
+            .header("X-Auth-Key", &key);
+        let answer = agent().run(request.body(()).unwrap()).unwrap();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        Self {
+            storage: header("X-Storage-Url"),
+            token: header("X-Auth-Token"),
+            auth,
+            user,
+            key,
+        }
+    }
+}
+
+fn agent() -> Agent {
+    Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+/// What stands behind `http://host:port`.
+fn path(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").unwrap();
+    &rest[rest.find('/').unwrap()..]
+}
+
+/// A container, seen by another client than the daemon's.
+#[derive(Clone)]
+pub(crate) struct Container {
+    access: Access,
+    name: String,
+}
+
+impl Container {
+    /// An empty one.
+    pub(crate) fn new(server: SwiftServer) -> Self {
+        let container = Self::missing(server);
+        assert_eq!(container.send("PUT", "").0, 201);
+        container
+    }
+
+    /// One that is not there.
+    pub(crate) fn missing(server: SwiftServer) -> Self {
+        Self {
+            access: Access::to(server),
+            // Without a hyphen, which only objects have.
+            name: format!("test{}", uuid::Uuid::new_v4().simple()),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let (_, rest) = self.access.auth.split_once("://").unwrap();
+        rest.split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// Who may use it, and the key.
+    pub(crate) fn credentials(&self) -> (&str, &str) {
+        (&self.access.user, &self.access.key)
+    }
+
+    /// Where tokens are given: at the server's address, or a proxy's.
+    pub(crate) fn auth(&self, address: SocketAddr) -> String {
+        format!("http://{address}{}", path(&self.access.auth))
+    }
+
+    /// The options of a store in it, with the shortest segments, at this address: the server's or a proxy's.
+    pub(crate) fn options(&self, address: SocketAddr) -> String {
+        let (user, key) = self.credentials();
+        format!(
+            "swift_store_auth_version = 1\nswift_store_auth_address = {}\nswift_store_user = {user}\n\
+             swift_store_key = {key}\nswift_store_endpoint = http://{address}{}\nswift_store_container = {}\n\
+             swift_store_large_object_size = 1\nswift_store_large_object_chunk_size = 1\n",
+            self.auth(address),
+            path(&self.access.storage),
+            self.name
+        )
+    }
+
+    /// The name of every object in it, those of segments and marks too, sorted.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let (status, names) = self.send("GET", "?format=plain");
+        assert!(matches!(status, 200 | 204), "{status} {names}");
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// Puts somebody else's object there, with a few bytes.
+    pub(crate) fn plant(&self, name: &str) {
+        assert_eq!(self.send("PUT", &format!("/{name}")).0, 201);
+    }
+
+    fn send(&self, method: &str, rest: &str) -> (u16, String) {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{}{rest}", self.access.storage, self.name))
+            .header("X-Auth-Token", &self.access.token);
+        let response = match method {
+            "PUT" if rest.is_empty() => agent().run(request.body(&[][..]).unwrap()),
+            "PUT" => agent().run(request.body(&b"planted"[..]).unwrap()),
+            _ => agent().run(request.body(()).unwrap()),
+        };
+        let mut response = response.unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), text)
+    }
+}
