@@ -45,7 +45,17 @@ pub(crate) struct LogIn {
     service_type: String,
     region: Option<String>,
     soon: Duration,
-    session: Mutex<Option<Arc<Session>>>,
+    /// Held by whoever logs in.
+    turn: Mutex<()>,
+    known: std::sync::Mutex<Known>,
+}
+
+/// What log-ins have come to.
+#[derive(Default)]
+struct Known {
+    session: Option<Arc<Session>>,
+    /// The last one that failed, and when.
+    failed: Option<(Instant, Failure)>,
 }
 
 impl LogIn {
@@ -69,7 +79,8 @@ impl LogIn {
                 .clone()
                 .filter(|region| !region.is_empty()),
             soon: Duration::from_secs(config.swift_store_expire_soon_interval),
-            session: Mutex::default(),
+            turn: Mutex::default(),
+            known: std::sync::Mutex::default(),
         })
     }
 
@@ -79,37 +90,71 @@ impl LogIn {
         text.replace(key, "…")
     }
 
-    /// A session that does not end soon; all who need one wait for one log-in. Cancel safe.
+    /// A session that does not end soon; all who need one wait for one log-in, and for no other once it has failed. While
+    /// one that ends soon is being replaced, the others go on with it. Cancel safe.
     pub(crate) async fn session(&self, http: &reqwest::Client) -> Result<Arc<Session>, Failure> {
-        let mut held = self.session.lock().await;
-        if let Some(session) = &*held
-            && session.lasts(self.soon)
+        let begun = Instant::now();
+        if let Some(session) = self.lasting(self.soon) {
+            return Ok(session);
+        }
+        let _turn = match (self.turn.try_lock(), self.lasting(Duration::ZERO)) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some(session)) => return Ok(session),
+            (Err(_), None) => self.turn.lock().await,
+        };
+        if let Some(session) = self.lasting(self.soon) {
+            return Ok(session);
+        }
+        if let Some((at, failure)) = &self.known().failed
+            && *at >= begun
         {
-            return Ok(Arc::clone(session));
+            return Err(failure.clone());
         }
         match self.log_in_patiently(http).await {
             Ok(session) => {
                 let session = Arc::new(session);
-                *held = Some(Arc::clone(&session));
+                *self.known() = Known {
+                    session: Some(Arc::clone(&session)),
+                    failed: None,
+                };
                 Ok(session)
             }
-            // Keystone is away for a while: what there is may do.
-            Err(failure) => match &*held {
-                Some(session) if failure.is_passing() && session.lasts(Duration::ZERO) => {
-                    tracing::warn!(%failure, "the Swift store cannot log in anew yet");
-                    Ok(Arc::clone(session))
+            Err(failure) => {
+                self.known().failed = Some((Instant::now(), failure.clone()));
+                match self.lasting(Duration::ZERO) {
+                    // Keystone is away for a while: what there is may do.
+                    Some(session) if failure.is_passing() => {
+                        tracing::warn!(%failure, "the Swift store cannot log in anew yet");
+                        Ok(session)
+                    }
+                    _ => Err(failure),
                 }
-                _ => Err(failure),
-            },
+            }
         }
     }
 
     /// A server does not take this session any more.
-    pub(crate) async fn forget(&self, session: &Arc<Session>) {
-        let mut held = self.session.lock().await;
-        if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, session)) {
-            *held = None;
+    pub(crate) fn forget(&self, session: &Arc<Session>) {
+        let mut known = self.known();
+        if known
+            .session
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, session))
+        {
+            known.session = None;
         }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The session, if it lasts for so long.
+    fn lasting(&self, time: Duration) -> Option<Arc<Session>> {
+        let session = self.known().session.clone();
+        session.filter(|session| session.lasts(time))
     }
 
     async fn log_in_patiently(&self, http: &reqwest::Client) -> Result<Session, Failure> {

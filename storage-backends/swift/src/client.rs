@@ -200,7 +200,7 @@ impl Account {
             return Ok(response);
         }
         if status == StatusCode::UNAUTHORIZED {
-            self.log_in.forget(&session).await;
+            self.log_in.forget(&session);
         }
         let pause = response
             .headers()

@@ -53,6 +53,8 @@ struct State {
     stuck: Option<Instant>,
     /// When the request took its first block.
     begun: Option<Instant>,
+    /// Which of the bodies that were made is the one that counts.
+    try_number: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Segment {
                 waker: None,
                 stuck: None,
                 begun: None,
+                try_number: 0,
             }),
             changed: Notify::new(),
         })
@@ -160,6 +163,7 @@ impl Segment {
     /// From the beginning again, if all of it is there.
     pub(crate) fn rewind(&self) -> bool {
         let mut state = self.state();
+        state.outdate();
         state.taken = 0;
         state.stuck = None;
         state.begun = None;
@@ -174,21 +178,30 @@ impl Segment {
     /// A body from the beginning.
     pub(crate) fn body(self: &Arc<Self>) -> SegmentBody {
         let mut state = self.state();
+        state.outdate();
         state.stuck = Some(Instant::now());
         let exact = match state.phase {
             Phase::Complete(_) => Some(state.length),
             _ => None,
         };
+        let try_number = state.try_number;
         drop(state);
         SegmentBody {
             segment: Arc::clone(self),
             exact,
             silence: None,
+            try_number,
         }
     }
 }
 
 impl State {
+    /// A request that was answered early may still be sending: its body has no part in this any more.
+    fn outdate(&mut self) {
+        self.try_number = self.try_number.wrapping_add(1);
+        self.wake();
+    }
+
     /// Until when nothing may be let go.
     fn grace(&self) -> Option<Instant> {
         let until = self.begun.filter(|_| self.is_whole)?.checked_add(GRACE)?;
@@ -235,6 +248,8 @@ pub(crate) struct SegmentBody {
     segment: Arc<Segment>,
     exact: Option<u64>,
     silence: Option<Pin<Box<Sleep>>>,
+    /// Of [`State::try_number`].
+    try_number: u64,
 }
 
 impl Body for SegmentBody {
@@ -247,7 +262,7 @@ impl Body for SegmentBody {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let mut state = this.segment.state();
-        if state.phase == Phase::Abandoned {
+        if state.phase == Phase::Abandoned || state.try_number != this.try_number {
             return Poll::Ready(Some(Err(Cut)));
         }
         if let Some(block) = state.blocks.get(state.taken).cloned() {
@@ -303,6 +318,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_body_of_an_earlier_try_takes_nothing_from_the_next() {
+        let segment = Segment::new();
+        segment.push(block(0)).await.unwrap();
+        segment.push(block(1)).await.unwrap();
+        let mut old = segment.body();
+        assert_eq!(next(&mut old).await.unwrap().unwrap(), 0);
+        assert!(segment.rewind());
+        assert!(next(&mut old).await.unwrap().is_err());
+        let mut new = segment.body();
+        for byte in 0..2 {
+            assert!(next(&mut old).await.unwrap().is_err());
+            assert_eq!(next(&mut new).await.unwrap().unwrap(), byte);
+        }
+        segment.complete().unwrap();
+        assert!(next(&mut new).await.is_none());
+    }
+
+    #[tokio::test]
     async fn what_fits_can_be_sent_again() {
         let segment = Segment::new();
         for byte in 0..8 {
@@ -340,14 +373,15 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!more.is_finished() && segment.rewind());
+        body = segment.body();
         for byte in 0..20 {
             assert_eq!(next(&mut body).await.unwrap().unwrap(), byte);
             tokio::task::yield_now().await;
             // Not before the request has had time to be refused.
             assert!(byte > 0 || segment.rewind() && segment.state().held == WINDOW);
             if byte == 0 {
-                let mut again = segment.body();
-                assert_eq!(next(&mut again).await.unwrap().unwrap(), 0);
+                body = segment.body();
+                assert_eq!(next(&mut body).await.unwrap().unwrap(), 0);
                 tokio::time::sleep(GRACE).await;
             }
             assert!(segment.state().held <= WINDOW);

@@ -198,6 +198,24 @@ async fn a_keystone_that_stumbles_is_asked_again_and_one_that_refuses_is_not() {
     assert!(format!("{:?}", error.unwrap_err()).contains("R2"));
 }
 
+#[tokio::test]
+async fn those_who_wait_for_a_log_in_share_its_failure() {
+    let container = Container::new(Kind::Swift).await;
+    let behaviour = Behaviour {
+        tokens: vec![container.server.token.clone()],
+        life: 3600,
+        refusals: vec![401; 8],
+    };
+    let keystone = Keystone::with(&container.server, behaviour).await;
+    let store = SwiftStore::open(at_keystone(&container, &keystone)).unwrap();
+    let location = container.location(BlobName(Uuid::new_v4()));
+    let answers = futures_util::future::join_all((0..8).map(|_| store.size(&location))).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    assert_eq!(keystone.asked().len(), 1);
+}
+
 #[test]
 fn options_that_cannot_be_used_stop_the_start() {
     let open = |change: &dyn Fn(&mut SwiftStoreConfig)| {
