@@ -209,6 +209,8 @@ impl AttemptState {
 }
 
 fn begin(inner: &Inner, names: &AttemptNames, size_hint: Option<u64>) -> io::Result<Writing> {
+    // It may have been unmounted since the attempt was created.
+    inner.same_directory()?;
     let file = inner
         .disk
         .create_new(&names.temporary, inner.file_mode.unwrap_or(0o666))?;
