@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()?;
-    for streams in [1, 4, 16, 64] {
+    for streams in [1, 2, 4, 8, 16, 32, 64] {
         runtime.block_on(pipeline(&chunk, streams))?;
     }
     Ok(())

@@ -1,42 +1,105 @@
-//! The code that computes each hash, behind one small trait.
+//! The code that computes each hash, and which hashes in progress can be computed side by side.
 //!
 //! Which code computes what, and the measurements behind it: `docs/decisions/0005-digest-kernels.md`.
 
-use openssl::error::ErrorStack;
-use openssl::hash::{Hasher, MessageDigest};
+use arrayvec::ArrayVec;
+use bytes::Bytes;
+use saccade_digest_kernels::{Job, MAX_LANES, Md5Stream, Sha512Stream, md5, sha512};
 use sha2::Digest;
 
 use super::algorithm::Algorithm;
 
 /// One hash in progress.
-pub(super) trait Kernel: Send {
-    /// Hashes `bytes` after those before. After an error the kernel must not be used further.
-    fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack>;
+pub(super) enum Kernel {
+    Md5(Box<Md5Stream>),
+    /// SHA-512 or SHA-384.
+    Sha512(Box<Sha512Stream>),
+    /// One that is computed for each stream by itself.
+    Alone(Box<dyn Hash>),
+}
+
+/// Which hashes in progress can be computed side by side: those of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Md5,
+    Sha512,
+    Alone,
+}
+
+/// A hash in progress that has no lanes.
+pub(super) trait Hash: Send {
+    /// Hashes `bytes` after those before.
+    fn update(&mut self, bytes: &[u8]);
 
     /// The digest of all bytes hashed.
-    fn finish(self: Box<Self>) -> Result<Vec<u8>, ErrorStack>;
+    fn finish(self: Box<Self>) -> Vec<u8>;
+}
+
+/// Kernels of one family with the chunk that is next for each.
+pub(super) type Turn<'a> = ArrayVec<(&'a mut Kernel, &'a Bytes), MAX_LANES>;
+
+impl Family {
+    pub(super) const ALL: [Self; 3] = [Self::Md5, Self::Sha512, Self::Alone];
+
+    /// How many are computed side by side at most.
+    pub(super) fn lanes(self) -> usize {
+        let lanes = match self {
+            Self::Md5 => md5().most_lanes(),
+            Self::Sha512 => sha512().most_lanes(),
+            Self::Alone => 1,
+        };
+        lanes.min(MAX_LANES)
+    }
+}
+
+impl Kernel {
+    pub(super) fn family(&self) -> Family {
+        match self {
+            Self::Md5(_) => Family::Md5,
+            Self::Sha512(_) => Family::Sha512,
+            Self::Alone(_) => Family::Alone,
+        }
+    }
+
+    /// Hashes a chunk after those before with each of the kernels: side by side where they are of a family.
+    pub(super) fn update_many(turn: Turn<'_>) {
+        let (mut md5_jobs, mut sha512_jobs) =
+            (ArrayVec::<_, MAX_LANES>::new(), ArrayVec::<_, MAX_LANES>::new());
+        for (kernel, chunk) in turn {
+            match kernel {
+                Self::Md5(stream) => md5_jobs.push(Job::new(stream, chunk)),
+                Self::Sha512(stream) => sha512_jobs.push(Job::new(stream, chunk)),
+                Self::Alone(hash) => hash.update(chunk),
+            }
+        }
+        md5().update_many(&mut md5_jobs);
+        sha512().update_many(&mut sha512_jobs);
+    }
+
+    /// The digest of all bytes hashed.
+    pub(super) fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Md5(stream) => md5().finish(*stream),
+            Self::Sha512(stream) => sha512().finish(*stream),
+            Self::Alone(hash) => hash.finish(),
+        }
+    }
 }
 
 impl Algorithm {
     /// A kernel that has hashed nothing yet: the fastest this process can have.
-    pub(super) fn kernel(self) -> Box<dyn Kernel> {
-        let library = match self {
-            Self::Md5 => Some(MessageDigest::md5()),
-            Self::Sha384 => Some(MessageDigest::sha384()),
-            Self::Sha512 => Some(MessageDigest::sha512()),
-            _ => None,
-        };
-        // A host in FIPS mode has OpenSSL refuse MD5. The checksum is no security measure there, and Glance
-        // computes it on such hosts too (`usedforsecurity=False`): so the portable kernel does.
-        match library.map(Hasher::new) {
-            Some(Ok(hasher)) => Box::new(OpenSsl(hasher)),
-            Some(Err(_)) | None => self.portable_kernel(),
+    pub(super) fn kernel(self) -> Kernel {
+        match self {
+            Self::Md5 => Kernel::Md5(Box::new(md5().start())),
+            Self::Sha384 => Kernel::Sha512(Box::new(sha512().start_384())),
+            Self::Sha512 => Kernel::Sha512(Box::new(sha512().start())),
+            _ => self.portable_kernel(),
         }
     }
 
     /// A kernel in Rust: there on every host.
-    pub(super) fn portable_kernel(self) -> Box<dyn Kernel> {
-        match self {
+    pub(super) fn portable_kernel(self) -> Kernel {
+        Kernel::Alone(match self {
             Self::Md5 => Portable::<md5::Md5>::start(),
             Self::Sha1 => Portable::<sha1::Sha1>::start(),
             Self::Sha224 => Portable::<sha2::Sha224>::start(),
@@ -50,50 +113,36 @@ impl Algorithm {
             Self::Blake2b => Portable::<blake2::Blake2b512>::start(),
             Self::Blake2s => Portable::<blake2::Blake2s256>::start(),
             Self::Blake3 => Box::new(Blake3(blake3::Hasher::new())),
-        }
-    }
-}
-
-struct OpenSsl(Hasher);
-
-impl Kernel for OpenSsl {
-    fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack> {
-        self.0.update(bytes)
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<Vec<u8>, ErrorStack> {
-        self.0.finish().map(|digest| digest.to_vec())
+        })
     }
 }
 
 struct Portable<D>(D);
 
 impl<D: Digest + Send + 'static> Portable<D> {
-    fn start() -> Box<dyn Kernel> {
+    fn start() -> Box<dyn Hash> {
         Box::new(Self(D::new()))
     }
 }
 
-impl<D: Digest + Send> Kernel for Portable<D> {
-    fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack> {
+impl<D: Digest + Send> Hash for Portable<D> {
+    fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
-        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Vec<u8>, ErrorStack> {
-        Ok(self.0.finalize().to_vec())
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.0.finalize().to_vec()
     }
 }
 
 struct Blake3(blake3::Hasher);
 
-impl Kernel for Blake3 {
-    fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack> {
+impl Hash for Blake3 {
+    fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
-        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Vec<u8>, ErrorStack> {
-        Ok(self.0.finalize().as_bytes().to_vec())
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.0.finalize().as_bytes().to_vec()
     }
 }

@@ -3,7 +3,8 @@
 //! A [`DigestPool`] is a fixed set of threads. [`DigestPool::start`] opens a [`DigestStream`], to which the owner
 //! [pushes](DigestStream::push) chunks and from which it takes the [`Digests`] by
 //! [finishing](DigestStream::finish) it. Each algorithm of each stream is a unit of work of its own: the units of
-//! one stream run side by side, and units of different streams take turns of one chunk.
+//! one stream run side by side, and units of different streams take turns of one chunk. Units of MD5, and of SHA-512, that are
+//! ready at the same time take their turn together, in the lanes of SIMD registers.
 //!
 //! The module knows nothing of images, HTTP or stores.
 
@@ -12,12 +13,13 @@ mod digests;
 mod error;
 mod kernel;
 mod pool;
+mod run_queue;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use digests::Digests;
-pub use error::{DigestError, DigestErrorKind};
+pub use error::DigestError;
 pub use pool::DigestPool;
 pub use stream::{DigestStream, MAX_CHUNKS_BEHIND};

@@ -1,22 +1,25 @@
-//! The threads that hash, and the queue of units that are ready for them.
+//! The threads that hash.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::{fmt, io, thread};
 
+use arrayvec::ArrayVec;
+use bytes::Bytes;
+use saccade_digest_kernels::MAX_LANES;
+
 use super::algorithm::Algorithm;
-use super::error::DigestError;
 use super::kernel::Kernel;
-use super::stream::{DigestStream, Unit};
+use super::run_queue::RunQueue;
+use super::stream::{DigestStream, Owner, Step, Unit};
 
 /// A fixed set of threads that hash streams. Cheap to clone; clones share the threads.
 ///
 /// The threads end when the last clone and the last [`DigestStream`] are dropped; a stream outlives the handle it was
-/// started from. However many streams there are, there are no more threads: units that are ready wait in one
-/// first-in, first-out queue, and give way to others after each chunk.
+/// started from. However many streams there are, there are no more threads: units that are ready wait in a
+/// first-in, first-out queue, and give way to others after each chunk. Units of one hash take their turn together when there are more
+/// units than threads: five and more times as many bytes for the same time of a processor.
 #[derive(Clone)]
 pub struct DigestPool {
     threads: Arc<Threads>,
@@ -53,7 +56,7 @@ impl DigestPool {
     /// Opens a stream that is hashed with each of `algorithms` (one named twice counts once).
     #[must_use]
     pub fn start(&self, algorithms: &[Algorithm]) -> DigestStream {
-        let mut kernels: Vec<(Algorithm, Box<dyn Kernel>)> = Vec::with_capacity(algorithms.len());
+        let mut kernels: Vec<(Algorithm, Kernel)> = Vec::with_capacity(algorithms.len());
         for &algorithm in algorithms {
             if !kernels.iter().any(|(known, _)| *known == algorithm) {
                 kernels.push((algorithm, algorithm.kernel()));
@@ -62,7 +65,7 @@ impl DigestPool {
         self.start_with(kernels)
     }
 
-    pub(super) fn start_with(&self, kernels: Vec<(Algorithm, Box<dyn Kernel>)>) -> DigestStream {
+    pub(super) fn start_with(&self, kernels: Vec<(Algorithm, Kernel)>) -> DigestStream {
         DigestStream::new(Arc::clone(&self.threads), kernels)
     }
 
@@ -100,78 +103,46 @@ impl Drop for Threads {
     }
 }
 
-#[derive(Default)]
-struct RunQueue {
-    inner: Mutex<Inner>,
-    ready: Condvar,
-    /// `inner.units.len()`, to be looked at without the lock.
-    waiting: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Inner {
-    units: VecDeque<Unit>,
-    sleepers: usize,
-    closed: bool,
-}
-
-impl RunQueue {
-    fn push(&self, units: Vec<Unit>) {
-        let mut inner = self.lock();
-        let wake = inner.sleepers.min(units.len());
-        inner.units.extend(units);
-        self.waiting.store(inner.units.len(), Ordering::Relaxed);
-        drop(inner);
-        // A thread that is awake looks at the queue before it sleeps: only sleepers cost a system call.
-        for _ in 0..wake {
-            self.ready.notify_one();
-        }
-    }
-
-    /// The next unit to run, after `back`, if any, has gone to the end of the queue. Waits for one;
-    /// `None` when the pool is closed and nothing is left.
-    fn next(&self, back: Option<Unit>) -> Option<Unit> {
-        let mut inner = self.lock();
-        inner.units.extend(back);
-        loop {
-            if let Some(unit) = inner.units.pop_front() {
-                self.waiting.store(inner.units.len(), Ordering::Relaxed);
-                return Some(unit);
-            }
-            if inner.closed {
-                return None;
-            }
-            inner.sleepers += 1;
-            inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
-            inner.sleepers -= 1;
-        }
-    }
-
-    /// Whether a unit waits for a thread. May lag behind by an instant, which costs a unit one turn at most.
-    fn is_waited_for(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.ready.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code under this lock leaves the queue half changed.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What each thread does until the pool closes. A panic ends the stream it happened in, not the thread.
+/// What each thread does until the pool closes. A panic ends the streams it happened in, not the thread.
 fn work(queue: &RunQueue) {
-    let mut back = None;
-    while let Some(unit) = queue.next(back.take()) {
-        let owner = unit.owner();
-        let turn = catch_unwind(AssertUnwindSafe(|| unit.run(|| queue.is_waited_for())));
-        match turn {
-            Ok(unit) => back = unit,
-            Err(_) => owner.fail(DigestError::panicked),
+    let mut units = Vec::with_capacity(MAX_LANES);
+    while queue.next(&mut units) {
+        let owners: ArrayVec<_, MAX_LANES> = units.iter().map(Unit::owner).collect();
+        let turn = catch_unwind(AssertUnwindSafe(|| run(&mut units, || queue.is_waited_for())));
+        if turn.is_err() {
+            units.clear();
+            owners.into_iter().for_each(Owner::fail);
         }
+    }
+}
+
+/// Takes turns: hashes a chunk of each unit, and further ones for as long as no one else waits for the thread. Leaves those that
+/// have more to do.
+fn run(units: &mut Vec<Unit>, others_wait: impl Fn() -> bool) {
+    let mut turn_over = false;
+    loop {
+        let mut hashing = ArrayVec::<(Unit, Bytes), MAX_LANES>::new();
+        let mut left = ArrayVec::<Unit, MAX_LANES>::new();
+        for unit in units.drain(..) {
+            match unit.step(turn_over) {
+                Step::Hash(unit, chunk) => hashing.push((unit, chunk)),
+                Step::Finish(unit) => unit.finish(),
+                Step::Yield(unit) => left.push(unit),
+                Step::Leave => {}
+            }
+        }
+        if hashing.is_empty() {
+            units.extend(left);
+            return;
+        }
+        Kernel::update_many(
+            hashing
+                .iter_mut()
+                .map(|(unit, chunk)| (unit.kernel(), &*chunk))
+                .collect(),
+        );
+        // A chunk is released before it is booked as hashed.
+        units.extend(hashing.into_iter().map(|(unit, _)| unit));
+        turn_over = others_wait();
     }
 }

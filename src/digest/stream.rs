@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::algorithm::Algorithm;
 use super::digests::Digests;
 use super::error::DigestError;
-use super::kernel::Kernel;
+use super::kernel::{Family, Kernel};
 use super::pool::Threads;
 
 /// How many chunks an algorithm may be behind, the one being hashed included, before
@@ -30,7 +30,8 @@ const RESUME_CHUNKS_BEHIND: usize = MAX_CHUNKS_BEHIND / 2;
 /// streams × algorithms × [`MAX_CHUNKS_BEHIND`] references.
 ///
 /// A chunk is also the turn a unit takes on a thread: chunks of 64 KiB to 1 MiB keep both the cost per chunk and the
-/// wait of other streams small.
+/// wait of other streams small. Units that take their turn together go on one by one where their chunks are of different
+/// lengths.
 ///
 /// Dropping the stream cancels it: queued chunks are released at once, and one that is being hashed when its turn ends.
 pub struct DigestStream {
@@ -39,7 +40,7 @@ pub struct DigestStream {
 }
 
 impl DigestStream {
-    pub(super) fn new(threads: Arc<Threads>, kernels: Vec<(Algorithm, Box<dyn Kernel>)>) -> Self {
+    pub(super) fn new(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>) -> Self {
         let tracks = kernels
             .into_iter()
             .map(|(algorithm, kernel)| Track {
@@ -143,7 +144,7 @@ struct Track {
 /// Who holds the track's kernel. It is moved, never shared: two threads cannot run one unit.
 enum Status {
     /// The track does: nothing to hash.
-    Resting(Box<dyn Kernel>),
+    Resting(Kernel),
     /// The [`Unit`] does, and waits for a thread.
     Ready,
     /// The [`Unit`] does, and a thread hashes with it.
@@ -158,7 +159,7 @@ impl Track {
     }
 
     /// The kernel, if the track rests; the track is then ready.
-    fn rouse(&mut self) -> Option<Box<dyn Kernel>> {
+    fn rouse(&mut self) -> Option<Kernel> {
         match mem::replace(&mut self.status, Status::Ready) {
             Status::Resting(kernel) => Some(kernel),
             other => {
@@ -273,11 +274,11 @@ pub(super) struct Unit {
     shared: Arc<Shared>,
     track: usize,
     algorithm: Algorithm,
-    kernel: Box<dyn Kernel>,
+    kernel: Kernel,
 }
 
 /// What a unit does next.
-enum Step {
+pub(super) enum Step {
     Hash(Unit, Bytes),
     Finish(Unit),
     /// Let others have a turn.
@@ -287,31 +288,12 @@ enum Step {
 }
 
 impl Unit {
-    /// Takes a turn: hashes a chunk, and further ones for as long as no one else waits for the thread. Returns itself
-    /// if there is more to do.
-    pub(super) fn run(self, others_wait: impl Fn() -> bool) -> Option<Self> {
-        let mut unit = self;
-        let mut turn_over = false;
-        loop {
-            match unit.step(turn_over) {
-                Step::Hash(mut next, chunk) => {
-                    if let Err(source) = next.kernel.update(&chunk) {
-                        next.owner()
-                            .fail(|algorithm| DigestError::library(algorithm, source));
-                        return None;
-                    }
-                    drop(chunk);
-                    turn_over = others_wait();
-                    unit = next;
-                }
-                Step::Finish(unit) => {
-                    unit.finish();
-                    return None;
-                }
-                Step::Yield(unit) => return Some(unit),
-                Step::Leave => return None,
-            }
-        }
+    pub(super) fn family(&self) -> Family {
+        self.kernel.family()
+    }
+
+    pub(super) fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
     }
 
     /// Whom to tell of a failure.
@@ -323,7 +305,7 @@ impl Unit {
     }
 
     /// Books the chunk hashed, if one was, and decides what is next.
-    fn step(self, turn_over: bool) -> Step {
+    pub(super) fn step(self, turn_over: bool) -> Step {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let finishing = match state.phase {
@@ -355,19 +337,11 @@ impl Unit {
         step
     }
 
-    fn finish(self) {
-        let Self {
-            shared,
-            track,
-            algorithm,
-            kernel,
-        } = self;
-        let digest = match kernel.finish() {
-            Ok(digest) => digest,
-            Err(source) => return Owner { shared, algorithm }.fail(|of| DigestError::library(of, source)),
-        };
-        let mut state = shared.lock();
-        if let Some(track) = state.tracks.get_mut(track) {
+    /// Ends the hash and leaves its digest to the stream.
+    pub(super) fn finish(self) {
+        let digest = self.kernel.finish();
+        let mut state = self.shared.lock();
+        if let Some(track) = state.tracks.get_mut(self.track) {
             track.status = Status::Done(hex(&digest));
         }
         let all_done = state
@@ -389,8 +363,9 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn fail(self, error: impl FnOnce(Algorithm) -> DigestError) {
-        self.shared.end(Phase::Failed(error(self.algorithm)));
+    pub(super) fn fail(self) {
+        let algorithm = self.algorithm;
+        self.shared.end(Phase::Failed(DigestError { algorithm }));
     }
 }
 

@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use openssl::error::ErrorStack;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, proptest};
 use sha2::Digest as _;
 
 use super::algorithm::Algorithm;
 use super::digests::Digests;
-use super::error::DigestErrorKind;
-use super::kernel::Kernel;
+use super::kernel::{Hash, Kernel, Turn};
 use super::pool::DigestPool;
 use super::stream::{DigestStream, MAX_CHUNKS_BEHIND};
 
@@ -184,56 +182,49 @@ struct Gated {
 }
 
 impl Gated {
-    fn kernel(who: &'static str, gate: &Arc<Gate>) -> Box<dyn Kernel> {
-        Box::new(Self {
+    fn kernel(who: &'static str, gate: &Arc<Gate>) -> Kernel {
+        Kernel::Alone(Box::new(Self {
             who,
             gate: Arc::clone(gate),
             bytes: Vec::new(),
-        })
+        }))
     }
 }
 
-impl Kernel for Gated {
-    fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack> {
+impl Hash for Gated {
+    fn update(&mut self, bytes: &[u8]) {
         self.gate.pass(self.who);
         self.bytes.extend_from_slice(bytes);
-        Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<Vec<u8>, ErrorStack> {
-        Ok(self.bytes)
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.bytes
     }
 }
 
-/// Fails, in its own way, at the chunk or end it is told to.
+/// Panics where it is told to.
 enum Faulty {
-    PanicsAtChunk(Arc<Gate>),
-    ErrsAtChunk(Arc<Gate>),
-    PanicsAtEnd,
-    ErrsAtEnd,
+    AtChunk(Arc<Gate>),
+    AtEnd,
 }
 
-impl Kernel for Faulty {
-    fn update(&mut self, _: &[u8]) -> Result<(), ErrorStack> {
-        match self {
-            Self::PanicsAtChunk(gate) => {
-                gate.pass("faulty");
-                panic!("on purpose");
-            }
-            Self::ErrsAtChunk(gate) => {
-                gate.pass("faulty");
-                Err(ErrorStack::get())
-            }
-            Self::PanicsAtEnd | Self::ErrsAtEnd => Ok(()),
+impl Hash for Faulty {
+    fn update(&mut self, _: &[u8]) {
+        if let Self::AtChunk(gate) = self {
+            gate.pass("faulty");
+            panic!("on purpose");
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<Vec<u8>, ErrorStack> {
-        match *self {
-            Self::PanicsAtEnd => panic!("on purpose"),
-            _ => Err(ErrorStack::get()),
-        }
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        panic!("on purpose");
     }
+}
+
+/// Hashes with one kernel alone.
+fn update(kernel: &mut Kernel, bytes: &'static [u8]) {
+    let bytes = Bytes::from_static(bytes);
+    Kernel::update_many(Turn::from_iter([(kernel, &bytes)]));
 }
 
 /// A chunk that counts itself in `alive` for as long as anyone holds it.
@@ -258,11 +249,11 @@ fn every_kernel_gives_the_known_digests() {
     for (name, of_nothing, of_abc) in KNOWN {
         let algorithm: Algorithm = name.parse().unwrap();
         for start in [Algorithm::kernel, Algorithm::portable_kernel] {
-            assert_eq!(hex(&start(algorithm).finish().unwrap()), of_nothing, "{name}");
+            assert_eq!(hex(&start(algorithm).finish()), of_nothing, "{name}");
             let mut kernel = start(algorithm);
-            kernel.update(b"ab").unwrap();
-            kernel.update(b"c").unwrap();
-            assert_eq!(hex(&kernel.finish().unwrap()), of_abc, "{name}");
+            update(&mut kernel, b"ab");
+            update(&mut kernel, b"c");
+            assert_eq!(hex(&kernel.finish()), of_abc, "{name}");
         }
     }
 }
@@ -320,9 +311,9 @@ proptest! {
         let stream = pool(2).start(&Algorithm::ALL);
         let digests = runtime.block_on(digests(stream, [first].into_iter().chain(chunks)));
         for algorithm in Algorithm::ALL {
-            let mut oracle = algorithm.portable_kernel();
-            oracle.update(&whole).unwrap();
-            let expected = hex(&oracle.finish().unwrap());
+            let Kernel::Alone(mut oracle) = algorithm.portable_kernel() else { unreachable!() };
+            oracle.update(&whole);
+            let expected = hex(&oracle.finish());
             prop_assert_eq!(digests.hex(algorithm), Some(expected.as_str()));
         }
         let md5 = hex(&md5::Md5::digest(&whole));
@@ -527,66 +518,92 @@ async fn a_stalled_owner_does_not_stall_other_streams() {
 
 #[tokio::test]
 async fn a_failing_kernel_wakes_a_waiting_push_and_fails_every_later_call() {
-    for kind in [DigestErrorKind::Panicked, DigestErrorKind::Library] {
-        let gate = Arc::new(Gate::default());
-        let faulty = match kind {
-            DigestErrorKind::Panicked => Faulty::PanicsAtChunk(Arc::clone(&gate)),
-            DigestErrorKind::Library => Faulty::ErrsAtChunk(Arc::clone(&gate)),
-        };
-        let alive = Arc::new(AtomicUsize::new(0));
-        let pool = pool(1);
-        let mut stream = pool.start_with(vec![
-            (Algorithm::Md5, Box::new(faulty)),
-            (Algorithm::Sha512, Algorithm::Sha512.kernel()),
-        ]);
-        for _ in 0..MAX_CHUNKS_BEHIND {
-            stream.push(counted(&alive)).await.unwrap();
-        }
-        gate.wait_for_arrivals(1);
-        let opener = std::thread::spawn({
-            let gate = Arc::clone(&gate);
-            move || {
-                std::thread::sleep(Duration::from_millis(20));
-                gate.open();
-            }
-        });
-        let error = in_time(stream.push(Bytes::from_static(b"x"))).await.unwrap_err();
-        opener.join().unwrap();
-        assert_eq!((error.kind(), error.algorithm()), (kind, Algorithm::Md5));
-        eventually("chunks of a failed stream are released", || {
-            alive.load(Ordering::SeqCst) == 0
-        });
-        assert_eq!(
-            in_time(stream.push(Bytes::from_static(b"x")))
-                .await
-                .unwrap_err()
-                .kind(),
-            kind
-        );
-        assert_eq!(in_time(stream.finish()).await.unwrap_err().kind(), kind);
-        let after = digests(pool.start(&[Algorithm::Md5]), [Bytes::from_static(b"abc")]).await;
-        assert_eq!(
-            after.hex(Algorithm::Md5),
-            Some("900150983cd24fb0d6963f7d28e17f72"),
-            "the pool lives on"
-        );
+    let gate = Arc::new(Gate::default());
+    let alive = Arc::new(AtomicUsize::new(0));
+    let pool = pool(1);
+    let mut stream = pool.start_with(vec![
+        (
+            Algorithm::Md5,
+            Kernel::Alone(Box::new(Faulty::AtChunk(Arc::clone(&gate)))),
+        ),
+        (Algorithm::Sha512, Algorithm::Sha512.kernel()),
+    ]);
+    for _ in 0..MAX_CHUNKS_BEHIND {
+        stream.push(counted(&alive)).await.unwrap();
     }
+    gate.wait_for_arrivals(1);
+    let opener = std::thread::spawn({
+        let gate = Arc::clone(&gate);
+        move || {
+            std::thread::sleep(Duration::from_millis(20));
+            gate.open();
+        }
+    });
+    let error = in_time(stream.push(Bytes::from_static(b"x"))).await.unwrap_err();
+    opener.join().unwrap();
+    assert_eq!(error.to_string(), "computing md5 panicked");
+    eventually("chunks of a failed stream are released", || {
+        alive.load(Ordering::SeqCst) == 0
+    });
+    let later = in_time(stream.push(Bytes::from_static(b"x"))).await.unwrap_err();
+    assert_eq!(later.algorithm(), Algorithm::Md5);
+    assert_eq!(
+        in_time(stream.finish()).await.unwrap_err().algorithm(),
+        Algorithm::Md5
+    );
+    let after = digests(pool.start(&[Algorithm::Md5]), [Bytes::from_static(b"abc")]).await;
+    assert_eq!(
+        after.hex(Algorithm::Md5),
+        Some("900150983cd24fb0d6963f7d28e17f72"),
+        "the pool lives on"
+    );
 }
 
 #[tokio::test]
 async fn a_kernel_failing_at_the_end_fails_finish() {
-    let cases = [
-        (Faulty::PanicsAtEnd, DigestErrorKind::Panicked),
-        (Faulty::ErrsAtEnd, DigestErrorKind::Library),
+    let pool = pool(1);
+    let stream = pool.start_with(vec![
+        (Algorithm::Sha512, Algorithm::Sha512.kernel()),
+        (Algorithm::Md5, Kernel::Alone(Box::new(Faulty::AtEnd))),
+    ]);
+    let error = in_time(stream.finish()).await.unwrap_err();
+    assert_eq!(error.algorithm(), Algorithm::Md5);
+}
+
+#[tokio::test]
+async fn streams_that_wait_for_a_thread_are_hashed_side_by_side() {
+    let gate = Arc::new(Gate::default());
+    let pool = pool(1);
+    // The only thread is held, so that all others are ready when it is free.
+    let mut held = pool.start_with(vec![(Algorithm::Sha1, Gated::kernel("held", &gate))]);
+    held.push(Bytes::from_static(b"x")).await.unwrap();
+    gate.wait_for_arrivals(1);
+    let algorithms = [
+        Algorithm::Md5,
+        Algorithm::Sha384,
+        Algorithm::Sha512,
+        Algorithm::Sha256,
     ];
-    for (faulty, kind) in cases {
-        let pool = pool(1);
-        let stream = pool.start_with(vec![
-            (Algorithm::Sha512, Algorithm::Sha512.kernel()),
-            (Algorithm::Md5, Box::new(faulty)),
-        ]);
-        let error = in_time(stream.finish()).await.unwrap_err();
-        assert_eq!((error.kind(), error.algorithm()), (kind, Algorithm::Md5));
+    let lengths = (0..40_usize).map(|n| n * 1000 + n);
+    let mut streams = Vec::new();
+    for (seed, length) in lengths.enumerate() {
+        let chunk = Bytes::from(vec![seed as u8; length]);
+        let mut stream = pool.start(&algorithms);
+        for _ in 0..MAX_CHUNKS_BEHIND {
+            stream.push(chunk.clone()).await.unwrap();
+        }
+        streams.push((stream, chunk.repeat(MAX_CHUNKS_BEHIND)));
+    }
+    gate.open();
+    for (stream, whole) in streams {
+        let digests = in_time(stream.finish()).await.unwrap();
+        for algorithm in algorithms {
+            let Kernel::Alone(mut oracle) = algorithm.portable_kernel() else {
+                unreachable!()
+            };
+            oracle.update(&whole);
+            assert_eq!(digests.hex(algorithm), Some(hex(&oracle.finish()).as_str()));
+        }
     }
 }
 

@@ -36,6 +36,8 @@ const BLOCK_ALLOCATION: Guid = Guid::new(0x2dc2_7766, 0xf623, 0x4200, 0x9d64_115
 const FILE_PARAMETERS: Guid = Guid::new(0xcaa1_6737, 0xfa36, 0x4d43, 0xb3b6_33f0_aa44_e76b);
 const VIRTUAL_SIZE: Guid = Guid::new(0x2fa5_4224, 0xcd1b, 0x4876, 0xb211_5dbe_d83b_f4b8);
 const PARENT_LOCATOR: Guid = Guid::new(0xa8d3_5f2d, 0xb30b, 0x454d, 0xabf7_d3d8_4834_ab0c);
+/// Items that the verdict or the report depends on.
+const JUDGED: [Guid; 3] = [FILE_PARAMETERS, VIRTUAL_SIZE, PARENT_LOCATOR];
 /// Items that say nothing about other files: page 83 data, logical and physical sector size.
 const HARMLESS: [Guid; 3] = [
     Guid::new(0xbeca_12ab, 0xb2e6, 0x4523, 0x93ef_c309_e000_c746),
@@ -60,9 +62,13 @@ impl Probe for Vhdx {
         parts.extend(REGION_TABLES.map(|offset| (offset, TABLE)));
         if let Some(region) = metadata_region(evidence) {
             parts.push((region, TABLE));
-            if let Part::Whole(table) = evidence.part(region, TABLE) {
-                let items = MetadataTable::read(table).map_or_else(Vec::new, |table| table.items);
-                parts.extend(items.iter().filter_map(|item| item.judged(region)));
+            if let Part::Whole(table) = evidence.part(region, TABLE)
+                && let Some(table) = MetadataTable::read(table)
+            {
+                // An item that is there twice is refused for that: only the first is looked at, so that a table of
+                // thousands makes no thousands of spans, each a reason to read the tables again.
+                let items = JUDGED.iter().filter_map(|guid| table.find(guid));
+                parts.extend(items.filter_map(|item| item.judged(region)));
             }
         }
         parts.sort_unstable();
@@ -208,6 +214,7 @@ fn metadata(evidence: &Evidence, region: u64, table: &MetadataTable, findings: &
         let at = region + item.entry;
         if seen.contains(&&item.guid) {
             twice(at, "metadata item", &item.guid, findings);
+            continue;
         }
         seen.push(&item.guid);
         if item.guid == PARENT_LOCATOR {
@@ -268,7 +275,7 @@ fn value(
     name: &'static str,
     findings: &mut Findings,
 ) -> Option<(u64, u64)> {
-    let item = table.items.iter().find(|item| item.guid == guid);
+    let item = table.find(&guid);
     let place = item.and_then(|item| item.judged(region).filter(|_| item.length == 8));
     let bytes = match place {
         Some((at, length)) => match evidence.part(at, length) {

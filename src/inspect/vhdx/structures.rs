@@ -157,6 +157,11 @@ impl MetadataTable {
         }
         Some(Self { items })
     }
+
+    /// The first item of that name.
+    pub(super) fn find(&self, guid: &Guid) -> Option<&Item> {
+        self.items.iter().find(|item| item.guid == *guid)
+    }
 }
 
 impl Item {

@@ -278,6 +278,19 @@ fn keeps_and_reports_a_bounded_part_of_a_table_of_thousands() {
 }
 
 #[test]
+fn of_an_item_that_is_there_thousands_of_times_the_first_is_read() {
+    let data = changed(|disk| {
+        disk.items = (0..2047)
+            .map(|index| (VIRTUAL_SIZE, 65_536 + index * 8, vec![1; 8], 6))
+            .collect();
+    });
+    let mut inspector = Inspector::new();
+    data.chunks(10_000).for_each(|chunk| inspector.push(chunk));
+    let first = (2 << 20) + 65_536;
+    assert_eq!(inspector.evidence.bytes(first, 100), [1; 8]);
+}
+
+#[test]
 fn agrees_with_images_that_qemu_makes() {
     let dir = tempfile::tempdir().unwrap();
     for options in [
