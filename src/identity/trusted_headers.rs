@@ -10,11 +10,11 @@ use std::path::Path;
 use async_trait::async_trait;
 use http::HeaderMap;
 
-use super::headers::single;
-use super::{Caller, Identity, RequestHead, Scope, Service, Unidentified};
+use super::headers::{self, single};
+use super::{Caller, Delegation, Identity, RequestHead, Scope, Secret, Service, Unidentified, delegation};
 
 /// Everything that is read, so that a second line of any of them is noticed even where the first alone is used.
-const TRUSTED: [&str; 25] = [
+const TRUSTED: [&str; 26] = [
     "x-identity-status",
     "x-user-id",
     "x-user",
@@ -40,6 +40,7 @@ const TRUSTED: [&str; 25] = [
     "x-service-project-domain-id",
     "x-is-admin-project",
     "openstack-system-scope",
+    "x-service-catalog",
 ];
 
 /// The most roles that one caller may have: a bound, far above any cloud's.
@@ -68,6 +69,18 @@ impl TrustedHeaders {
 impl Identity for TrustedHeaders {
     async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified> {
         caller(request.headers)
+    }
+
+    /// The proxy's word, too.
+    async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        let endpoints = single(headers, "x-service-catalog")?.and_then(delegation::of_header);
+        let token = match headers::token(headers) {
+            Err(Unidentified::Missing) => None,
+            token => Some(Secret::new(token?.to_owned())),
+        };
+        Ok(token
+            .zip(endpoints)
+            .map(|(token, endpoints)| Delegation::new(token, endpoints)))
     }
 
     fn challenge(&self) -> &str {

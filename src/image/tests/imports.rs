@@ -27,6 +27,7 @@ fn activate(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
     ChangeKind::Activate {
         content: content(attempt),
         locations: ids.iter().map(|id| in_store(id)).collect(),
+        description: None,
     }
 }
 
@@ -47,7 +48,11 @@ fn copied(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
 
 fn staged(attempt: AttemptId) -> [ChangeKind; 2] {
     let content = content(attempt);
-    [ChangeKind::Stage(claim(attempt)), ChangeKind::Staged { content }]
+    let host = Some("http://one:9292".to_owned());
+    [
+        ChangeKind::Stage(claim(attempt)),
+        ChangeKind::Staged { content, host },
+    ]
 }
 
 /// In the store `one`.
