@@ -319,6 +319,23 @@ mod tests {
         assert_eq!(caller(&unscoped).unwrap().scope, Scope::Unscoped);
     }
 
+    #[tokio::test]
+    async fn the_proxy_says_where_images_are_and_whose_token_it_is() {
+        let identity = TrustedHeaders::new("http://keystone");
+        let catalog = r#"[{"type": "image", "endpoints": [{"region": "Two", "publicURL": "http://two"}]}]"#;
+        let both = headers(&[("x-service-catalog", catalog), ("x-auth-token", "t")]);
+        let found = identity.delegation(&both).await.unwrap().unwrap();
+        assert_eq!(found.image_endpoint("Two", "public"), Some("http://two"));
+        assert_eq!(found.token().expose(), "t");
+        for lacking in [
+            headers(&[("x-auth-token", "t")]),
+            headers(&[("x-service-catalog", catalog)]),
+            headers(&[("x-service-catalog", "{"), ("x-auth-token", "t")]),
+        ] {
+            assert!(identity.delegation(&lacking).await.unwrap().is_none());
+        }
+    }
+
     #[test]
     fn reads_a_denied_admin_project() {
         assert!(
