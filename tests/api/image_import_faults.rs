@@ -213,7 +213,8 @@ fn settled(daemon: &Daemon, place: &Path, api: &Client, original: &str, seen: &m
             .iter()
             .filter(|image| image["status"] == "uploading")
             .count();
-        names(&daemon.data_dir().join("staging")).len() == waiting
+        // What waits keeps the name beside its own by which it can be undone.
+        names(&daemon.data_dir().join("staging")).len() == 2 * waiting
     });
 }
 

@@ -357,6 +357,8 @@ impl Child {
             Scenario::Finish => self.janitor.sweep().await,
             Scenario::Recover => {
                 self.janitor.sweep().await;
+                // What waited for an import that was interrupted is looked at again when that is undone.
+                self.janitor.sweep().await;
                 self.report().await;
             }
         }
@@ -379,9 +381,10 @@ impl Child {
                 for location in &image.locations {
                     say(&format!("in {}", location.store.as_ref().unwrap()));
                 }
-                let is_told = |name: &&str| image.properties.contains_key(*name);
-                for name in ["os_glance_import_task", "hw_told"].iter().filter(is_told) {
-                    say(&format!("has {name}"));
+                for name in ["os_glance_import_task", "hw_told"] {
+                    if image.properties.contains_key(name) {
+                        say(&format!("has {name}"));
+                    }
                 }
                 if image.status == Status::Active && self.download(&image).await == bytes() {
                     say("bytes whole");

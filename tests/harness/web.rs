@@ -32,9 +32,8 @@ impl WebServer {
                     return;
                 }
                 // Whoever asks may go away.
-                thread::spawn(move || drop(serve(socket?, size)));
+                thread::spawn(move || drop(socket.and_then(|socket| serve(socket, size))));
             }
-            io::Result::Ok(())
         });
         Self {
             address,
