@@ -238,7 +238,7 @@ fn an_import_of_any_way_that_is_killed_at_any_time_has_an_end_and_leaves_nothing
             let original = api.active("original", &bytes);
             let mut attempt = Attempt::prepare(way, &api, &original);
             // Of the whole time that it takes, request included.
-            let delay = Duration::from_millis(random(&mut state, 400));
+            let delay = Duration::from_millis(random(&mut state, 1000));
             thread::scope(|scope| {
                 scope.spawn(|| attempt.ask(&api, &web, &original));
                 thread::sleep(delay);
