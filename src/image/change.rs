@@ -78,7 +78,7 @@ pub enum ChangeKind {
         content: Content,
         locations: Vec<Location>,
         /// What the data's own description says, where it came with one.
-        description: Option<Description>,
+        description: Option<Box<Description>>,
     },
     Copy {
         claim: Claim,

@@ -331,7 +331,7 @@ impl Running {
             Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate {
                 content,
                 locations,
-                description: self.description.clone(),
+                description: self.description.clone().map(Box::new),
             },
         };
         let allowance = self.room.for_content();
