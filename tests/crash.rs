@@ -19,12 +19,12 @@ use std::{
 };
 use uuid::Uuid;
 
-fn crashes(default: u64) -> u64 {
+pub(crate) fn crashes(default: u64) -> u64 {
     std::env::var("CRASHES").map_or(default, |text| text.parse().expect("CRASHES is a number"))
 }
 
 /// Where the random choices of a run begin; printed, so that a failure says which it was.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed =
         u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000).unwrap();
     println!("seed {seed}");
@@ -32,7 +32,7 @@ fn seed() -> u64 {
 }
 
 /// A number below `end`, by splitmix64.
-fn random(state: &mut u64, end: u64) -> u64 {
+pub(crate) fn random(state: &mut u64, end: u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -20,6 +20,7 @@ mod activation;
 mod attribute;
 mod create;
 mod delete;
+mod describe;
 mod error;
 mod given;
 mod list;

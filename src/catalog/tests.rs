@@ -166,6 +166,8 @@ impl Fixture {
                 claim_lease: Duration::from_secs(60),
                 hash_adopted: true,
                 retries: 1,
+                imported_at_once: NonZeroUsize::MIN,
+                stage_host: Some("http://here:9292".to_owned()),
                 reserve: Reserve {
                     dir: dir.path().into(),
                     bytes: 0,

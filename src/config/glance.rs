@@ -12,6 +12,7 @@ use super::{
 };
 use std::{
     net::IpAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +20,8 @@ use std::{
 const DEFAULT: &str = "DEFAULT";
 const IMAGE_FORMAT: &str = "image_format";
 const OSLO_POLICY: &str = "oslo_policy";
+/// Glance's default.
+const TASK_POOL_THREADS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
 pub(super) fn api(reader: &mut Reader<'_>) -> Api {
     const POSITIVE: fn(&str) -> Result<u64, Rejected> = |text| value::unsigned_within(1, u32::MAX)(text);
@@ -43,6 +46,23 @@ pub(super) fn api(reader: &mut Reader<'_>) -> Api {
                     .map(|hours| Duration::from_secs(hours.saturating_mul(3600)))
             },
         ),
+        imported_at_once: reader.or("wsgi", "task_pool_threads", TASK_POOL_THREADS, |text| {
+            let n = usize::try_from(POSITIVE(text)?).ok().and_then(NonZeroUsize::new);
+            n.ok_or_else(|| Rejected::accepts("a whole number from 1"))
+        }),
+        download_properties: reader.or(
+            "glance_download_properties",
+            "extra_properties",
+            value::list("hw_,trait:,os_distro,os_secure_boot,os_type"),
+            |text| {
+                // Glance takes brackets alone, and shows its default without.
+                let items = value::bounded_list(text).unwrap_or_else(|_| value::list(text));
+                Ok(items.iter().map(|item| unquoted(item).to_owned()).collect())
+            },
+        ),
+        worker_url: reader
+            .optional(DEFAULT, "worker_self_reference_url", value::endpoint)
+            .flatten(),
     }
 }
 
@@ -273,21 +293,22 @@ fn property_protection(
     file.map(|file| PropertyProtection { file, format })
 }
 
-/// Each item may stand in quotes of its own.
+/// An item of a list, which may stand in quotes of its own.
+fn unquoted(item: &str) -> &str {
+    let mut quotes = ['\'', '"'].iter();
+    let quoted = quotes.find_map(|q| item.strip_prefix(*q).and_then(|rest| rest.strip_suffix(*q)));
+    quoted.unwrap_or(item)
+}
+
 fn import_methods(text: &str) -> Result<Vec<ImportMethod>, Rejected> {
-    let one = |item: &String| {
-        let quoted = ['\'', '"']
-            .iter()
-            .find_map(|q| item.strip_prefix(*q).and_then(|rest| rest.strip_suffix(*q)));
-        match quoted.unwrap_or(item) {
-            "glance-direct" => Ok(ImportMethod::GlanceDirect),
-            "web-download" => Ok(ImportMethod::WebDownload),
-            "copy-image" => Ok(ImportMethod::CopyImage),
-            "glance-download" => Ok(ImportMethod::GlanceDownload),
-            _ => Err(Rejected::accepts(
-                "glance-direct, web-download, copy-image, glance-download, in brackets",
-            )),
-        }
+    let one = |item: &String| match unquoted(item) {
+        "glance-direct" => Ok(ImportMethod::GlanceDirect),
+        "web-download" => Ok(ImportMethod::WebDownload),
+        "copy-image" => Ok(ImportMethod::CopyImage),
+        "glance-download" => Ok(ImportMethod::GlanceDownload),
+        _ => Err(Rejected::accepts(
+            "glance-direct, web-download, copy-image, glance-download, in brackets",
+        )),
     };
     value::bounded_list(text)?.iter().map(one).collect()
 }

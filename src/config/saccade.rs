@@ -64,7 +64,9 @@ pub(super) fn server(
                     .map_err(|Rejected(a)| Rejected(format!("none, or {a}"))),
             },
         ),
-        public_endpoint: reader.optional("DEFAULT", "public_endpoint", endpoint).flatten(),
+        public_endpoint: reader
+            .optional("DEFAULT", "public_endpoint", value::endpoint)
+            .flatten(),
         enable_proxy_headers_parsing: reader.or(
             "oslo_middleware",
             "enable_proxy_headers_parsing",
@@ -189,14 +191,6 @@ fn default_data_dir(sources: &Sources) -> Option<PathBuf> {
             .map(|home| home.join(".local/share"))
     };
     data_home.or_else(home).map(|dir| dir.join("saccade"))
-}
-
-fn endpoint(text: &str) -> Result<Option<String>, Rejected> {
-    match text {
-        "" => Ok(None),
-        _ if text.starts_with("http://") || text.starts_with("https://") => Ok(Some(text.to_owned())),
-        _ => Err(Rejected::accepts("a URL, such as https://image.example.com:9292")),
-    }
 }
 
 fn at_least(min: u64) -> impl FnOnce(&str) -> Result<ByteSize, Rejected> {

@@ -3,7 +3,7 @@
 pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm, Secret};
 
 use super::keystone::{Keystone, UnifiedLimits};
-use std::{fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// All that the daemon is told. Its secrets are [`Secret`]s: `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,12 @@ pub struct Api {
     pub import_methods: Vec<ImportMethod>,
     /// How long tasks are kept after their end.
     pub task_time_to_live: Duration,
+    /// Imports whose data is on its way at once.
+    pub imported_at_once: NonZeroUsize,
+    /// How the names of properties begin that an image of another region brings along.
+    pub download_properties: Vec<String>,
+    /// The URL at which other nodes reach this one, where that is not `public_endpoint`.
+    pub worker_url: Option<String>,
 }
 
 /// A way to import an image.

@@ -192,6 +192,15 @@ pub(super) fn bounded_list(text: &str) -> Result<Vec<String>, Rejected> {
         .ok_or_else(|| Rejected::accepts("a list in square brackets, such as [glance-direct,web-download]"))
 }
 
+/// An address over HTTP; empty is none.
+pub(super) fn endpoint(text: &str) -> Result<Option<String>, Rejected> {
+    match text {
+        "" => Ok(None),
+        _ if text.starts_with("http://") || text.starts_with("https://") => Ok(Some(text.to_owned())),
+        _ => Err(Rejected::accepts("a URL, such as https://image.example.com:9292")),
+    }
+}
+
 /// Sizes of `[saccade]`: a number of bytes, or a number and a binary unit.
 pub(super) fn byte_size(text: &str) -> Result<ByteSize, Rejected> {
     let rejected =

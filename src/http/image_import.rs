@@ -66,9 +66,16 @@ async fn import(
         Some(Ok(store)) => Some(store),
         Some(Err(_)) => return Err(ApiError::undecodable()),
     };
+    let delegation = match wanted.method() {
+        Method::GlanceDownload => {
+            let delegation = state.identity.delegation(&headers).await;
+            delegation.map_err(|error| ApiError::unidentified(&error, state.identity.challenge()))?
+        }
+        Method::GlanceDirect | Method::WebDownload | Method::CopyImage => None,
+    };
     let imports = &state.imports;
     imports
-        .import(&caller, &id, wanted, store, request_id.as_str())
+        .import(&caller, &id, wanted, store, delegation, request_id.as_str())
         .await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -12,13 +12,6 @@ use crate::{
     image::Location,
 };
 
-/// The import methods that can be carried out; of these the operator's are offered.
-const AVAILABLE_METHODS: &[ImportMethod] = &[
-    ImportMethod::GlanceDirect,
-    ImportMethod::WebDownload,
-    ImportMethod::CopyImage,
-];
-
 /// What the operator has decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -158,7 +151,6 @@ impl From<&Config> for Settings {
             max_request_id_length: config.server.max_request_id_length,
             disable_file: config.server.healthcheck_disable_file.clone(),
             import_methods: (config.api.import_methods.iter())
-                .filter(|method| AVAILABLE_METHODS.contains(method))
                 .map(|method| name(*method))
                 .collect(),
             stores: StoreNames::from(&config.stores),

@@ -33,7 +33,7 @@ use crate::{
         tests::{Fixture, caller},
     },
     config::{self, Overrides, Sources, StoreNaming},
-    identity::{Caller, Identity, RequestHead, Unidentified},
+    identity::{Caller, Delegation, Identity, ImageEndpoint, RequestHead, Secret, Unidentified},
     lifecycle::{Lifecycle, Phase},
 };
 
@@ -111,6 +111,25 @@ impl Identity for Tokens {
         }
         let (project, roles) = token.split_once(':').ok_or(Unidentified::Invalid)?;
         Ok(caller(project, &roles.split(',').collect::<Vec<_>>()))
+    }
+
+    /// `X-Region: NAME URL` is the only region of the catalog; without it there is none.
+    async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let Some(region) = text("x-region") else {
+            return Ok(None);
+        };
+        if region == "down" {
+            return Err(Unidentified::Unavailable("no answer".to_owned()));
+        }
+        let (region, url) = region.split_once(' ').unwrap();
+        let endpoint = ImageEndpoint {
+            region: region.to_owned(),
+            interface: "public".to_owned(),
+            url: url.to_owned(),
+        };
+        let token = Secret::new(text("x-auth-token").unwrap());
+        Ok(Some(Delegation::new(token, vec![endpoint])))
     }
 
     fn challenge(&self) -> &str {

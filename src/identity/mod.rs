@@ -4,6 +4,7 @@
 //! confirm is [`Unidentified`].
 
 mod caller;
+mod delegation;
 pub mod everyone_is_admin;
 mod headers;
 pub mod keystone;
@@ -16,6 +17,7 @@ use http::{HeaderMap, Method};
 
 pub use self::{
     caller::{Caller, Scope, Service},
+    delegation::{Delegation, ImageEndpoint},
     secret::Secret,
 };
 
@@ -42,6 +44,17 @@ pub trait Identity: Send + Sync {
     /// # Errors
     /// [`Unidentified`]: answered with 401 or 503, never with fewer rights silently.
     async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified>;
+
+    /// What of a request that was identified lets the daemon act elsewhere in the caller's name: the token, and the catalog
+    /// that belongs to it. Asked only when that is wanted; may ask whoever knows the catalog. Cancel safe.
+    ///
+    /// `None` where callers have no token, or no catalog.
+    ///
+    /// # Errors
+    /// As [`Identity::identify`].
+    async fn delegation(&self, _headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        Ok(None)
+    }
 
     /// The value of `WWW-Authenticate` that goes with every 401, without line breaks.
     fn challenge(&self) -> &str;

@@ -10,11 +10,11 @@ use std::path::Path;
 use async_trait::async_trait;
 use http::HeaderMap;
 
-use super::headers::single;
-use super::{Caller, Identity, RequestHead, Scope, Service, Unidentified};
+use super::headers::{self, single};
+use super::{Caller, Delegation, Identity, RequestHead, Scope, Secret, Service, Unidentified, delegation};
 
 /// Everything that is read, so that a second line of any of them is noticed even where the first alone is used.
-const TRUSTED: [&str; 25] = [
+const TRUSTED: [&str; 26] = [
     "x-identity-status",
     "x-user-id",
     "x-user",
@@ -40,6 +40,7 @@ const TRUSTED: [&str; 25] = [
     "x-service-project-domain-id",
     "x-is-admin-project",
     "openstack-system-scope",
+    "x-service-catalog",
 ];
 
 /// The most roles that one caller may have: a bound, far above any cloud's.
@@ -68,6 +69,18 @@ impl TrustedHeaders {
 impl Identity for TrustedHeaders {
     async fn identify(&self, request: RequestHead<'_>) -> Result<Caller, Unidentified> {
         caller(request.headers)
+    }
+
+    /// The proxy's word, too.
+    async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        let endpoints = single(headers, "x-service-catalog")?.and_then(delegation::of_header);
+        let token = match headers::token(headers) {
+            Err(Unidentified::Missing) => None,
+            token => Some(Secret::new(token?.to_owned())),
+        };
+        Ok(token
+            .zip(endpoints)
+            .map(|(token, endpoints)| Delegation::new(token, endpoints)))
     }
 
     fn challenge(&self) -> &str {
@@ -304,6 +317,23 @@ mod tests {
         assert_eq!(scope(&[("x-domain-id", "default")]), Scope::Domain);
         let unscoped = headers(&[("x-identity-status", "Confirmed"), ("x-user-id", "u1")]);
         assert_eq!(caller(&unscoped).unwrap().scope, Scope::Unscoped);
+    }
+
+    #[tokio::test]
+    async fn the_proxy_says_where_images_are_and_whose_token_it_is() {
+        let identity = TrustedHeaders::new("http://keystone");
+        let catalog = r#"[{"type": "image", "endpoints": [{"region": "Two", "publicURL": "http://two"}]}]"#;
+        let both = headers(&[("x-service-catalog", catalog), ("x-auth-token", "t")]);
+        let found = identity.delegation(&both).await.unwrap().unwrap();
+        assert_eq!(found.image_endpoint("Two", "public"), Some("http://two"));
+        assert_eq!(found.token().expose(), "t");
+        for lacking in [
+            headers(&[("x-auth-token", "t")]),
+            headers(&[("x-service-catalog", catalog)]),
+            headers(&[("x-service-catalog", "{"), ("x-auth-token", "t")]),
+        ] {
+            assert!(identity.delegation(&lacking).await.unwrap().is_none());
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@
 //! | claim | `queued`, both formats set | `saving`, held by the attempt |
 //! | adopt | `queued`, both formats set | `importing`, held by the attempt: it looks at data that is there already |
 //! | stage | `queued` | `uploading`, held by the attempt: it brings data that waits for an import |
-//! | staged | held by the attempt, open, `uploading` | the length of what waits; the claim stays, and never runs out |
+//! | staged | held by the attempt, open, `uploading` | the length of what waits, and where; the claim stays, and never runs out |
 //! | unstage | what the attempt has brought waits | `queued`, claim and length gone |
 //! | import | `queued`, or `uploading` with what the named attempt has brought; both formats set | `importing`, held by the attempt; says which stores are to have the data |
-//! | activate | held by the attempt, open, `importing` | as commit, with several locations |
+//! | activate | held by the attempt, open, `importing` | as commit, with several locations; and with what another cloud's image says of the data |
 //! | copy | `active`, held by none; nothing of it is in the stores that are named, or is being removed there | held by the attempt, and stays `active`; says which stores are to have the data |
 //! | copied | held by the attempt, open, no longer `importing` | more locations, claim gone |
 //! | mismatch | held by the attempt, open, `importing` | `queued`, claim gone; shows where the data was that was not what it should be |
@@ -29,6 +29,8 @@
 //! | delete | the expected revision, not protected, a status that may become `deleted` (one that waits to be, too) | the tombstone |
 //! | defer | the expected revision, not protected, a status that may become `pending_delete` | a tombstone that can be restored |
 //! | restore | a tombstone that can be restored, at the expected revision | the image as it was |
+
+use std::collections::BTreeMap;
 
 use super::{
     AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, RemovalId,
@@ -57,6 +59,8 @@ pub enum ChangeKind {
     Staged {
         /// Its length is all that is known of it.
         content: Content,
+        /// The URL at which other nodes reach the one that keeps it, if it has one of its own.
+        host: Option<String>,
     },
     Unstage {
         attempt: AttemptId,
@@ -73,6 +77,8 @@ pub enum ChangeKind {
     Activate {
         content: Content,
         locations: Vec<Location>,
+        /// What the data's own description says, where it came with one.
+        description: Option<Box<Description>>,
     },
     Copy {
         claim: Claim,
@@ -154,6 +160,39 @@ pub enum ChangeKind {
     Restore {
         expected: Revision,
     },
+}
+
+/// What an image of another cloud says of the data that was taken from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Description {
+    /// In place of the image's own.
+    pub disk_format: Option<String>,
+    /// In place of the image's own.
+    pub container_format: Option<String>,
+    /// Beside, and in place of, the image's own. None of the service's.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Description {
+    fn apply(&self, image: &mut Image) {
+        let Self {
+            disk_format,
+            container_format,
+            properties,
+        } = self;
+        for (own, told) in [
+            (&mut image.disk_format, disk_format),
+            (&mut image.container_format, container_format),
+        ] {
+            if told.is_some() {
+                own.clone_from(told);
+            }
+        }
+        let told = properties
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        image.properties.extend(told);
+    }
 }
 
 /// Why a change does not apply. The record is as it was.
@@ -300,7 +339,7 @@ impl Change {
             | ChangeKind::Renew { attempt, .. } => return Err(not_held(&tombstone.image, *attempt)),
             ChangeKind::Commit { content, .. }
             | ChangeKind::Activate { content, .. }
-            | ChangeKind::Staged { content } => return Err(not_held(&tombstone.image, content.attempt)),
+            | ChangeKind::Staged { content, .. } => return Err(not_held(&tombstone.image, content.attempt)),
             _ => return Err(Rejection::Pending),
         }
         Ok(Entry::Deleted(next))
@@ -325,10 +364,11 @@ impl Change {
                 become_status(&mut next, Status::Uploading)?;
                 next.claim = Some(*claim);
             }
-            ChangeKind::Staged { content } => {
+            ChangeKind::Staged { content, host } => {
                 let claim = held(image, content.attempt)?;
                 open(&claim)?;
                 staged(&mut next, claim, content)?;
+                progress::staged(&mut next.properties, host.as_deref());
             }
             ChangeKind::Unstage { attempt } => {
                 if image.staged() != Some(*attempt) {
@@ -337,6 +377,7 @@ impl Change {
                 become_status(&mut next, Status::Queued)?;
                 next.claim = None;
                 next.content = None;
+                progress::staged(&mut next.properties, None);
             }
             ChangeKind::Import {
                 claim,
@@ -353,7 +394,11 @@ impl Change {
                 next.claim = Some(*claim);
                 progress::begin(&mut next.properties, task, stores);
             }
-            ChangeKind::Activate { content, locations } => {
+            ChangeKind::Activate {
+                content,
+                locations,
+                description,
+            } => {
                 open(&held(image, content.attempt)?)?;
                 if image.status != Status::Importing {
                     return Err(refused(image.status, Status::Active));
@@ -365,6 +410,9 @@ impl Change {
                 next.content = Some(content.clone());
                 next.locations.clone_from(locations);
                 next.claim = None;
+                if let Some(description) = description {
+                    description.apply(&mut next);
+                }
                 progress::end(&mut next.properties, locations);
             }
             ChangeKind::Copy { claim, task, stores } => {

@@ -23,9 +23,9 @@ mod usage;
 mod visibility;
 
 pub use self::{
-    change::{Change, ChangeKind, Rejection},
+    change::{Change, ChangeKind, Description, Rejection},
     ids::{AttemptId, ImageId, InvalidImageId, NodeId, RemovalId, StoreId},
-    progress::{IMPORT_TASK, IMPORTING_TO},
+    progress::{IMPORT_TASK, IMPORTING_TO, STAGE_HOST},
     record::{
         Claim, ClaimPhase, Content, Entry, INTERNAL_PROPERTY_PREFIX, Image, Location, Retired, Revision,
         Tombstone,

@@ -12,7 +12,19 @@ const FAILED: &str = "os_glance_failed_import";
 /// The import that is under way.
 pub const IMPORT_TASK: &str = "os_glance_import_task";
 
+/// The URL of the node that keeps what waits for an import. Clients never see it.
+pub const STAGE_HOST: &str = "os_glance_stage_host";
+
+/// Where what waits is kept; `None` where nothing waits, or the node has no URL of its own.
+pub(super) fn staged(properties: &mut BTreeMap<String, String>, host: Option<&str>) {
+    match host {
+        Some(host) => properties.insert(STAGE_HOST.to_owned(), host.to_owned()),
+        None => properties.remove(STAGE_HOST),
+    };
+}
+
 pub(super) fn begin(properties: &mut BTreeMap<String, String>, task: &str, stores: &[StoreId]) {
+    staged(properties, None);
     let names: Vec<&str> = stores.iter().map(StoreId::as_str).collect();
     properties.insert(IMPORT_TASK.to_owned(), task.to_owned());
     properties.insert(IMPORTING_TO.to_owned(), names.join(","));

@@ -5,13 +5,15 @@
 //! * `legacy`: an image made and imported by a task, of old
 //! * `location`: data that is there already
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
-//! * `web`: bytes from another server
+//! * `web`: bytes from another server; `region`: an image of another region; `reading`: their files, to the end
 //!
 //! An import that a stop or crash cuts off is undone by the janitor, from the ledger: the image is `queued` again.
 
 mod error;
 mod legacy;
 mod location;
+mod reading;
+mod region;
 mod request;
 mod tasks;
 #[cfg(test)]
@@ -36,7 +38,7 @@ pub use self::{
 };
 use crate::{
     catalog::Catalog,
-    identity::Caller,
+    identity::{Caller, Delegation},
     image::{
         AttemptId, IMPORT_TASK, Image, ImageId, NodeId, Status, Task, TaskId, TaskKind, TaskStatus, Timestamp,
     },
@@ -65,6 +67,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Asks other servers.
     pub web: Client,
+    /// Asks the image services of the same cloud, wherever they are; follows no redirects.
+    pub cloud: Client,
     /// This node.
     pub node: NodeId,
     /// What the operator has decided.
@@ -82,6 +86,8 @@ pub struct Rules {
     pub stores: Option<Vec<NamedStore>>,
     /// The id of the store that takes data when the client names none.
     pub default_store: String,
+    /// How the names of properties begin that an image of another region brings along (`extra_properties`).
+    pub extra_properties: Vec<String>,
     /// How often a broken connection is taken up again without any progress (`http_retries`).
     pub retries: u32,
     /// How long tasks are kept after their end (`task_time_to_live`).
@@ -101,6 +107,8 @@ pub enum Method {
     WebDownload,
     /// What the image has, into more stores.
     CopyImage,
+    /// An image of another region of the same cloud.
+    GlanceDownload,
 }
 
 impl Method {
@@ -110,6 +118,7 @@ impl Method {
             Self::GlanceDirect => "glance-direct",
             Self::WebDownload => "web-download",
             Self::CopyImage => "copy-image",
+            Self::GlanceDownload => "glance-download",
         }
     }
 }
@@ -141,7 +150,7 @@ impl Imports {
     }
 
     /// Begins an import: checks in Glance's order, then the image is `importing`, and the rest happens in the background.
-    /// `header` is `X-Image-Meta-Store`.
+    /// `header` is `X-Image-Meta-Store`; `delegation` is what lets `glance-download` ask in the caller's name.
     ///
     /// # Errors
     /// See [`ImportError`]; nothing was begun.
@@ -151,6 +160,7 @@ impl Imports {
         id: &str,
         request: ImportRequest,
         header: Option<&str>,
+        delegation: Option<Delegation>,
         request_id: &str,
     ) -> Result<(), ImportError> {
         let Parts {
@@ -160,10 +170,15 @@ impl Imports {
             ..
         } = &*self.shared;
         let image = catalog.known(caller, id).await?;
-        check_state(&image, request.method)?;
-        let kind = match request.method {
+        let method = request.method();
+        check_state(&image, method)?;
+        let original = match method {
+            Method::GlanceDownload => Some(request.original_image()?),
+            _ => None,
+        };
+        let kind = match method {
             Method::CopyImage => ImportKind::Copy,
-            Method::GlanceDirect | Method::WebDownload => ImportKind::NewData,
+            Method::GlanceDirect | Method::WebDownload | Method::GlanceDownload => ImportKind::NewData,
         };
         let permission = catalog.authorize_import(caller, &image, kind)?;
         transfers.check_room(&image).await?;
@@ -174,7 +189,7 @@ impl Imports {
             Some(named) => request.stores(header, &rules.default_store, named)?,
             None => Vec::new(),
         };
-        if request.method == Method::CopyImage {
+        if method == Method::CopyImage {
             request.leave_out_present(&image, &mut shown)?;
             if shown.is_empty() {
                 // It is in all of them.
@@ -186,11 +201,14 @@ impl Imports {
                 "All_stores_must_succeed can only be set with enabled_backends".to_owned(),
             ));
         }
-        let origin = match (request.method, image.staged()) {
-            (Method::GlanceDirect, Some(staged)) => Origin::Staged(staged),
-            (Method::GlanceDirect, None) => return Err(not_staged()),
+        let origin = match (method, original) {
+            (_, Some(original)) => {
+                let asking = self.asking(caller, &image, original, delegation);
+                Origin::Elsewhere(region::open(asking))
+            }
+            (Method::GlanceDirect, _) => Origin::Staged(image.staged().ok_or_else(not_staged)?),
             (Method::CopyImage, _) => Origin::Own,
-            (Method::WebDownload, _) => {
+            _ => {
                 let target = web::admitted(&self.shared.web, request.uri.as_deref()).await?;
                 Origin::Elsewhere(web::open(self.shared.web.clone(), target, rules.retries))
             }
@@ -296,11 +314,14 @@ fn check_state(image: &Image, method: Method) -> Result<(), ImportError> {
         return refused("Image with status active cannot be target for import");
     }
     match method {
-        Method::WebDownload if image.status != Status::Queued => {
-            return refused("Image needs to be in 'queued' state to use 'web-download' method");
+        Method::WebDownload | Method::GlanceDownload if image.status != Status::Queued => {
+            return refused(&format!(
+                "Image needs to be in 'queued' state to use '{}' method",
+                method.as_str()
+            ));
         }
         Method::GlanceDirect if image.staged().is_none() => return Err(not_staged()),
-        Method::WebDownload | Method::GlanceDirect | Method::CopyImage => {}
+        _ => {}
     }
     if image.container_format.is_none() {
         return refused("'container_format' needs to be set before import");

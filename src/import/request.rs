@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{ImportError, Method};
 use crate::{catalog::without_secrets, image::Image};
@@ -11,11 +12,17 @@ use crate::{catalog::without_secrets, image::Image};
 /// Names of stores that a task shows of a request that repeats some.
 const MAX_SHOWN: usize = 16;
 
+/// The longest name of a region or an interface, in bytes. Keystone keeps at most 255 characters.
+const MAX_NAME: usize = 1024;
+
 /// An import as it is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportRequest {
-    pub(super) method: Method,
+    method: Method,
     pub(super) uri: Option<String>,
+    /// `glance_region`, `glance_image_id`, `glance_service_interface`, which are looked at only when the image's state allows
+    /// the import.
+    original: [Option<Value>; 3],
     pub(super) all_stores: bool,
     pub(super) all_stores_must_succeed: bool,
     says_all_stores: bool,
@@ -32,7 +39,21 @@ pub struct NamedStore {
     pub writable: bool,
 }
 
+/// An image in another region of the same cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OriginalImage {
+    pub(super) region: String,
+    /// Its id there: a UUID with hyphens, in the case that it was written in.
+    pub(super) id: String,
+    pub(super) interface: String,
+}
+
 impl ImportRequest {
+    /// How.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
     /// Reads a body; only the methods that are offered are methods.
     ///
     /// # Errors
@@ -61,9 +82,11 @@ impl ImportRequest {
             Some(Value::String(uri)) => Some(uri.clone()),
             Some(other) => Some(other.to_string()),
         };
+        let original = ORIGINAL.map(|name| method.get(name).cloned());
         Ok(Self {
             method: wanted,
             uri,
+            original,
             all_stores,
             all_stores_must_succeed,
             says_all_stores: body.get("all_stores").is_some(),
@@ -72,11 +95,53 @@ impl ImportRequest {
         })
     }
 
+    /// The image of another region that is meant (Glance 33, `import_image`).
+    ///
+    /// # Errors
+    /// `Invalid` with the reason.
+    pub(super) fn original_image(&self) -> Result<OriginalImage, ImportError> {
+        let [region, id, interface] = &self.original;
+        let needed = |name: &str| {
+            invalid(format!(
+                "'{name}' needs to be set for glance-download import method"
+            ))
+        };
+        let region = region.as_ref().ok_or_else(|| needed("glance_region"))?;
+        let id = id.as_ref().ok_or_else(|| needed("glance_image_id"))?;
+        let shown = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let uuid = Uuid::try_parse(&shown)
+            .map_err(|_| invalid(format!("Remote image id does not look like a UUID: {shown}")))?;
+        let hyphenated = uuid.hyphenated().to_string();
+        Ok(OriginalImage {
+            region: name("glance_region", region)?,
+            // Ids in capitals are others than those in small letters.
+            id: match shown.eq_ignore_ascii_case(&hyphenated) {
+                true => shown,
+                false => hyphenated,
+            },
+            interface: match interface {
+                Some(interface) => name("glance_service_interface", interface)?,
+                None => "public".to_owned(),
+            },
+        })
+    }
+
     /// The request as its task shows it: what is known of it, in bounded length, and without what could be a secret.
     pub(super) fn shown(&self) -> Value {
         let mut method = Map::from_iter([("name".to_owned(), self.method.as_str().into())]);
         if let Some(uri) = &self.uri {
             method.insert("uri".to_owned(), without_secrets(uri).into());
+        }
+        if self.method == Method::GlanceDownload
+            && let Ok(original) = self.original_image()
+        {
+            let OriginalImage {
+                region,
+                id,
+                interface,
+            } = original;
+            let shown = ORIGINAL.into_iter().zip([region, id, interface]);
+            method.extend(shown.map(|(name, value)| (name.to_owned(), value.into())));
         }
         let mut shown = Map::from_iter([("method".to_owned(), method.into())]);
         if let Some(stores) = &self.stores {
@@ -183,6 +248,15 @@ impl ImportRequest {
     }
 }
 
+/// The names of what says where an image is.
+const ORIGINAL: [&str; 3] = ["glance_region", "glance_image_id", "glance_service_interface"];
+
+fn name(option: &str, value: &Value) -> Result<String, ImportError> {
+    let name = value.as_str().filter(|name| name.len() <= MAX_NAME);
+    let name = name.ok_or_else(|| invalid(format!("'{option}' must be a name")));
+    name.map(str::to_owned)
+}
+
 fn store_names(value: &Value) -> Result<Vec<String>, ImportError> {
     let names = value
         .as_array()
@@ -234,6 +308,56 @@ mod tests {
             let error = parse(body.clone()).unwrap_err();
             assert!(error.contains(reason), "{body}: {error}");
         }
+    }
+
+    #[test]
+    fn the_image_of_another_region_is_named_as_in_glance() {
+        let ask = |method: Value| {
+            let mut body = json!({"method": {"name": "glance-download"}});
+            let fields = method.as_object().unwrap().clone();
+            body["method"].as_object_mut().unwrap().extend(fields);
+            let request = ImportRequest::parse(body, &[Method::GlanceDownload]).unwrap();
+            request.original_image().map_err(|error| error.to_string())
+        };
+        let id = "0C0A9A0B-3a3c-4a5e-8f5b-1b2a3c4d5e6f";
+        for (method, reason) in [
+            (
+                json!({}),
+                "'glance_region' needs to be set for glance-download import method",
+            ),
+            (
+                json!({"glance_region": "R"}),
+                "'glance_image_id' needs to be set for glance-download import method",
+            ),
+            (
+                json!({"glance_region": "R", "glance_image_id": "x/../y"}),
+                "Remote image id does not look like a UUID: x/../y",
+            ),
+            (
+                json!({"glance_region": "R", "glance_image_id": 7}),
+                "Remote image id does not look like a UUID: 7",
+            ),
+            (
+                json!({"glance_region": 1, "glance_image_id": id}),
+                "'glance_region' must be a name",
+            ),
+            (
+                json!({"glance_region": "R", "glance_image_id": id, "glance_service_interface": null}),
+                "'glance_service_interface' must be a name",
+            ),
+        ] {
+            assert_eq!(ask(method.clone()), Err(reason.to_owned()), "{method}");
+        }
+        let asked = ask(json!({"glance_region": "R", "glance_image_id": id})).unwrap();
+        assert_eq!(
+            (&*asked.region, &*asked.id, &*asked.interface),
+            ("R", id, "public")
+        );
+        let bare = id.replace('-', "");
+        let asked =
+            ask(json!({"glance_region": "R", "glance_image_id": bare, "glance_service_interface": "admin"}));
+        assert_eq!(asked.as_ref().unwrap().id, id.to_lowercase());
+        assert_eq!(asked.unwrap().interface, "admin");
     }
 
     #[test]

@@ -53,6 +53,16 @@ pub(crate) fn imports(around: Around<'_>) -> Imports {
         },
         resolver: Arc::new(Names),
     });
+    let cloud = Client::new(ClientOptions {
+        filter: Filter::none(),
+        verification: Verification::Off,
+        proxies: Proxies::default(),
+        limits: Limits {
+            redirects: 0,
+            ..Limits::default()
+        },
+        resolver: Arc::new(Names),
+    });
     let named = |id: &&str| NamedStore {
         id: (*id).to_owned(),
         writable: true,
@@ -64,9 +74,16 @@ pub(crate) fn imports(around: Around<'_>) -> Imports {
         tasks: Arc::new(MemoryMetadata::new()),
         tracker: around.tracker,
         web: web.unwrap(),
+        cloud: cloud.unwrap(),
         node: around.node,
         rules: Rules {
-            methods: vec![Method::GlanceDirect, Method::WebDownload, Method::CopyImage],
+            methods: vec![
+                Method::GlanceDirect,
+                Method::WebDownload,
+                Method::CopyImage,
+                Method::GlanceDownload,
+            ],
+            extra_properties: vec!["hw_".to_owned(), "os_".to_owned()],
             stores: around.named.map(|ids| ids.iter().map(named).collect()),
             default_store: around.default_store.to_owned(),
             retries: 2,

@@ -1,25 +1,13 @@
-//! Bytes from another server: straight to the stores, taken up again where a connection broke.
+//! Bytes from a server that a user names: straight to the stores.
 
-use std::time::Duration;
+use http::{HeaderMap, StatusCode, header};
+use saccade_outgoing::{Client, Target, headers};
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use saccade_outgoing::{
-    Call, Client, Provenance, Response, Target,
-    headers::{self, ContentRange},
+use super::{
+    ImportError,
+    reading::{Place, chain},
 };
-
-use super::ImportError;
 use crate::transfer::{Incoming, Opening};
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// The pause before a broken connection is taken up again; each next one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-
-/// Whoever sends so many bytes has made progress, and may break off again. In bytes.
-const PROGRESS: u64 = 1 << 20;
 
 /// The address that is to be asked, if users may send the daemon there (`[import_filtering_opts]`).
 ///
@@ -48,9 +36,13 @@ pub(super) async fn admitted_for(
 /// Asks for the whole file, when it is polled.
 pub(super) fn open(client: Client, target: Target, retries: u32) -> Opening {
     Box::pin(async move {
-        let response = ask(&client, &target, HeaderMap::new())
-            .await
-            .map_err(|error| chain(&*error))?;
+        let place = Place {
+            client,
+            target,
+            headers: HeaderMap::new(),
+        };
+        let response = place.ask(None).await.map_err(|error| chain(&error))?;
+        let target = &place.target;
         if response.status() != StatusCode::OK {
             return Err(format!("{target} answered {}", response.status()));
         }
@@ -58,171 +50,10 @@ pub(super) fn open(client: Client, target: Target, retries: u32) -> Opening {
         if size.is_none() && !response.headers().contains_key(header::TRANSFER_ENCODING) {
             return Err(format!("{target} does not say where its file ends"));
         }
-        let reading = Reading {
-            version: Version::of(&response),
-            client,
-            target,
-            response: Some(response),
-            size,
-            at: 0,
-            broken: Broken {
-                left: retries,
-                retries,
-                at: 0,
-            },
-        };
-        let chunks = stream::unfold(Some(reading), |reading| async move {
-            let mut reading = reading?;
-            match reading.next().await {
-                Ok(None) => None,
-                Ok(Some(chunk)) => Some((Ok(chunk), Some(reading))),
-                Err(error) => Some((Err(error), None)),
-            }
-        });
         Ok(Incoming {
             size,
-            chunks: chunks.boxed(),
+            chunks: place.read(response, size, retries),
+            original: None,
         })
     })
-}
-
-/// What tells one version of a file from another, beside its length.
-#[derive(Debug, PartialEq, Eq)]
-struct Version {
-    tag: Option<String>,
-    modified: Option<HeaderValue>,
-}
-
-/// How often a connection may still break.
-struct Broken {
-    left: u32,
-    retries: u32,
-    /// Where it broke last.
-    at: u64,
-}
-
-struct Reading {
-    client: Client,
-    target: Target,
-    /// Gone once it has broken.
-    response: Option<Response>,
-    version: Version,
-    size: Option<u64>,
-    at: u64,
-    broken: Broken,
-}
-
-impl Reading {
-    async fn next(&mut self) -> Result<Option<Bytes>, Cause> {
-        loop {
-            let Some(response) = &mut self.response else {
-                self.response = Some(self.take_up().await?);
-                continue;
-            };
-            let cause: Cause = match response.chunk().await {
-                Ok(Some(chunk)) => {
-                    self.at = self.at.saturating_add(chunk.len() as u64);
-                    return Ok(Some(chunk));
-                }
-                Ok(None) if self.size.is_none_or(|size| size == self.at) => return Ok(None),
-                Ok(None) => format!("{} ended before its end", self.target).into(),
-                Err(error) => error.into(),
-            };
-            self.response = None;
-            // Without a length nothing tells whether the rest is the rest of the same.
-            if self.size.is_none() {
-                return Err(cause);
-            }
-            match self.broken.pause(self.at) {
-                Some(pause) => {
-                    tracing::debug!(target = %self.target, at = self.at, cause = chain(&*cause), "an import is taken up again");
-                    tokio::time::sleep(pause).await;
-                }
-                None => return Err(cause),
-            }
-        }
-    }
-
-    /// Asks for the rest of the same file.
-    async fn take_up(&self) -> Result<Response, Cause> {
-        let range = HeaderValue::try_from(format!("bytes={}-", self.at))?;
-        let response = ask(
-            &self.client,
-            &self.target,
-            HeaderMap::from_iter([(header::RANGE, range)]),
-        )
-        .await?;
-        let told = response.headers().get(header::CONTENT_RANGE);
-        let told = told.and_then(|told| headers::content_range(told.as_bytes()));
-        let is_rest = matches!(
-            told,
-            Some(ContentRange::Part { first, total, .. }) if first == self.at && total == self.size
-        );
-        if response.status() != StatusCode::PARTIAL_CONTENT || !is_rest {
-            return Err(format!(
-                "{} broke off, and does not send the rest of its file",
-                self.target
-            )
-            .into());
-        }
-        if Version::of(&response) != self.version {
-            return Err(format!("{} broke off, and has another file by now", self.target).into());
-        }
-        Ok(response)
-    }
-}
-
-impl Version {
-    fn of(response: &Response) -> Self {
-        Self {
-            tag: headers::strong_etag(response.headers()).map(str::to_owned),
-            modified: response.headers().get(header::LAST_MODIFIED).cloned(),
-        }
-    }
-}
-
-impl Broken {
-    /// How long to wait before the connection, which broke at `at`, is taken up again; `None` gives up.
-    fn pause(&mut self, at: u64) -> Option<Duration> {
-        if at.saturating_sub(self.at) >= PROGRESS {
-            self.left = self.retries;
-        }
-        self.at = at;
-        let tried = self.retries.saturating_sub(self.left);
-        self.left = self.left.checked_sub(1)?;
-        Some(FIRST_PAUSE.saturating_mul(1 << tried.min(6)))
-    }
-}
-
-async fn ask(client: &Client, target: &Target, headers: HeaderMap) -> Result<Response, Cause> {
-    let call = Call {
-        only_header: false,
-        target,
-        provenance: Provenance::Asked,
-        headers,
-    };
-    Ok(client.fetch(&call).await?)
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_earns_new_tries_and_drops_do_not() {
-        let mut broken = Broken {
-            left: 2,
-            retries: 2,
-            at: 0,
-        };
-        assert_eq!(broken.pause(1), Some(FIRST_PAUSE));
-        assert_eq!(broken.pause(2), Some(FIRST_PAUSE * 2));
-        assert_eq!(broken.pause(3), None);
-        assert_eq!(broken.pause(3 + PROGRESS), Some(FIRST_PAUSE));
-    }
 }

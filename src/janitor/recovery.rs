@@ -5,9 +5,9 @@ use tracing::{debug, info, warn};
 
 use super::{Janitor, chain};
 use crate::{
-    image::{AttemptId, ChangeKind, Entry, Image, ImageId, Rejection},
+    image::{AttemptId, ChangeKind, Entry, Image, ImageId},
     ledger::{AdoptionEntry, Entry as LedgerEntry, Held, UploadEntry},
-    protocol::{Outcome, Recovery, RecoveryEnd, RecoveryStep},
+    protocol::{Brings, Outcome, Recovery, RecoveryEnd, RecoveryStep},
 };
 
 /// What an attempt may have left.
@@ -148,10 +148,13 @@ impl Janitor {
     /// this, makes way for another.
     async fn fence_step(&self, entry: &Attempted<'_>) -> Outcome {
         let outcome = self.hold_step(entry, Self::fence).await;
-        let blob = match (outcome, entry.kept, entry.blob) {
-            (Outcome::Refused(Rejection::Committed), Kept::Settled, Some(blob))
-            | (Outcome::Refused(_), Kept::Copied, Some(blob)) => blob,
-            _ => return outcome,
+        let brings = match entry.kept {
+            Kept::Settled => Brings::NewData,
+            Kept::Copied => Brings::Copy,
+            Kept::Waiting => return outcome,
+        };
+        let Some(blob) = entry.blob.filter(|_| brings.needs_look(outcome)) else {
+            return outcome;
         };
         let id = ImageId::from_bytes(entry.image.into_bytes());
         let image = match self.shared.metadata.entry(id).await {
@@ -165,10 +168,7 @@ impl Janitor {
         };
         // Without a name it is the only store of old records; copies always name theirs.
         let unnamed = entry.kept == Kept::Settled;
-        match self.has_data_in(&image, &blob.store, unnamed) {
-            true => Outcome::Refused(Rejection::Committed),
-            false => Outcome::Refused(Rejection::NotHeld),
-        }
+        Brings::looked(self.has_data_in(&image, &blob.store, unnamed))
     }
 
     /// Whether a location of the image is in the store, by whatever name the record knows the store: an operator may have

@@ -6,12 +6,14 @@ mod definitions;
 mod fixtures;
 mod lists;
 mod model;
+mod tasks;
 
 /// A store under test. The directory of one that has one lives as long as this.
 struct Subject {
     store: std::sync::Arc<dyn super::Metadata>,
     handle: Box<dyn Fn() -> std::sync::Arc<dyn super::Metadata>>,
     definitions: std::sync::Arc<dyn super::MetadefStore>,
+    tasks: Box<dyn Fn() -> std::sync::Arc<dyn super::TaskStore>>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -21,6 +23,10 @@ impl Subject {
         Self {
             store: std::sync::Arc::new(store.clone()),
             definitions: std::sync::Arc::new(store.clone()),
+            tasks: Box::new({
+                let store = store.clone();
+                move || std::sync::Arc::new(store.clone())
+            }),
             handle: Box::new(move || std::sync::Arc::new(store.clone())),
             _dir: None,
         }
@@ -32,6 +38,10 @@ impl Subject {
         Self {
             store: std::sync::Arc::new(store.clone()),
             definitions: std::sync::Arc::new(store.clone()),
+            tasks: Box::new({
+                let store = store.clone();
+                move || std::sync::Arc::new(store.clone())
+            }),
             handle: Box::new(move || std::sync::Arc::new(store.clone())),
             _dir: Some(dir),
         }
@@ -118,5 +128,13 @@ conformance! {
         every_sort_key_orders_both_ways_without_gaps
         a_walk_in_pages_sees_every_namespace_once
         a_deleted_marker_still_says_where_to_go_on_in_a_list_of_namespaces
+    }
+    tasks {
+        a_kept_task_is_there_at_once_through_every_handle
+        a_task_that_is_kept_again_takes_the_place_of_what_was_kept
+        a_forgotten_task_is_gone_and_no_other
+        tasks_come_by_their_ids_all_or_those_of_one_image
+        tasks_that_are_forgotten_at_once_go_at_once
+        a_task_whose_keeper_was_dropped_is_kept_or_not_but_whole
     }
 }

@@ -39,6 +39,8 @@
 //! * *touch* is the fence of a deletion: after it, a tombstone that is still on its way no longer applies.
 //! * What was removed stays in the record, *retired*, until its bytes are gone: so the record tells a recovery what to do,
 //!   and nobody gives the image a location whose bytes are about to go. Touch before look: the answer stays true.
+//! * An attempt that brings data to several stores has an entry in the ledger, and a recovery, for each; the last one that ends
+//!   releases the record.
 //! * Recovery begins where failure does, at the fence, whether the uploader failed, was dropped, or its process
 //!   died: there is one way back.
 //!
@@ -48,11 +50,13 @@
 mod deletion;
 #[cfg(test)]
 mod model;
+mod part;
 mod removal;
 mod upload;
 
 pub use self::{
     deletion::{Deletion, DeletionEnd, DeletionStep},
+    part::Brings,
     removal::{Removal, RemovalEnd, RemovalStep},
     upload::{Recovery, RecoveryEnd, RecoveryStep, Upload, UploadStep},
 };

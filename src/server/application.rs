@@ -170,6 +170,7 @@ impl Application {
             tasks: Arc::new(rocks.clone()),
             tracker: tasks.clone(),
             web: web_client(config)?,
+            cloud: cloud_client(config)?,
             node,
             rules: import_rules(config, &settings),
             since: Timestamp::now(),
@@ -300,6 +301,8 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         claim_lease: config.node.claim_lease,
         hash_adopted: config.hashing.do_secure_hash,
         retries: config.hashing.retries,
+        imported_at_once: config.api.imported_at_once,
+        stage_host: (config.api.worker_url.clone()).or_else(|| config.server.public_endpoint.clone()),
         reserve: Reserve {
             dir: data_dir.path().to_owned(),
             bytes: config.node.free_space_reserve.bytes(),
@@ -323,11 +326,28 @@ fn web_client(config: &Config) -> Result<outgoing::Client, ApplicationError> {
     outgoing::Client::new(options).map_err(ApplicationError::Web)
 }
 
+/// Asks the image services that the cloud's catalog names. It carries tokens, and follows no redirect.
+fn cloud_client(config: &Config) -> Result<outgoing::Client, ApplicationError> {
+    let options = outgoing::ClientOptions {
+        filter: outgoing::Filter::none(),
+        verification: outgoing::Verification::System,
+        proxies: outgoing::Proxies::default(),
+        limits: outgoing::Limits {
+            redirects: 0,
+            retries: config.hashing.retries,
+            ..outgoing::Limits::default()
+        },
+        resolver: Arc::new(outgoing::SystemResolver::new(outgoing::Lookup::Machine)),
+    };
+    outgoing::Client::new(options).map_err(ApplicationError::Web)
+}
+
 fn import_rules(config: &Config, settings: &Settings) -> import::Rules {
     let offered = |name: &&str| match *name {
         "glance-direct" => Some(Method::GlanceDirect),
         "web-download" => Some(Method::WebDownload),
         "copy-image" => Some(Method::CopyImage),
+        "glance-download" => Some(Method::GlanceDownload),
         _ => None,
     };
     let page = |tasks: u64| usize::try_from(tasks).unwrap_or(usize::MAX);
@@ -344,6 +364,7 @@ fn import_rules(config: &Config, settings: &Settings) -> import::Rules {
             }
         },
         default_store: config.stores.default.clone(),
+        extra_properties: config.api.download_properties.clone(),
         retries: config.hashing.retries,
         time_to_live: config.api.task_time_to_live,
         page_default: page(config.api.limit_param_default),

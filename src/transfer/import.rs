@@ -25,10 +25,10 @@ use super::{
     upload::{begin_in_ledger, change, keep_claim, verify},
 };
 use crate::{
-    digest::Algorithm,
+    digest::{Algorithm, Digests},
     image::{
-        AttemptId, ChangeKind, Claim, ClaimPhase, Content, Entry as Recorded, Image, Location, StoreId,
-        TaskId, Timestamp,
+        AttemptId, ChangeKind, Claim, ClaimPhase, Content, Description, Entry as Recorded, Image, Location,
+        StoreId, TaskId, Timestamp,
     },
     inspect::Declared,
     ledger::{Entry, UploadEntry},
@@ -44,6 +44,19 @@ pub struct Incoming {
     pub size: Option<u64>,
     /// The bytes.
     pub chunks: BoxStream<'static, Result<Bytes, Cause>>,
+    /// What it says of them, where they are an image there.
+    pub original: Option<Original>,
+}
+
+/// What another place says of an image whose bytes it sends.
+#[derive(Debug, Clone, Default)]
+pub struct Original {
+    /// Becomes the image's own when it is active.
+    pub description: Description,
+    /// MD5 of the bytes in hex.
+    pub checksum: Option<String>,
+    /// The name of another algorithm, and its hash of them in hex. Not looked at where the algorithm is not known here.
+    pub hash: Option<(String, String)>,
 }
 
 /// Asks another place for its bytes, once the image is claimed. Its error is for the person who asked.
@@ -95,6 +108,8 @@ struct Running {
     targets: Targets,
     room: Room,
     content: Option<Content>,
+    /// What the data's own description says, where it came with one.
+    description: Option<Description>,
     failure: Option<UploadError>,
     /// Told once the image is claimed, or cannot be.
     told: Option<oneshot::Sender<Result<(), UploadError>>>,
@@ -173,6 +188,7 @@ impl Transfers {
             import,
             room,
             content: None,
+            description: None,
             failure: None,
             told: Some(told),
             meter: Meter::upload(),
@@ -275,8 +291,9 @@ impl Running {
             lost = keep_claim(&self.transfers, self.image.id, attempt) => Err(lost),
         };
         match streamed {
-            Ok(content) => {
+            Ok((content, description)) => {
                 self.content = Some(content);
+                self.description = description;
                 Ok(())
             }
             Err(error) => {
@@ -311,7 +328,11 @@ impl Running {
                 attempt: self.import.attempt,
                 locations,
             },
-            Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate { content, locations },
+            Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate {
+                content,
+                locations,
+                description: self.description.clone().map(Box::new),
+            },
         };
         let allowance = self.room.for_content();
         change(&self.transfers, self.image.id, &self.room, kind, allowance)
@@ -364,7 +385,7 @@ async fn in_turn(
     import: &mut Import,
     room: &Room,
     targets: &mut Targets,
-) -> Result<Content, UploadError> {
+) -> Result<(Content, Option<Description>), UploadError> {
     let turn = transfers.shared.imported.acquire().await;
     let _turn = turn.map_err(|closed| UploadError::because(UploadErrorKind::Unavailable, closed))?;
     stream(transfers, image, import, room, targets).await
@@ -377,7 +398,7 @@ async fn stream(
     import: &mut Import,
     room: &Room,
     targets: &mut Targets,
-) -> Result<Content, UploadError> {
+) -> Result<(Content, Option<Description>), UploadError> {
     let incoming = match &mut import.origin {
         Origin::Staged(attempt) => staged(transfers, *attempt).await?,
         Origin::Elsewhere(opening) => opening
@@ -393,13 +414,19 @@ async fn stream(
         }
         .into());
     }
+    let original = incoming.original;
+    let told = original.as_ref().map(|original| &original.description);
+    let format = |told: Option<&Option<String>>, own: &Option<String>| {
+        let told = told.and_then(Option::as_ref);
+        told.or(own.as_ref()).cloned().unwrap_or_default()
+    };
     let expected = Expected {
         size: incoming.size,
         declared: match import.origin {
             Origin::Own => None,
             Origin::Staged(_) | Origin::Elsewhere(_) => Some(Declared::new(
-                image.disk_format.as_deref().unwrap_or_default(),
-                image.container_format.as_deref().unwrap_or_default(),
+                &format(told.map(|told| &told.disk_format), &image.disk_format),
+                &format(told.map(|told| &told.container_format), &image.container_format),
                 limits.rules.clone(),
             )),
         },
@@ -413,14 +440,48 @@ async fn stream(
         Origin::Own => algorithm_of(image).unwrap_or(limits.hash_algorithm),
         Origin::Staged(_) | Origin::Elsewhere(_) => limits.hash_algorithm,
     };
-    let digests = parts.digests.start(&[Algorithm::Md5, algorithm]);
+    let mut algorithms = vec![Algorithm::Md5, algorithm];
+    if let Some((other, _)) = original.as_ref().and_then(Original::hash)
+        && !algorithms.contains(&other)
+    {
+        algorithms.push(other);
+    }
+    let digests = parts.digests.start(&algorithms);
     let received = fan_out(chunks, digests, targets, expected)
         .await
         .map_err(broken_off)?;
+    if let Some(original) = &original {
+        original.check(&received.digests)?;
+    }
     let content = verify(received, incoming.size, import.attempt, algorithm)?;
     match import.origin {
-        Origin::Own => same(image, content),
-        Origin::Staged(_) | Origin::Elsewhere(_) => Ok(content),
+        Origin::Own => Ok((same(image, content)?, None)),
+        Origin::Staged(_) | Origin::Elsewhere(_) => {
+            Ok((content, original.map(|original| original.description)))
+        }
+    }
+}
+
+impl Original {
+    fn hash(&self) -> Option<(Algorithm, &String)> {
+        let (algorithm, value) = self.hash.as_ref()?;
+        Some((algorithm.parse().ok()?, value))
+    }
+
+    /// That what came is what the place says it has.
+    fn check(&self, digests: &Digests) -> Result<(), UploadError> {
+        let checksum = self.checksum.as_ref().map(|value| (Algorithm::Md5, value));
+        for (algorithm, told) in self.hash().into_iter().chain(checksum) {
+            let came = digests.hex(algorithm).unwrap_or_default();
+            if !came.eq_ignore_ascii_case(told) {
+                let explanation = format!(
+                    "the data is not what the source image says it is: its {} is {came}, and should be {told}",
+                    algorithm.name()
+                );
+                return Err(UploadErrorKind::Origin { explanation }.into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -490,6 +551,7 @@ fn incoming(blob: Blob) -> Incoming {
     Incoming {
         size: Some(blob.size),
         chunks,
+        original: None,
     }
 }
 

@@ -35,7 +35,7 @@ mod targets;
 mod tests;
 mod upload;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -45,7 +45,7 @@ pub use self::{
     adopt::Adoption,
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
-    import::{Import, Importing, Incoming, Opening, Origin, Partial},
+    import::{Import, Importing, Incoming, Opening, Origin, Original, Partial},
     upload::Source,
 };
 use crate::{
@@ -104,6 +104,10 @@ pub struct Limits {
     pub hash_adopted: bool,
     /// How often it is read again when that fails (`http_retries`).
     pub retries: u32,
+    /// Imports whose data is on its way at once (`task_pool_threads`). Others wait, and are `importing`.
+    pub imported_at_once: NonZeroUsize,
+    /// The URL at which other nodes reach this one (`worker_self_reference_url`), kept with what waits here.
+    pub stage_host: Option<String>,
     /// Uploads are refused while the file system of this directory has less free space than the reserve, so that
     /// metadata can always be written.
     pub reserve: Reserve,
@@ -117,9 +121,6 @@ pub struct Reserve {
     /// What stays free there, in bytes.
     pub bytes: u64,
 }
-
-/// Imports whose data is on its way at once. Others wait, and are `importing`.
-const IMPORTED_AT_ONCE: usize = 32;
 
 /// Images whose data somebody else has written, and is read here to be hashed, at once. Others wait.
 const HASHED_AT_ONCE: usize = 8;
@@ -135,12 +136,13 @@ impl Transfers {
     /// Transfers with the given parts.
     pub fn new(parts: Parts) -> Self {
         let chunks = ChunkPool::new(parts.limits.memory);
+        let imported = parts.limits.imported_at_once.get().min(Semaphore::MAX_PERMITS);
         Self {
             shared: Arc::new(Shared {
                 parts,
                 chunks,
                 hashed: Semaphore::new(HASHED_AT_ONCE),
-                imported: Semaphore::new(IMPORTED_AT_ONCE),
+                imported: Semaphore::new(imported),
             }),
         }
     }

@@ -192,7 +192,8 @@ where
             hash_algorithm: None,
             hash_value: None,
         };
-        let kind = ChangeKind::Staged { content };
+        let host = self.transfers.shared.parts.limits.stage_host.clone();
+        let kind = ChangeKind::Staged { content, host };
         change(
             &self.transfers,
             self.image,

@@ -8,6 +8,7 @@ mod identity;
 mod image_actions;
 mod image_data;
 mod image_import;
+pub(crate) mod image_import_faults;
 mod image_members;
 mod image_tags;
 mod images;

@@ -3,11 +3,14 @@
 use std::{env, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http_body_util::Full;
 use saccade::{
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
-    image::{Change, ChangeKind, Entry, Image, ImageId, NodeId, Status, Timestamp},
+    image::{
+        AttemptId, Change, ChangeKind, Description, Entry, Image, ImageId, NodeId, Status, TaskId, Timestamp,
+    },
     inspect::Rules,
     janitor::Janitor,
     ledger::Ledger,
@@ -15,10 +18,12 @@ use saccade::{
         Metadata,
         rocksdb::{Options, RocksMetadata},
     },
-    policy::Policy,
+    policy::{ImportKind, Policy},
     quota::Configured,
     stores::Stores,
-    transfer::{Download, Limits, Parts, Reserve, Source, Transfers},
+    transfer::{
+        Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve, Source, Transfers,
+    },
 };
 use saccade_disk::Disk;
 use saccade_store_conformance::bytes_of;
@@ -36,6 +41,10 @@ pub(super) const KILL_AT: &str = "SACCADE_TEST_KILL_AT";
 /// The one image of every scenario.
 pub(super) const IMAGE: &str = "6a1c2b3d-0000-4000-8000-000000000001";
 
+/// The store beside the default one, and its directory.
+pub(super) const SECOND: &str = "second";
+const BOTH: [&str; 2] = ["file", SECOND];
+
 /// Long enough for several writes, and for several parts.
 const SIZE: usize = 600_000;
 const LARGE: usize = 6_000_000;
@@ -52,6 +61,16 @@ pub(crate) enum Scenario {
     UploadThenDelete,
     TwoUploads,
     UploadWithPatchAndDelete,
+    /// What was staged, into two stores.
+    StageThenImport,
+    /// Another place's bytes, with what it says of them, into two stores.
+    ImportFromElsewhere,
+    /// The same, where the second store does not take them, and need not.
+    PartialImport,
+    /// Bytes that are not what the other place says they are.
+    RefusedImport,
+    /// Into the second store.
+    UploadThenCopy,
     /// Finishes what was interrupted, and says what is there.
     Recover,
     /// Tries to finish what was interrupted.
@@ -59,12 +78,17 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 12] = [
         Self::Upload,
         Self::RefusedUpload,
         Self::UploadThenDelete,
         Self::TwoUploads,
         Self::UploadWithPatchAndDelete,
+        Self::StageThenImport,
+        Self::ImportFromElsewhere,
+        Self::PartialImport,
+        Self::RefusedImport,
+        Self::UploadThenCopy,
         Self::Recover,
         Self::Finish,
     ];
@@ -108,10 +132,20 @@ impl Child {
                     file_mode: None,
                     thin_provisioning: false,
                 };
-                Arc::new(FileStore::open(config, disk).unwrap())
+                Arc::new(FileStore::open(config, disk.clone()).unwrap())
             }
         };
-        let stores = Stores::of([("file".to_owned(), store)], "file");
+        let second = FileStoreConfig {
+            id: SECOND.into(),
+            datadir: dir.join(SECOND),
+            file_mode: None,
+            thin_provisioning: false,
+        };
+        std::fs::create_dir_all(&second.datadir).unwrap();
+        let second: Arc<dyn Store> = Arc::new(FileStore::open(second, disk).unwrap());
+        let stores = Stores::of([("file".to_owned(), store), (SECOND.to_owned(), second)], "file")
+            .with_staging(&dir.join("staging"))
+            .unwrap();
         let tasks = TaskTracker::new();
         let janitor = Janitor::new(
             ledger.clone(),
@@ -136,6 +170,8 @@ impl Child {
                 claim_lease: Duration::from_secs(30),
                 hash_adopted: true,
                 retries: 3,
+                imported_at_once: std::num::NonZeroUsize::MIN,
+                stage_host: None,
                 reserve: Reserve {
                     dir: PathBuf::from("/"),
                     bytes: 0,
@@ -183,6 +219,47 @@ impl Child {
         if self.transfers.upload(may, image.clone(), source).await.is_ok() {
             say("uploaded");
         }
+    }
+
+    /// Says how it ends.
+    async fn import(&self, image: &Image, origin: Origin, stores: &[&str], partial: Partial) {
+        let kind = match origin {
+            Origin::Own => ImportKind::Copy,
+            Origin::Staged(_) | Origin::Elsewhere(_) => ImportKind::NewData,
+        };
+        let may = Policy::with_defaults()
+            .authorize_import(&admin(), image, kind)
+            .unwrap();
+        let stores: Vec<String> = stores.iter().map(|&id| id.to_owned()).collect();
+        let import = Import {
+            task: TaskId::random(),
+            attempt: AttemptId::random(),
+            origin,
+            shown: stores.clone(),
+            stores,
+            partial,
+        };
+        let Ok(end) = self.transfers.import(may, image.clone(), import).await else {
+            return;
+        };
+        if end.await.unwrap().is_ok() {
+            say(match kind {
+                ImportKind::Copy => "copied",
+                ImportKind::NewData => "uploaded",
+            });
+        }
+    }
+
+    async fn stage(&self, image: &Image) -> Option<AttemptId> {
+        let may = Policy::with_defaults().authorize_stage(&admin(), image).unwrap();
+        let source = Source {
+            body: Full::new(bytes()),
+            declared_size: None,
+            store: None,
+        };
+        self.transfers.stage(may, image, source).await.ok()?;
+        say("staged");
+        self.read().await?.live()?.staged()
     }
 
     async fn read(&self) -> Option<Entry> {
@@ -242,8 +319,45 @@ impl Child {
                     self.delete().await;
                 });
             }
+            Scenario::StageThenImport => {
+                let image = self.create("raw").await;
+                let Some(staged) = self.stage(&image).await else {
+                    return;
+                };
+                let Some(Entry::Live(image)) = self.read().await else {
+                    return;
+                };
+                let origin = Origin::Staged(staged);
+                self.import(&image, origin, &BOTH, Partial::Refused).await;
+            }
+            Scenario::ImportFromElsewhere => {
+                let image = self.create("iso").await;
+                self.import(&image, elsewhere(None), &BOTH, Partial::Refused)
+                    .await;
+            }
+            Scenario::PartialImport => {
+                let image = self.create("iso").await;
+                self.import(&image, elsewhere(None), &BOTH, Partial::Accepted)
+                    .await;
+            }
+            Scenario::RefusedImport => {
+                let image = self.create("iso").await;
+                let origin = elsewhere(Some("0".repeat(32)));
+                self.import(&image, origin, &BOTH, Partial::Refused).await;
+            }
+            Scenario::UploadThenCopy => {
+                self.upload(&self.create("raw").await).await;
+                if let Some(Entry::Live(image)) = self.read().await
+                    && image.status == Status::Active
+                {
+                    self.import(&image, Origin::Own, &[SECOND], Partial::Refused)
+                        .await;
+                }
+            }
             Scenario::Finish => self.janitor.sweep().await,
             Scenario::Recover => {
+                self.janitor.sweep().await;
+                // What waited for an import that was interrupted is looked at again when that is undone.
                 self.janitor.sweep().await;
                 self.report().await;
             }
@@ -263,6 +377,15 @@ impl Child {
             Some(Entry::Live(image)) => {
                 say(&format!("status {}", image.status));
                 say(&format!("name {}", image.name.clone().unwrap_or_default()));
+                say(&format!("disk_format {}", image.disk_format.clone().unwrap()));
+                for location in &image.locations {
+                    say(&format!("in {}", location.store.as_ref().unwrap()));
+                }
+                for name in ["os_glance_import_task", "hw_told"] {
+                    if image.properties.contains_key(name) {
+                        say(&format!("has {name}"));
+                    }
+                }
                 if image.status == Status::Active && self.download(&image).await == bytes() {
                     say("bytes whole");
                 }
@@ -286,6 +409,27 @@ impl Child {
     }
 }
 
+/// Bytes with what is said of them.
+fn elsewhere(checksum: Option<String>) -> Origin {
+    Origin::Elsewhere(Box::pin(async {
+        let pieces: Vec<Bytes> = bytes().chunks(100_000).map(Bytes::copy_from_slice).collect();
+        let description = Description {
+            disk_format: Some("raw".into()),
+            container_format: None,
+            properties: [("hw_told".to_owned(), "yes".to_owned())].into(),
+        };
+        Ok(Incoming {
+            size: Some(bytes().len() as u64),
+            chunks: stream::iter(pieces.into_iter().map(Ok)).boxed(),
+            original: Some(Original {
+                description,
+                checksum,
+                hash: None,
+            }),
+        })
+    }))
+}
+
 fn s3_store(bucket: &str) -> S3Store {
     let words: Vec<&str> = bucket.split(' ').collect();
     let secret = |at: usize| Secret::new(words[at]);
@@ -301,7 +445,7 @@ fn id() -> ImageId {
     IMAGE.parse().unwrap()
 }
 
-fn bytes() -> Bytes {
+pub(super) fn bytes() -> Bytes {
     let size = if env::var(BUCKET).is_ok() { LARGE } else { SIZE };
     (0..size)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8)

@@ -239,6 +239,13 @@ impl Keystone {
         region
     }
 
+    /// A region of a test's own whose image service is at this URL; its name.
+    pub(crate) fn image_region(&self, url: &str) -> String {
+        let region = self.region(&self.url());
+        self.endpoints("image", &region, url);
+        region
+    }
+
     /// Public, internal and for administrators: all the same.
     pub(super) fn endpoints(&self, service_type: &str, region: &str, url: &str) {
         let api = self.administrator();

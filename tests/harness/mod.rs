@@ -19,6 +19,7 @@ mod servers;
 mod service;
 mod small_disk;
 mod swift;
+mod web;
 
 pub(crate) use self::{
     accounts::{Account, Login},
@@ -38,6 +39,7 @@ pub(crate) use self::{
     service::{Service, command},
     small_disk::SmallDisk,
     swift::{Container, SwiftServer},
+    web::WebServer,
 };
 
 use std::time::{Duration, Instant};

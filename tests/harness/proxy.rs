@@ -6,7 +6,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -27,6 +27,18 @@ pub(crate) enum Fault {
     Close,
     /// Each is answered with these bytes.
     Answer(Vec<u8>),
+    /// They pass; but a connection is cut after so many bytes of answers, so many times.
+    Cut {
+        /// Bytes.
+        after: usize,
+        /// Connections; later ones last.
+        times: usize,
+    },
+    /// They pass; but after so many bytes of answers a connection says nothing any more.
+    Stall {
+        /// Bytes.
+        after: usize,
+    },
 }
 
 impl Fault {
@@ -77,6 +89,10 @@ struct Shared {
     protocol: Protocol,
     fault: Mutex<Fault>,
     requests: Mutex<Vec<String>>,
+    /// Bytes of answers that went to clients.
+    passed: AtomicU64,
+    /// Connections that were cut by [`Fault::Cut`].
+    cuts: AtomicUsize,
     connections: Mutex<Vec<TcpStream>>,
     is_over: AtomicBool,
 }
@@ -99,6 +115,8 @@ impl Proxy {
             protocol,
             fault: Mutex::new(Fault::None),
             requests: Mutex::default(),
+            passed: AtomicU64::new(0),
+            cuts: AtomicUsize::new(0),
             connections: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -145,6 +163,16 @@ impl Proxy {
         requests.iter().filter(|head| head.starts_with(beginning)).count()
     }
 
+    /// How many bytes of answers went to clients.
+    pub(crate) fn passed(&self) -> u64 {
+        self.shared.passed.load(Ordering::SeqCst)
+    }
+
+    /// How many connections were cut by [`Fault::Cut`].
+    pub(crate) fn cuts(&self) -> usize {
+        self.shared.cuts.load(Ordering::SeqCst)
+    }
+
     /// Forgets the requests so far.
     pub(crate) fn forget(&self) {
         self.shared.requests.lock().unwrap().clear();
@@ -165,6 +193,14 @@ impl Drop for Proxy {
 impl Shared {
     fn fault(&self) -> Fault {
         self.fault.lock().unwrap().clone()
+    }
+
+    /// Whether one more connection is to be cut.
+    fn cut_another(&self, most: usize) -> bool {
+        let more = |cuts| (cuts < most).then_some(cuts + 1);
+        self.cuts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .is_ok()
     }
 
     fn cut(&self) {
@@ -212,7 +248,7 @@ fn serve(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     while let Some((head, bytes)) = read_request(&mut requests, shared.protocol)? {
         shared.requests.lock().unwrap().push(head);
         match shared.fault() {
-            Fault::None => {}
+            Fault::None | Fault::Cut { .. } | Fault::Stall { .. } => {}
             Fault::Slow(delay) => thread::sleep(delay),
             Fault::Hang => continue,
             Fault::Refuse | Fault::Close => break,
@@ -240,13 +276,28 @@ fn serve(mut client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
 
 fn send_back(mut server: TcpStream, mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut buffer = [0; 16 << 10];
+    let mut sent = 0;
     loop {
-        let length = server.read(&mut buffer)?;
+        let mut length = server.read(&mut buffer)?;
         if length == 0 {
             return client.shutdown(Shutdown::Both);
         }
-        if let Fault::None | Fault::Slow(_) = shared.fault() {
-            client.write_all(&buffer[..length])?;
+        let mut is_cut = false;
+        match shared.fault() {
+            Fault::None | Fault::Slow(_) => {}
+            Fault::Cut { after, times } => {
+                is_cut = sent + length >= after && shared.cut_another(times);
+                length = if is_cut { after - sent } else { length };
+            }
+            Fault::Stall { after } => length = length.min(after.saturating_sub(sent)),
+            Fault::Hang | Fault::Refuse | Fault::Close | Fault::Answer(_) => continue,
+        }
+        client.write_all(&buffer[..length])?;
+        sent += length;
+        shared.passed.fetch_add(length as u64, Ordering::SeqCst);
+        if is_cut {
+            server.shutdown(Shutdown::Both)?;
+            return client.shutdown(Shutdown::Both);
         }
     }
 }

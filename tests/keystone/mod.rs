@@ -4,6 +4,7 @@ mod bad_tokens;
 mod install_guide;
 mod limits;
 mod outages;
+mod regions;
 mod service_tokens;
 mod services;
 mod tls;

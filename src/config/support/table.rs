@@ -31,6 +31,7 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "max_request_id_length",
             "enabled_backends",
             "enabled_import_methods",
+            "worker_self_reference_url",
             "user_storage_quota",
             "use_keystone_limits",
             "property_protection_file",
@@ -90,6 +91,8 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
         ],
     ),
     ("task", &["task_time_to_live"]),
+    ("wsgi", &["task_pool_threads"]),
+    ("glance_download_properties", &["extra_properties"]),
     (
         "import_filtering_opts",
         &[
@@ -593,11 +596,7 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         CACHE,
     ),
     ("DEFAULT", &["wakeup_time", "restore"], SCRUBBER),
-    (
-        "DEFAULT",
-        &["node_staging_uri", "worker_self_reference_url"],
-        STAGING,
-    ),
+    ("DEFAULT", &["node_staging_uri"], STAGING),
     (
         "DEFAULT",
         &["digest_algorithm"],
@@ -607,8 +606,12 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     ("DEFAULT", &["pipe_handle"], ENGINE),
     ("store_type_location_strategy", ALL, BY_WEIGHT),
     ("task", &["task_executor", "work_dir"], TASKS),
-    ("taskflow_executor", &["engine_mode", "max_workers"], TASKS),
-    ("wsgi", ALL, TASKS),
+    (
+        "taskflow_executor",
+        &["engine_mode", "max_workers"],
+        "the steps of one import need no threads of their own; how many imports run at once is [wsgi] task_pool_threads",
+    ),
+    ("wsgi", &["python_interpreter"], TASKS),
     (
         "image_import_opts",
         &["max_parallel_stores"],
@@ -623,11 +626,6 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         "inject_metadata_properties",
         ALL,
         "used by an import plugin only; image_import_plugins stops the start",
-    ),
-    (
-        "glance_download_properties",
-        ALL,
-        "glance-download is not offered",
     ),
     ("oslo_concurrency", ALL, "Saccade takes no lock files"),
     ("oslo_reports", ALL, "there are no Guru Meditation reports"),

@@ -1,9 +1,9 @@
-//! Where the catalog says that tokens are validated.
+//! Where the catalog says that tokens are validated, and that images are.
 
 use serde::Deserialize;
 use url::Url;
 
-use super::Interface;
+use super::{super::ImageEndpoint, Interface};
 
 /// A service of a catalog; the rest of it does not matter here.
 #[derive(Debug, Deserialize)]
@@ -79,6 +79,36 @@ pub(super) fn tokens_url(
         url: url.chars().take(200).collect(),
         source,
     })
+}
+
+/// The token of an answer, of which only the catalog matters here.
+#[derive(Deserialize)]
+struct Answer {
+    token: WithCatalog,
+}
+
+#[derive(Deserialize)]
+struct WithCatalog {
+    #[serde(default)]
+    catalog: Option<Vec<Service>>,
+}
+
+/// Where images are, by what Keystone says of a token; as keystonemiddleware hands it to Glance, by the endpoints' names of
+/// their regions.
+pub(super) fn image_endpoints(answer: &[u8]) -> Option<Vec<ImageEndpoint>> {
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    let services = answer.token.catalog?.into_iter();
+    let endpoints = services
+        .filter(|service| service.kind == "image")
+        .flat_map(|service| service.endpoints);
+    let known = endpoints.filter_map(|endpoint| {
+        Some(ImageEndpoint {
+            region: endpoint.region.or(endpoint.region_id)?,
+            interface: endpoint.interface?.to_lowercase(),
+            url: endpoint.url?,
+        })
+    });
+    Some(known.collect())
 }
 
 /// Why a URL is none of Keystone's.
@@ -161,6 +191,33 @@ mod tests {
             tokens_url(&[], Interface::Internal, None),
             Err(NoEndpoint::Missing { .. })
         ));
+    }
+
+    #[test]
+    fn image_services_are_found_by_region_and_interface() {
+        let answer = br#"{"token": {"catalog": [
+            {"type": "identity", "endpoints": [{"interface": "public", "region": "R1", "url": "http://keystone"}]},
+            {"type": "image", "endpoints": [
+                {"interface": "Public", "region": "R1", "region_id": "r-1", "url": "http://one"},
+                {"interface": "admin", "region_id": "R2", "url": "http://two"},
+                {"interface": "public", "url": "http://nowhere"}, {"region": "R3"}]}]}}"#;
+        let found = image_endpoints(answer).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|endpoint| (&*endpoint.region, &*endpoint.interface, &*endpoint.url))
+            .collect();
+        assert_eq!(
+            found,
+            [("R1", "public", "http://one"), ("R2", "admin", "http://two")]
+        );
+        for answer in [
+            &b"{}"[..],
+            br#"{"token": {}}"#,
+            br#"{"token": {"catalog": null}}"#,
+            b"<",
+        ] {
+            assert_eq!(image_endpoints(answer), None);
+        }
     }
 
     #[test]

@@ -60,20 +60,21 @@ use std::{
 };
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use self::{
     access_rules::NotAllowed,
     client::{Client, Network, Transport},
-    server::{Expired, Failure, Server},
+    server::{Expired, Failure, Server, WithCatalog},
     service_user::ServiceUser,
     shared_cache::SharedCache,
     token::Token,
     token_cache::{Memory, Tokens},
 };
 use super::{
-    Caller, Identity, RequestHead, Service, Unidentified,
+    Caller, Delegation, Identity, RequestHead, Secret, Service, Unidentified,
     headers::{self, MAX_TOKEN_BYTES},
 };
 
@@ -162,7 +163,11 @@ impl Keystone {
     ) -> Result<Self, KeystoneError> {
         let client = Client::new(transport, options.request_timeout, options.max_retries);
         let user = ServiceUser::new(&options, client.clone(), now)?;
-        let server = Server::new(client, user, options.include_service_catalog);
+        let catalog = match options.include_service_catalog {
+            true => WithCatalog::Yes,
+            false => WithCatalog::No,
+        };
+        let server = Server::new(client, user, catalog);
         let memory = options
             .token_cache_time
             .filter(|time| !time.is_zero())
@@ -224,6 +229,15 @@ impl Identity for Keystone {
             service,
             ..token.caller.clone()
         })
+    }
+
+    /// Asks Keystone, whatever is remembered: catalogs are too large to be remembered with each token.
+    async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        let token = possible(headers::token(headers)?)?.ok_or(Unidentified::Missing)?;
+        let deadline = Instant::now() + self.tokens.patience();
+        let confirmed = self.tokens.with_catalog(token, deadline).await?;
+        let endpoints = catalog::image_endpoints(&confirmed.body);
+        Ok(endpoints.map(|endpoints| Delegation::new(Secret::new(token.to_owned()), endpoints)))
     }
 
     fn challenge(&self) -> &str {

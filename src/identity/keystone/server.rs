@@ -26,6 +26,21 @@ pub(super) enum Expired {
     Allowed,
 }
 
+/// Whether the catalog comes with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WithCatalog {
+    Yes,
+    No,
+}
+
+/// What is asked about a token.
+#[derive(Clone, Copy)]
+struct Question<'t> {
+    token: &'t str,
+    expired: Expired,
+    catalog: WithCatalog,
+}
+
 /// Why a token is not confirmed.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
@@ -49,7 +64,7 @@ pub(super) struct Server {
     breaker: Breaker,
     health: Health,
     at_once: Semaphore,
-    include_catalog: bool,
+    catalog: WithCatalog,
 }
 
 enum Verdict {
@@ -62,14 +77,14 @@ enum Verdict {
 }
 
 impl Server {
-    pub(super) fn new(client: Client, user: ServiceUser, include_catalog: bool) -> Self {
+    pub(super) fn new(client: Client, user: ServiceUser, catalog: WithCatalog) -> Self {
         Self {
             client,
             user,
             breaker: Breaker::new(),
             health: Health::default(),
             at_once: Semaphore::new(MOST_AT_ONCE),
-            include_catalog,
+            catalog,
         }
     }
 
@@ -99,8 +114,28 @@ impl Server {
         expired: Expired,
         deadline: Instant,
     ) -> Result<Confirmed, Failure> {
+        let catalog = self.catalog;
+        let question = Question {
+            token,
+            expired,
+            catalog,
+        };
+        self.confirm(question, deadline).await
+    }
+
+    /// As [`Server::validate`], of a token that has not expired, and with the catalog in any case.
+    pub(super) async fn with_catalog(&self, token: &str, deadline: Instant) -> Result<Confirmed, Failure> {
+        let question = Question {
+            token,
+            expired: Expired::Refused,
+            catalog: WithCatalog::Yes,
+        };
+        self.confirm(question, deadline).await
+    }
+
+    async fn confirm(&self, question: Question<'_>, deadline: Instant) -> Result<Confirmed, Failure> {
         let begun = Instant::now();
-        let outcome = self.within_bounds(token, expired, deadline).await;
+        let outcome = self.within_bounds(question, deadline).await;
         let result = match &outcome {
             Ok(_) => "valid",
             Err(Failure::Invalid) => "invalid",
@@ -112,12 +147,7 @@ impl Server {
         outcome
     }
 
-    async fn within_bounds(
-        &self,
-        token: &str,
-        expired: Expired,
-        deadline: Instant,
-    ) -> Result<Confirmed, Failure> {
+    async fn within_bounds(&self, question: Question<'_>, deadline: Instant) -> Result<Confirmed, Failure> {
         let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, self.at_once.acquire()).await else {
             return Err(busy("no turn came in time").into());
         };
@@ -126,7 +156,7 @@ impl Server {
                 Trouble::new(TroubleKind::Unreachable, "Keystone did not answer a moment ago").into(),
             );
         };
-        let outcome = self.ask(token, expired, pass.kind(), deadline).await;
+        let outcome = self.ask(question, pass.kind(), deadline).await;
         match &outcome {
             Err(Failure::Unavailable(trouble)) => {
                 self.health.fails(trouble);
@@ -146,16 +176,15 @@ impl Server {
 
     async fn ask(
         &self,
-        token: &str,
-        expired: Expired,
+        question: Question<'_>,
         patience: PassKind,
         deadline: Instant,
     ) -> Result<Confirmed, Failure> {
         let mut session = self.user.session(patience, deadline).await?;
-        let mut verdict = self.look_up(&session, token, expired, patience, deadline).await?;
+        let mut verdict = self.look_up(&session, question, patience, deadline).await?;
         if matches!(verdict, Verdict::Rejected) {
             session = self.user.another(&session, patience, deadline).await?;
-            verdict = self.look_up(&session, token, expired, patience, deadline).await?;
+            verdict = self.look_up(&session, question, patience, deadline).await?;
         }
         match verdict {
             Verdict::Confirmed(confirmed) => Ok(confirmed),
@@ -172,12 +201,11 @@ impl Server {
     async fn look_up(
         &self,
         session: &Arc<Session>,
-        token: &str,
-        expired: Expired,
+        question: Question<'_>,
         patience: PassKind,
         deadline: Instant,
     ) -> Result<Verdict, Failure> {
-        let mut subject = HeaderValue::from_str(token).map_err(|_| Failure::Invalid)?;
+        let mut subject = HeaderValue::from_str(question.token).map_err(|_| Failure::Invalid)?;
         subject.set_sensitive(true);
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert("x-auth-token", session.token.clone());
@@ -185,11 +213,11 @@ impl Server {
         // Says that access rules are enforced here; without it Keystone shows no token that has any.
         headers.insert("openstack-identity-access-rules", HeaderValue::from_static("1"));
         let mut url = session.tokens_url.clone();
-        url.set_query(match (self.include_catalog, expired) {
-            (true, Expired::Refused) => None,
-            (true, Expired::Allowed) => Some("allow_expired=1"),
-            (false, Expired::Refused) => Some("nocatalog"),
-            (false, Expired::Allowed) => Some("nocatalog&allow_expired=1"),
+        url.set_query(match (question.catalog, question.expired) {
+            (WithCatalog::Yes, Expired::Refused) => None,
+            (WithCatalog::Yes, Expired::Allowed) => Some("allow_expired=1"),
+            (WithCatalog::No, Expired::Refused) => Some("nocatalog"),
+            (WithCatalog::No, Expired::Allowed) => Some("nocatalog&allow_expired=1"),
         });
         let call = Call {
             method: Method::GET,

@@ -311,6 +311,36 @@ async fn the_catalog_is_left_out_where_it_is_not_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_lets_the_daemon_act_elsewhere_is_asked_for_with_the_catalog_each_time() {
+    let mut user = token("ada", &["member"], 3600);
+    user["token"]["catalog"] = json!([{"type": "image", "endpoints": [
+        {"interface": "public", "region": "Two", "region_id": "Two", "url": "http://glance.two"}]}]);
+    let mut bare = token("bob", &[], 3600);
+    bare["token"]["catalog"] = Value::Null;
+    let fake = FakeKeystone::new();
+    fake.knows(USER, user).knows("bare", bare);
+    let keystone = keystone(
+        &fake,
+        KeystoneOptions {
+            include_service_catalog: false,
+            ..options()
+        },
+    );
+    assert!(identify(&keystone, USER).await.is_ok());
+    assert_eq!(fake.last_query().as_deref(), Some("nocatalog"));
+    let delegation = async |token: &str| keystone.delegation(&headers(&[("x-auth-token", token)])).await;
+    let found = delegation(USER).await.unwrap().unwrap();
+    assert_eq!(fake.last_query(), None);
+    assert_eq!(found.token().expose(), USER);
+    assert_eq!(found.image_endpoint("two", "public"), Some("http://glance.two"));
+    assert_eq!(found.image_endpoint("two", "internal"), None);
+    assert!(delegation("bare").await.unwrap().is_none());
+    assert!(matches!(delegation("unknown").await, Err(Unidentified::Invalid)));
+    fake.state().always = Some(fake::Fault::Refused);
+    assert!(is_unavailable(&delegation(USER).await));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bound_token_is_refused_unless_a_service_sends_it() {
     let mut bound = token("ada", &["member"], 3600);
     bound["token"]["bind"] = json!({"kerberos": "ada@REALM"});

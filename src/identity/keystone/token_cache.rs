@@ -139,6 +139,11 @@ impl Tokens {
         self.shared.server.patience()
     }
 
+    /// What Keystone says of the token now, catalog included: nothing that is remembered. Cancel safe.
+    pub(super) async fn with_catalog(&self, token: &str, deadline: Instant) -> Result<Confirmed, Failure> {
+        self.shared.server.with_catalog(token, deadline).await
+    }
+
     /// The token, which may have expired since it was remembered: that is for the caller to check. Cancel safe.
     pub(super) async fn look_up(&self, token: &str, expired: Expired, deadline: Instant) -> Outcome {
         let fingerprint = Fingerprint::of(token);

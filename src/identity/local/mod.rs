@@ -41,7 +41,7 @@ pub use self::password::{MAX_PASSWORD_BYTES, PasswordCost, PasswordHash};
 pub use self::tokens::{Method, Token};
 use self::tokens::{TokenCache, TokenHash};
 use super::headers;
-use super::{Caller, Identity, RequestHead, Scope, Secret, Service, Unidentified};
+use super::{Caller, Delegation, Identity, ImageEndpoint, RequestHead, Scope, Secret, Service, Unidentified};
 
 /// The only region.
 pub const REGION: &str = "RegionOne";
@@ -351,6 +351,23 @@ impl Identity for LocalIdentity {
             }
         };
         Ok(caller(&session, service))
+    }
+
+    /// The catalog has one region, and this daemon in it: at its configured address, not what a client calls it.
+    async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
+        let session = self.authenticate(headers).await?;
+        let endpoint = |interface: &str| ImageEndpoint {
+            region: REGION.to_owned(),
+            interface: interface.to_owned(),
+            url: self.0.options.endpoint.to_string(),
+        };
+        let endpoints = session.project.is_some().then(|| {
+            ["public", "internal", "admin"]
+                .iter()
+                .map(|interface| endpoint(interface))
+        });
+        let token = Secret::new(headers::token(headers)?.to_owned());
+        Ok(endpoints.map(|endpoints| Delegation::new(token, endpoints.collect())))
     }
 
     fn challenge(&self) -> &str {

@@ -534,3 +534,16 @@ async fn refuses_a_damaged_or_foreign_database_and_changes_nothing() {
         Err(OpenError::Contents { .. })
     ));
 }
+
+#[tokio::test]
+async fn the_catalog_of_local_users_has_this_daemon_alone() {
+    let (_dir, identity, admin) = fresh();
+    let token = token(&identity, "admin", &admin).await;
+    let found = identity.delegation(&with_token(&token)).await.unwrap().unwrap();
+    assert_eq!(
+        found.image_endpoint("regionone", "internal"),
+        Some("http://127.0.0.1:9292")
+    );
+    assert_eq!(found.token().expose(), token);
+    assert!(identity.delegation(&with_token("unknown")).await.is_err());
+}

@@ -27,6 +27,7 @@ fn activate(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
     ChangeKind::Activate {
         content: content(attempt),
         locations: ids.iter().map(|id| in_store(id)).collect(),
+        description: None,
     }
 }
 
@@ -47,7 +48,11 @@ fn copied(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
 
 fn staged(attempt: AttemptId) -> [ChangeKind; 2] {
     let content = content(attempt);
-    [ChangeKind::Stage(claim(attempt)), ChangeKind::Staged { content }]
+    let host = Some("http://one:9292".to_owned());
+    [
+        ChangeKind::Stage(claim(attempt)),
+        ChangeKind::Staged { content, host },
+    ]
 }
 
 /// In the store `one`.
@@ -251,4 +256,49 @@ fn a_copy_of_an_image_that_is_deactivated_meanwhile_goes_on() {
     let done = apply(&deactivated, copied(B, &["two"])).unwrap();
     assert_eq!(image_of(&done).status, Status::Deactivated);
     assert_eq!(image_of(&done).locations.len(), 2);
+}
+
+#[test]
+fn what_the_source_says_of_the_data_is_the_images_own_when_it_is_active() {
+    let description = Description {
+        disk_format: Some("qcow2".into()),
+        container_format: None,
+        properties: [("hw_disk_bus".to_owned(), "scsi".to_owned())].into(),
+    };
+    let ChangeKind::Activate {
+        content, locations, ..
+    } = activate(A, &["one", "two"])
+    else {
+        panic!()
+    };
+    let described = ChangeKind::Activate {
+        content,
+        locations,
+        description: Some(Box::new(description)),
+    };
+    let importing = after([import(A, None)]);
+    let before = image_of(&importing).clone();
+    let entry = apply(&importing, described).unwrap();
+    let image = image_of(&entry);
+    assert_eq!(image.disk_format.as_deref(), Some("qcow2"));
+    assert_eq!(image.container_format, before.container_format);
+    assert_eq!(said(&entry, "hw_disk_bus").as_deref(), Some("scsi"));
+    assert_eq!(said(&entry, IMPORT_TASK), None);
+}
+
+#[test]
+fn where_data_waits_is_said_for_as_long_as_it_waits() {
+    let waiting = after(staged(A));
+    assert_eq!(said(&waiting, STAGE_HOST).as_deref(), Some("http://one:9292"));
+    let unstaged = apply(&waiting, ChangeKind::Unstage { attempt: A }).unwrap();
+    assert_eq!(said(&unstaged, STAGE_HOST), None);
+    let importing = apply(&waiting, import(B, Some(A))).unwrap();
+    assert_eq!(said(&importing, STAGE_HOST), None);
+    // A node without a URL of its own says nothing, nor what another has said.
+    let [stage, _] = staged(A);
+    let kept = ChangeKind::Staged {
+        content: content(A),
+        host: None,
+    };
+    assert_eq!(said(&after([stage, kept]), STAGE_HOST), None);
 }

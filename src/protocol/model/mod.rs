@@ -9,11 +9,13 @@
 //! * `actors`, `movers`: who does what
 //! * `deaths`: what goes wrong by itself
 //! * `promises`: what must hold
+//! * `several`: a world of its own for attempts that bring data to two stores
 
 mod actors;
 mod deaths;
 mod movers;
 mod promises;
+mod several;
 mod world;
 
 use std::collections::{BTreeSet, HashSet};

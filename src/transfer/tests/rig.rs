@@ -1,6 +1,9 @@
 //! A small daemon without HTTP: the parts of the data path over a simulated disk.
 
-use std::{path::Path, path::PathBuf, pin::Pin, sync::Arc, task::Context, task::Poll, time::Duration};
+use std::{
+    num::NonZeroUsize, path::Path, path::PathBuf, pin::Pin, sync::Arc, task::Context, task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
@@ -94,7 +97,7 @@ impl Rig {
             stores,
             metadata: shared,
             janitor: janitor.clone(),
-            digests: DigestPool::new(std::num::NonZeroUsize::MIN).unwrap(),
+            digests: DigestPool::new(NonZeroUsize::MIN).unwrap(),
             tasks: tasks.clone(),
             node: NODE,
             limits: Limits {
@@ -105,6 +108,8 @@ impl Rig {
                 claim_lease: Duration::from_secs(30),
                 hash_adopted: true,
                 retries: 1,
+                imported_at_once: NonZeroUsize::MIN,
+                stage_host: Some("http://here:9292".to_owned()),
                 reserve: Reserve {
                     dir: PathBuf::from("/"),
                     bytes: 0,
