@@ -142,6 +142,7 @@ impl Child {
                 },
             },
             quota: Arc::new(Configured::default()),
+            cache: None,
         });
         Self {
             metadata,

@@ -35,6 +35,11 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "use_keystone_limits",
             "property_protection_file",
             "property_protection_rule_format",
+            "image_cache_dir",
+            "image_cache_driver",
+            "image_cache_max_size",
+            "image_cache_stall_time",
+            "worker_self_reference_url",
         ],
     ),
     (
@@ -418,7 +423,7 @@ const REGISTRY: &str = "there is no registry";
 const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
 pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
-const CACHE: &str = "there is no image cache: images are read from the store";
+const CACHE: &str = "the image cache has an index of its own";
 const BY_WEIGHT: &str = "locations are tried by the weights of their stores";
 const SCRUBBER: &str =
     "Saccade scrubs by itself, each image when its time has come; `saccade restore` restores";
@@ -581,23 +586,9 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         &["enable_v1_api", "enable_v2_api"],
         "version 2 of the API is served, and no other",
     ),
-    (
-        "DEFAULT",
-        &[
-            "image_cache_dir",
-            "image_cache_driver",
-            "image_cache_max_size",
-            "image_cache_sqlite_db",
-            "image_cache_stall_time",
-        ],
-        CACHE,
-    ),
+    ("DEFAULT", &["image_cache_sqlite_db"], CACHE),
     ("DEFAULT", &["wakeup_time", "restore"], SCRUBBER),
-    (
-        "DEFAULT",
-        &["node_staging_uri", "worker_self_reference_url"],
-        STAGING,
-    ),
+    ("DEFAULT", &["node_staging_uri"], STAGING),
     (
         "DEFAULT",
         &["digest_algorithm"],
