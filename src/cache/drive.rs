@@ -76,7 +76,6 @@ impl Cache {
 
     /// Begins a fill that others may join. Under the lock.
     pub(super) fn begin(&self, state: &mut Contents, key: &Key, origin: &Arc<dyn Origin>) -> Arc<Fill> {
-        super::count("miss");
         let fill = Arc::new(Fill::new(key.clone()));
         if let Some(other) = state.fills.insert(key.image(), Arc::clone(&fill)) {
             other.orphan();

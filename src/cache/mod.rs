@@ -287,6 +287,7 @@ impl Cache {
             (true, true) => "too_large",
             (true, false) if state.running >= FILLS_AT_ONCE => "busy",
             (true, false) => {
+                count("miss");
                 let fill = self.begin(&mut state, key, origin);
                 return There::Filling(self.joined(&fill));
             }
