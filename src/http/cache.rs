@@ -46,15 +46,8 @@ pub(super) fn routes(settings: Option<&CacheSettings>) -> Router<State> {
             resource("DELETE, PUT", axum::routing::delete(remove).put(queue)),
         )
         .route("/v2/cache/nodes/{image_id}", resource("GET", get(nodes)))
-        // To Glance's router, other methods are about images of these names.
-        .route(
-            "/v2/cache/clean",
-            resource("DELETE, PUT", post(clean).delete(no_clean).put(no_clean)),
-        )
-        .route(
-            "/v2/cache/prune",
-            resource("DELETE, PUT", post(prune).delete(no_prune).put(no_prune)),
-        );
+        .route("/v2/cache/clean", resource("POST", post(clean)))
+        .route("/v2/cache/prune", resource("POST", post(prune)));
     if !settings.is_some_and(|settings| settings.legacy) {
         return router;
     }
@@ -238,21 +231,15 @@ async fn nodes(
     Ok(Json(json!(own.into_iter().collect::<Vec<_>>())))
 }
 
-async fn no_clean() -> ApiError {
-    not_found("clean")
-}
-
-async fn no_prune() -> ApiError {
-    not_found("prune")
-}
-
 async fn clean(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, ApiError> {
     let cache = permitted(&state, &caller, Rule::CacheClean, None)?;
     cache.clean().await;
-    Ok(StatusCode::OK.into_response())
+    // webob's, where nothing is said.
+    let kind = (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=UTF-8"));
+    Ok(([kind], "").into_response())
 }
 
 async fn prune(

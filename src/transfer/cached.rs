@@ -61,7 +61,7 @@ impl Transfers {
     /// The image's data, or a range of it, from the cache; `None` when it is to be asked of the stores.
     ///
     /// A deactivated image is never served from the cache, to whomever (Glance 33, `api/middleware/cache.py`).
-    pub(super) async fn from_cache(
+    pub(super) async fn read_through(
         &self,
         image: &Image,
         range: Option<RangeRequest>,

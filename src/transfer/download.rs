@@ -84,7 +84,7 @@ impl Transfers {
             if image.locations.is_empty() || !image.status.keeps_data() {
                 return Ok(Download::NoData);
             }
-            if let Some(cached) = self.from_cache(&image, range, preferred).await {
+            if let Some(cached) = self.read_through(&image, range, preferred).await {
                 return Ok(cached);
             }
             match self.open(&image, range, preferred).await {

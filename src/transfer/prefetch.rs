@@ -16,6 +16,15 @@ const SWEEP: Duration = Duration::from_secs(300);
 /// How long an image waits whose turn came while too many others were on their way.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What is to be done about an image that was in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing: it is there no more.
+    Done,
+    /// It is tried again.
+    Later,
+}
+
 impl Transfers {
     /// Works the cache's queue off, one image after the other, and evicts what is not an image's data any more. Runs until dropped;
     /// returns at once where there is no cache.
@@ -27,12 +36,13 @@ impl Transfers {
             self.sweep(&cache).await;
             let next = tokio::time::sleep(SWEEP);
             tokio::pin!(next);
-            // Each of them is tried once in a sweep's time.
+            // What could not be cached is tried again after the next sweep.
             let mut tried = HashSet::new();
             loop {
                 while let Some(id) = cache.queue().into_iter().find(|id| !tried.contains(id)) {
-                    self.prefetch(&cache, id).await;
-                    tried.insert(id);
+                    if self.prefetch(&cache, id).await == Next::Later {
+                        tried.insert(id);
+                    }
                 }
                 tokio::select! {
                     () = &mut next => break,
@@ -48,37 +58,37 @@ impl Transfers {
 
     /// Caches an image that was queued. What can be no more is taken from the queue (Glance 33, `image_cache/prefetcher.py`,
     /// leaves it there for good); what cannot be now stays.
-    async fn prefetch(&self, cache: &Cache, id: ImageId) {
+    async fn prefetch(&self, cache: &Cache, id: ImageId) -> Next {
         let image = match self.shared.parts.metadata.entry(id).await {
             Ok(Some(Entry::Live(image))) => Some(image),
             Ok(_) => None,
             Err(error) => {
                 info!(image = %id, %error, "an image that is to be cached has to wait");
-                return;
+                return Next::Later;
             }
         };
         let image = image.filter(|image| image.status == Status::Active && !image.locations.is_empty());
         let Some((image, key)) = image.and_then(|image| Key::of(&image).map(|key| (image, key))) else {
             info!(image = %id, "an image that was to be cached is not active: it is not cached");
             cache.dequeue(id);
-            return;
+            return Next::Done;
         };
         let origin = self.whole(&image);
         loop {
             match cache.fetch(&key, &origin).await {
                 Fetched::Busy => tokio::time::sleep(PAUSE).await,
-                Fetched::Cached => return,
+                Fetched::Cached => return Next::Done,
                 Fetched::NoRoom => {
                     let size = key.size();
                     warn!(image = %id, size, "an image that was to be cached does not fit (image_cache_max_size): it is not cached");
                     cache.dequeue(id);
-                    return;
+                    return Next::Done;
                 }
                 Fetched::Failed => {
                     if cache.queue().contains(&id) {
                         warn!(image = %id, "an image that is to be cached could not be read: it will be tried again");
                     }
-                    return;
+                    return Next::Later;
                 }
             }
         }

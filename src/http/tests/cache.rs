@@ -198,8 +198,6 @@ async fn what_cannot_be_cached_is_refused_with_the_statuses_of_glance() {
             "Image 11111111-1111-4111-8111-111111111111 not found.",
         ),
         (Method::PUT, "no-uuid", 404, "Image no-uuid not found."),
-        (Method::PUT, "clean", 404, "Image clean not found."),
-        (Method::DELETE, "prune", 404, "Image prune not found."),
         (Method::DELETE, unknown, 404, "not found."),
         (Method::DELETE, queued, 204, ""),
     ] {
@@ -278,7 +276,8 @@ async fn other_methods_are_not_allowed() {
         (Method::PUT, "/v2/cache", "GET, DELETE"),
         (Method::GET, "/v2/cache/some-id", "DELETE, PUT"),
         (Method::POST, "/v2/cache/some-id", "DELETE, PUT"),
-        (Method::GET, "/v2/cache/clean", "DELETE, PUT"),
+        (Method::GET, "/v2/cache/clean", "POST"),
+        (Method::DELETE, "/v2/cache/prune", "POST"),
         (Method::GET, "/v2/cache/nodes", "DELETE, PUT"),
         (Method::DELETE, "/v2/cache/nodes/some-id", "GET"),
     ] {

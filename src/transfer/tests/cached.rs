@@ -251,6 +251,10 @@ async fn what_is_queued_is_cached_in_its_turn_and_what_cannot_be_is_dropped() {
     assert!(slow.bytes(&first).await == bytes);
     assert!(slow.bytes(&second).await == bytes[1..]);
     assert_eq!(slow.reads(), 1);
+    // Evicted, and asked for again.
+    assert!(slow.cache.evict(first.id) && slow.cache.enqueue(first.id));
+    slow.until_cached(2).await;
+    assert_eq!((slow.reads(), slow.cache.queue()), (2, Vec::new()));
     worker.abort();
 }
 
