@@ -622,6 +622,21 @@ async fn trouble_with_the_local_disk_is_no_readers_trouble() {
 }
 
 #[tokio::test]
+async fn a_write_that_fails_is_the_cache_s_trouble_and_not_the_store_s() {
+    let bytes = noise(3 * MIB);
+    let fill = Fill::new(Key::of(&image(1, &bytes)).unwrap());
+    let origin = Scripted::new(bytes);
+    // It can be read only.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = Arc::new(File::open(file.path()).unwrap());
+    fill.begin(file.clone());
+    let chunks = origin.open().await.unwrap();
+    let failure = fill.run(chunks, file, &digests(), Duration::from_secs(5)).await;
+    assert!(matches!(failure, Err(fill::Failure::Local(_))), "{failure:?}");
+    assert_eq!(fill.watch().borrow().written, 0);
+}
+
+#[tokio::test]
 async fn a_directory_that_is_gone_is_no_readers_trouble() {
     let rig = Rig::new(64 * MIB);
     let (first, store) = rig.cached(1, MIB).await;
