@@ -1,6 +1,7 @@
 //! Saccade keeps a cloud's disk images and moves them at the speed of the hardware: a drop-in replacement for
 //! OpenStack Glance.
 
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;

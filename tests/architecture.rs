@@ -37,6 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "catalog",
             "definitions",
             "transfer",
+            "cache",
             "ledger",
             "stores",
             "metadata",
@@ -73,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "lifecycle",
             "inspect::Refusal",
             "metadata",
+            "cache",
         ],
     ),
     (
@@ -85,16 +87,17 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "catalog",
         &[
-            "metadata", "policy", "quota", "identity", "image", "janitor", "stores",
+            "metadata", "policy", "quota", "identity", "image", "janitor", "stores", "cache",
         ],
     ),
     (
         "transfer",
         &[
-            "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "quota", "image",
-            "protocol",
+            "cache", "digest", "inspect", "janitor", "ledger", "stores", "metadata", "policy", "quota",
+            "image", "protocol",
         ],
     ),
+    ("cache", &["digest", "image"]),
     ("stores", &["config"]),
     (
         "definitions",

@@ -31,7 +31,13 @@ impl Catalog {
                 false => self.shared.janitor.delete(&image).await,
             };
             match deleted {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(cache) = &self.shared.cache {
+                        cache.evict(image.id);
+                        cache.dequeue(image.id);
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind == DeleteErrorKind::Rejected(Rejection::Revision) => {}
                 Err(error) => return Err(failure(error, id)),
             }

@@ -54,6 +54,7 @@ pub use crate::metadata::{
     Comparison, Condition, Direction, Filter, Flag, Number, Order, SortKey, Text, TimeField,
 };
 use crate::{
+    cache::Cache,
     identity::Caller,
     image::{Allowance, Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
     janitor::Janitor,
@@ -88,6 +89,8 @@ pub struct Parts {
     pub stores: Stores,
     /// What holds of every image.
     pub rules: Rules,
+    /// Holds data of images, and is told of those that are deleted.
+    pub cache: Option<Cache>,
 }
 
 /// What an operator has decided of all images.
@@ -240,6 +243,25 @@ impl Catalog {
             .policy
             .current()
             .authorize(Rule::StoresInfoDetail, caller);
+        permission.map_err(|denied| self.denied(denied, ""))
+    }
+
+    /// Whether the caller may do what the rule is about to the image cache, or to what it holds of an image.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn authorize_cache(
+        &self,
+        caller: &Caller,
+        rule: Rule,
+        image: Option<&Image>,
+    ) -> Result<(), CatalogError> {
+        let policy = self.shared.policy.current();
+        let permission = match image {
+            // Whoever may not know of the image has not come here.
+            Some(image) => policy.authorize_cache(rule, caller, image),
+            None => policy.authorize(rule, caller),
+        };
         permission.map_err(|denied| self.denied(denied, ""))
     }
 

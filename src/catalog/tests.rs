@@ -25,6 +25,7 @@ use super::{
     Order, Parts, Rules,
 };
 use crate::{
+    cache::Cache,
     config::{self, FileStore, StoreDriver, StoreNaming},
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
@@ -38,7 +39,7 @@ use crate::{
     policy::{Policy, PropertyProtection},
     quota::{self, Configured},
     stores::Stores,
-    transfer::{Limits, Reserve, Transfers},
+    transfer::{Fills, Limits, ReadThrough, Reserve, Transfers},
 };
 
 fn url_filter() -> config::UrlFilter {
@@ -65,7 +66,15 @@ pub(crate) struct Fixture {
     pub(crate) elsewhere: Arc<Shelf>,
     /// What is at `http://web/NAME`, and is only read.
     pub(crate) web: Arc<Shelf>,
+    pub(crate) cache: Option<Cache>,
     pub(crate) dir: TempDir,
+}
+
+/// Whether there is an image cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caching {
+    Off,
+    On,
 }
 
 impl Fixture {
@@ -77,12 +86,40 @@ impl Fixture {
     /// With a file store for each id, the first one the default.
     pub(crate) fn with_stores(naming: StoreNaming, ids: &[&str], rules: Rules) -> Self {
         let limits = Arc::new(Configured::default());
-        Self::of(naming, ids, rules, PropertyProtection::none(), limits)
+        Self::of(
+            naming,
+            ids,
+            rules,
+            PropertyProtection::none(),
+            limits,
+            Caching::Off,
+        )
+    }
+
+    /// With one store, and a cache that every download fills.
+    pub(crate) fn caching(rules: Rules) -> Self {
+        let limits = Arc::new(Configured::default());
+        let (naming, ids) = (StoreNaming::Single, &["file"]);
+        Self::of(
+            naming,
+            ids,
+            rules,
+            PropertyProtection::none(),
+            limits,
+            Caching::On,
+        )
     }
 
     /// With one store, and what else holds.
     pub(crate) fn with(rules: Rules, properties: PropertyProtection, limits: Arc<dyn quota::Limits>) -> Self {
-        Self::of(StoreNaming::Single, &["file"], rules, properties, limits)
+        Self::of(
+            StoreNaming::Single,
+            &["file"],
+            rules,
+            properties,
+            limits,
+            Caching::Off,
+        )
     }
 
     fn of(
@@ -91,8 +128,11 @@ impl Fixture {
         rules: Rules,
         properties: PropertyProtection,
         limits: Arc<dyn quota::Limits>,
+        caching: Caching,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let cache =
+            (caching == Caching::On).then(|| crate::cache::tests::open(&dir.path().join("cache"), 64 << 20));
         let store = |id: &&str| {
             let directory = if *id == ids[0] { "images" } else { id };
             let datadir = dir.path().join(directory);
@@ -149,6 +189,7 @@ impl Fixture {
             janitor: janitor.clone(),
             stores: stores.clone(),
             rules,
+            cache: cache.clone(),
         });
         let transfers = Transfers::new(crate::transfer::Parts {
             ledger: ledger.clone(),
@@ -174,6 +215,10 @@ impl Fixture {
                 },
             },
             quota: limits,
+            cache: cache.clone().map(|cache| ReadThrough {
+                cache,
+                fills: Fills::Everything,
+            }),
         });
         let named = match naming {
             StoreNaming::Named => Some(ids),
@@ -198,6 +243,7 @@ impl Fixture {
             node,
             elsewhere,
             web,
+            cache,
             dir,
         }
     }

@@ -6,7 +6,7 @@ use super::{
     keystone,
     paste::{self, Found, Pipeline},
     reader::Reader,
-    settings::{Identity, TrustedPeers},
+    settings::{CachePipeline, Identity, TrustedPeers},
     sources::Sources,
     value,
 };
@@ -29,6 +29,8 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
     pub(super) kind: Kind,
+    /// What stands in the same pipeline for the image cache.
+    pub(super) caching: CachePipeline,
     because: String,
 }
 
@@ -53,14 +55,19 @@ pub(super) fn choose(reader: &mut Reader<'_>, sources: &Sources, given: Given) -
         // What is wrong with the pipeline stops the start, whoever is named.
         Given::Glance => Some(paste::pipeline(reader, sources)?),
     };
+    let caching = pipeline
+        .as_ref()
+        .map_or(CachePipeline::None, |found| found.caching);
     let by_name = |kind| Choice {
         kind,
+        caching,
         because: "[saccade] identity says so".to_owned(),
     };
     match (named, pipeline) {
         (Named::Wrong, _) => None,
         (Named::Not, None) => Some(Choice {
             kind: Kind::Local,
+            caching,
             because: "no Glance configuration is given".to_owned(),
         }),
         (
@@ -68,9 +75,11 @@ pub(super) fn choose(reader: &mut Reader<'_>, sources: &Sources, given: Given) -
             Some(Found {
                 pipeline: Pipeline::Keystone,
                 because,
+                ..
             }),
         ) => Some(Choice {
             kind: Kind::Keystone,
+            caching,
             because,
         }),
         (Named::Not, Some(found)) => {

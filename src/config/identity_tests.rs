@@ -22,7 +22,8 @@ fn flavor(flavor: &str) -> String {
 #[test]
 fn every_flavor_of_keystone_asks_keystone_and_opens_the_port() {
     for name in ["keystone", "keystone+caching", "keystone+cachemanagement"] {
-        let loaded = setup(&flavor(name)).loaded();
+        let text = format!("[DEFAULT]\nimage_cache_dir = /c\n{}", flavor(name));
+        let loaded = setup(&text).loaded();
         assert!(matches!(loaded.config.identity, Identity::Keystone(_)), "{name}");
         assert_eq!(loaded.config.server.bind.to_string(), "0.0.0.0:9292");
         assert_eq!(loaded.warnings, []);

@@ -5,6 +5,7 @@
 //! from Glance's default and matters to what is stored, who may act or who is told; so does every option that
 //! nobody has classified.
 
+mod cache;
 mod check;
 mod cors;
 mod error;
@@ -35,11 +36,11 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore, Formats, HashAlgorithm,
-    Hashing, HttpStore, Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile,
-    PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
-    Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType, SwiftStore,
-    TrustedPeers, UrlFilter,
+    Api, ByteSize, CacheDriver, CachePipeline, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore,
+    Formats, HashAlgorithm, Hashing, HttpStore, Identity, ImageCache, ImportMethod, Limits, Log, LogFormat,
+    LogLevel, Node, Policy, PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat,
+    S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication,
+    SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -132,6 +133,10 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         stores::stores(reader, backends, &places),
         glance::policy(reader, &sources.dirs, given),
     );
+    let pipeline = callers
+        .as_ref()
+        .map_or(CachePipeline::None, |choice| choice.caching);
+    let cache = cache::cache(reader, pipeline);
     let (log, api, quotas, deletion, limits, hashing, formats, stores, policy) = parts;
     let needed = identity.zip(hashing).zip(limits);
     let config = needed.map(|((identity, hashing), limits)| Config {
@@ -145,6 +150,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         hashing,
         formats,
         stores,
+        cache,
         policy,
         identity,
         node,

@@ -22,6 +22,7 @@ const SACCADE: &str = "saccade";
 pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("accept_paste_filters", Some("")),
     ("accept_unsupported", Some("")),
+    ("cache_filesystem_stores", Some("false")),
     ("claim_lease", Some("60s")),
     ("data_dir", None),
     ("drain_delay", Some("0s")),

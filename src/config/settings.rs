@@ -28,6 +28,8 @@ pub struct Config {
     pub formats: Formats,
     /// Where image data is kept.
     pub stores: Stores,
+    /// Where data of slow stores is kept once more.
+    pub cache: Option<ImageCache>,
     /// Where the rules are.
     pub policy: Policy,
     /// Who the callers are.
@@ -416,6 +418,45 @@ pub struct DataDirectory {
     pub path: PathBuf,
     /// The greatest is filled first.
     pub priority: i64,
+}
+
+/// `image_cache_*`: data of slow stores on the local disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageCache {
+    /// Where it is: absolute.
+    pub dir: PathBuf,
+    /// Of all its files together.
+    pub max_size: ByteSize,
+    /// What comes to a standstill for so long is given up.
+    pub stall_time: Duration,
+    /// What keeps its index in Glance; here it says how the API answers.
+    pub driver: CacheDriver,
+    /// What stands in the pipeline for it.
+    pub pipeline: CachePipeline,
+    /// Whether images are cached that are files already (`cache_filesystem_stores` of `[saccade]`).
+    pub filesystem_stores: bool,
+    /// How other nodes reach this one (`worker_self_reference_url`).
+    pub node_url: Option<String>,
+}
+
+/// `image_cache_driver`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are Glance's own.
+pub enum CacheDriver {
+    CentralizedDb,
+    Sqlite,
+    Xattr,
+}
+
+/// What stands in the pipeline for the image cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CachePipeline {
+    /// Nothing: no download fills it.
+    None,
+    /// `cache`.
+    Cache,
+    /// `cachemanage`, with or without `cache`: it is also administered by the routes of before 2.14.
+    CacheManage,
 }
 
 /// `[oslo_policy]`.

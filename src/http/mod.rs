@@ -16,6 +16,7 @@
 
 mod accept;
 mod body;
+mod cache;
 mod error;
 mod file_body;
 #[cfg(feature = "fuzzing")]
@@ -55,7 +56,7 @@ use tower::Layer;
 
 pub use self::{
     request_id::RequestId,
-    settings::{Settings, StoreInfo, StoreNames},
+    settings::{CacheSettings, Settings, StoreInfo, StoreNames},
 };
 use crate::{
     catalog::Catalog, definitions::Definitions, identity::Identity, import::Imports, lifecycle::Draining,
@@ -114,6 +115,7 @@ fn api(state: State) -> Router {
         .merge(image_actions::routes())
         .merge(info::routes())
         .merge(stores::routes())
+        .merge(cache::routes(state.settings.cache.as_ref()))
         .merge(schemas::routes())
         .merge(tasks::routes())
         .merge(metadefs::routes())

@@ -8,7 +8,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Config, Cors, FileStore, ImportMethod, StoreDriver, StoreNaming, Stores},
+    config::{
+        CacheDriver, CachePipeline, Config, Cors, FileStore, ImportMethod, StoreDriver, StoreNaming, Stores,
+    },
     image::Location,
 };
 
@@ -31,6 +33,8 @@ pub struct Settings {
     pub import_methods: Vec<&'static str>,
     /// How the API speaks of stores.
     pub stores: StoreNames,
+    /// How the API speaks of the image cache; `None` says that there is none.
+    pub cache: Option<CacheSettings>,
     /// Whether images show `direct_url`.
     pub show_direct_url: bool,
     /// Whether images show `locations`.
@@ -39,6 +43,17 @@ pub struct Settings {
     pub disk_formats: Vec<String>,
     /// For the schema.
     pub container_formats: Vec<String>,
+}
+
+/// How the API speaks of the image cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Whether there are the routes of before 2.14, too (`cachemanage`).
+    pub legacy: bool,
+    /// Whether it can be asked which nodes have an image (`image_cache_driver = centralized_db`).
+    pub tells_nodes: bool,
+    /// This node, as others reach it (`worker_self_reference_url`).
+    pub node_url: Option<String>,
 }
 
 /// How the API speaks of stores.
@@ -154,6 +169,11 @@ impl From<&Config> for Settings {
                 .map(|method| name(*method))
                 .collect(),
             stores: StoreNames::from(&config.stores),
+            cache: config.cache.as_ref().map(|told| CacheSettings {
+                legacy: told.pipeline == CachePipeline::CacheManage,
+                tells_nodes: told.driver == CacheDriver::CentralizedDb,
+                node_url: told.node_url.clone(),
+            }),
             show_direct_url: config.api.show_image_direct_url,
             show_locations: config.api.show_multiple_locations,
             disk_formats: config.formats.disk_formats.clone(),

@@ -1,5 +1,6 @@
 //! The router, without a socket, over the real catalogue, transfers and file store.
 
+mod cache;
 mod cors;
 mod data;
 mod delayed_delete;
@@ -54,6 +55,7 @@ pub(super) fn settings() -> Settings {
         disable_file: None,
         import_methods: vec!["glance-direct", "web-download", "copy-image"],
         stores: StoreNames::Hidden,
+        cache: None,
         show_direct_url: false,
         show_locations: false,
         disk_formats: [

@@ -13,7 +13,7 @@ use super::{Settings, State, StoreNames, origin::origin};
 
 /// Versions that are there in whatever configuration, newest first.
 const ALWAYS: [&str; 8] = ["v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"];
-const CURRENT: &str = "v2.17";
+const WITH_CACHE: [&str; 5] = ["v2.18", "v2.17", "v2.16", "v2.15", "v2.14"];
 const MULTI_STORE: [&str; 6] = ["v2.13", "v2.12", "v2.11", "v2.10", "v2.9", "v2.8"];
 
 pub(super) fn routes() -> Router<State> {
@@ -41,11 +41,19 @@ fn supported(settings: &Settings) -> impl Iterator<Item = &'static str> {
         StoreNames::Hidden => &["v2.9"],
     };
     // The order, too, is Glance's: without an image cache the current version comes after the multi-store ones.
-    ["v2.15"]
-        .into_iter()
-        .chain(with_stores.iter().copied())
-        .chain([CURRENT])
-        .chain(ALWAYS)
+    let (first, last): (&[&str], Option<&str>) = match settings.cache {
+        Some(_) => (&WITH_CACHE, None),
+        None => (&["v2.15"], Some("v2.17")),
+    };
+    let first = first.iter().copied().chain(with_stores.iter().copied());
+    first.chain(last).chain(ALWAYS)
+}
+
+fn current(settings: &Settings) -> &'static str {
+    match settings.cache {
+        Some(_) => "v2.18",
+        None => "v2.17",
+    }
 }
 
 /// The document.
@@ -57,7 +65,11 @@ pub(super) fn document(status: StatusCode, request: &Request, settings: &Setting
     let href = format!("{}/v2/", base.trim_end_matches('/'));
     let versions: Vec<Value> = supported(settings)
         .map(|id| {
-            let status = if id == CURRENT { "CURRENT" } else { "SUPPORTED" };
+            let status = if id == current(settings) {
+                "CURRENT"
+            } else {
+                "SUPPORTED"
+            };
             json!({ "id": id, "status": status, "links": [{ "rel": "self", "href": href }] })
         })
         .collect();

@@ -153,6 +153,15 @@ impl Policy {
         self.authorize_image(Rule::DownloadFromStore, caller, image)
     }
 
+    /// Doing something to what the image cache holds of an image that the caller may know of (`CacheImageAPIPolicy`):
+    /// unlike elsewhere, being refused says so.
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`].
+    pub fn authorize_cache(&self, rule: Rule, caller: &Caller, image: &Image) -> Result<(), Denied> {
+        self.require(rule, caller, &ImageTarget { image, caller })
+    }
+
     /// Deactivating (`deactivate`).
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{DataDir, keystone};
 use crate::{
+    cache::{self, Cache},
     catalog::{self, Catalog},
     config::{self, Config, CountLimit},
     definitions::{self, Definitions},
@@ -34,7 +35,7 @@ use crate::{
     },
     quota::{self, Configured, Unified},
     stores::{Stores, StoresError, outgoing_filter},
-    transfer::{Limits, Parts, Reserve, Transfers},
+    transfer::{Fills, Limits, Parts, ReadThrough, Reserve, Transfers},
 };
 
 /// The daemon's parts could not be opened. Nothing was served.
@@ -70,6 +71,9 @@ pub enum ApplicationError {
     /// A store cannot be opened.
     #[error(transparent)]
     Stores(#[from] StoresError),
+    /// The image cache cannot be opened.
+    #[error(transparent)]
+    Cache(#[from] cache::OpenError),
 }
 
 /// What answers, and what works behind it.
@@ -83,6 +87,9 @@ pub(super) struct Application {
     janitor: tokio::task::JoinHandle<()>,
     scrubber: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
+    cache: Option<Cache>,
+    /// Fills the cache ahead, and keeps its index.
+    cache_keepers: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Application {
@@ -113,6 +120,7 @@ impl Application {
         tracing::info!("metadata opened");
         let stores = Stores::open(&config.stores)?.with_staging(&data_dir.path().join("staging"))?;
         tracing::info!(%stores, "stores opened");
+        let cache = open_cache(config, &digests)?;
         let Opened {
             ledger,
             unreadable_lines,
@@ -144,6 +152,7 @@ impl Application {
             node,
             limits: limits(config, data_dir, algorithm),
             quota: quota.clone(),
+            cache: cache.clone(),
         });
         let policy = Arc::new(policy);
         let rules = rules(config, algorithm);
@@ -153,6 +162,7 @@ impl Application {
             page_default: rules.page_default,
             page_max: rules.page_max,
         });
+        let cache = cache.map(|parts| parts.cache);
         let catalog = Catalog::new(catalog::Parts {
             metadata,
             policy,
@@ -161,6 +171,7 @@ impl Application {
             janitor: janitor.clone(),
             stores,
             rules,
+            cache: cache.clone(),
         });
         let settings = Settings::from(config);
         let imports = Imports::new(import::Parts {
@@ -175,6 +186,15 @@ impl Application {
             rules: import_rules(config, &settings),
             since: Timestamp::now(),
         });
+        let keeper = cache.clone();
+        let cache_keepers = [
+            tokio::spawn(transfers.clone().run_cache()),
+            tokio::spawn(async move {
+                if let Some(cache) = keeper {
+                    cache.run().await;
+                }
+            }),
+        ];
         let state = http::State {
             catalog,
             definitions,
@@ -193,6 +213,8 @@ impl Application {
         Ok(Self {
             scrubber: tokio::spawn(janitor.clone().run_scrubber(scrubbing)),
             imports: tokio::spawn(imports.run()),
+            cache,
+            cache_keepers,
             router: http::router(state, extra),
             metadata: rocks,
             tasks,
@@ -211,9 +233,13 @@ impl Application {
     pub(super) async fn close(self, patience: Duration) {
         self.scrubber.abort();
         self.imports.abort();
+        self.cache_keepers.iter().for_each(tokio::task::JoinHandle::abort);
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::info!(operations = self.tasks.len(), "left to the next start");
+        }
+        if let Some(cache) = &self.cache {
+            cache.close().await;
         }
         self.stop.cancel();
         // A panic of the janitor was logged where it happened; there is nothing left to do about it.
@@ -222,13 +248,36 @@ impl Application {
     }
 }
 
-/// Whether the stores that are configured can be opened, as far as can be told without changing anything and without asking
+/// Whether the stores that are configured, and the image cache, can be opened, as far as can be told without changing anything and without asking
 /// anybody. Blocks.
 ///
 /// # Errors
-/// The first store that cannot be used.
+/// The first store that cannot be used; the image cache, if it cannot.
 pub fn check(config: &Config) -> Result<(), ApplicationError> {
-    Ok(Stores::check(&config.stores)?)
+    Stores::check(&config.stores)?;
+    if let Some(told) = &config.cache {
+        Cache::check(&told.dir)?;
+    }
+    Ok(())
+}
+
+/// The configured image cache, if there is one.
+fn open_cache(config: &Config, digests: &DigestPool) -> Result<Option<ReadThrough>, cache::OpenError> {
+    let Some(told) = &config.cache else {
+        return Ok(None);
+    };
+    let options = cache::Options {
+        dir: told.dir.clone(),
+        limit: told.max_size.bytes(),
+        stall: told.stall_time,
+    };
+    let fills = match (told.pipeline, told.filesystem_stores) {
+        (config::CachePipeline::None, _) => Fills::Nothing,
+        (_, false) => Fills::Remote,
+        (_, true) => Fills::Everything,
+    };
+    let cache = Cache::open(&options, digests.clone())?;
+    Ok(Some(ReadThrough { cache, fills }))
 }
 
 /// Who knows how much projects may use.

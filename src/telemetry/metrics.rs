@@ -126,6 +126,49 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "Times that a store failed a download while the image was in another, too, by the store that failed.",
     ),
     (
+        "saccade_image_cache_requests_total",
+        Kind::Counter,
+        Unit::Count,
+        "Downloads by what the image cache did for them (result: hit, from a complete file; shared, from one that was being \
+         filled; miss, which began to fill one and is counted as shared, too; bypass).",
+    ),
+    (
+        "saccade_image_cache_bypasses_total",
+        Kind::Counter,
+        Unit::Count,
+        "Downloads that the image cache left to their stores, by reason.",
+    ),
+    (
+        "saccade_image_cache_fills_total",
+        Kind::Counter,
+        Unit::Count,
+        "Images that were to be cached, by outcome.",
+    ),
+    (
+        "saccade_image_cache_resumes_total",
+        Kind::Counter,
+        Unit::Count,
+        "Downloads that had begun with the image cache and went on without it.",
+    ),
+    (
+        "saccade_image_cache_evictions_total",
+        Kind::Counter,
+        Unit::Count,
+        "Images that had to leave the cache, by reason.",
+    ),
+    (
+        "saccade_image_cache_size_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        "What the complete files of the image cache take up, in bytes.",
+    ),
+    (
+        "saccade_image_cache_limit_bytes",
+        Kind::Gauge,
+        Unit::Bytes,
+        "What the files of the image cache may take up, in bytes.",
+    ),
+    (
         "saccade_token_cache_requests_total",
         Kind::Counter,
         Unit::Count,

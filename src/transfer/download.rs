@@ -52,7 +52,7 @@ const TRIES: u32 = 2;
 impl RangeRequest {
     /// The bytes of an image of this size; `None` when there are none. (Glance 33, `image_data.py`: the end is cut to
     /// the image's, a suffix longer than the image is all of it.)
-    fn of(self, size: u64) -> Option<Range<u64>> {
+    pub(super) fn of(self, size: u64) -> Option<Range<u64>> {
         match self {
             Self::From { first, last } => {
                 let end = last.map_or(size, |last| last.saturating_add(1).min(size));
@@ -65,7 +65,7 @@ impl RangeRequest {
 
 impl Transfers {
     /// Opens an image's data, whole or a range of it. Locations in the stores that are preferred are tried first, and of
-    /// these and the others those in the store of the greatest weight. Cancel safe.
+    /// these and the others those in the store of the greatest weight; what is in the image cache comes from there. Cancel safe.
     ///
     /// # Errors
     /// See [`DownloadErrorKind`].
@@ -83,6 +83,9 @@ impl Transfers {
             // A location alone is no data: what is there may have been found to be another's.
             if image.locations.is_empty() || !image.status.keeps_data() {
                 return Ok(Download::NoData);
+            }
+            if let Some(cached) = self.read_through(&image, range, preferred).await {
+                return Ok(cached);
             }
             match self.open(&image, range, preferred).await {
                 Err(error) if error.kind() == DownloadErrorKind::NotFound => {
@@ -118,6 +121,20 @@ impl Transfers {
         }
     }
 
+    /// The locations of an image in the order in which they are tried.
+    pub(super) fn in_order<'i>(&self, image: &'i Image, preferred: &[&str]) -> Vec<&'i Location> {
+        let mut locations: Vec<&Location> = image.locations.iter().collect();
+        locations.sort_by_key(|location| {
+            let id = location.store.as_ref().map(|id| id.as_str());
+            let is_preferred = id.is_some_and(|id| preferred.contains(&id));
+            (
+                !is_preferred,
+                std::cmp::Reverse(self.shared.parts.stores.weight(id)),
+            )
+        });
+        locations
+    }
+
     /// The blob of the first location that can be read, and the range of it.
     pub(super) async fn open(
         &self,
@@ -127,12 +144,7 @@ impl Transfers {
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
         let mut first_error: Option<DownloadError> = None;
         let stores = &self.shared.parts.stores;
-        let mut locations: Vec<&Location> = image.locations.iter().collect();
-        locations.sort_by_key(|location| {
-            let id = location.store.as_ref().map(|id| id.as_str());
-            let is_preferred = id.is_some_and(|id| preferred.contains(&id));
-            (!is_preferred, std::cmp::Reverse(stores.weight(id)))
-        });
+        let locations = self.in_order(image, preferred);
         for (at, location) in locations.iter().enumerate() {
             match self.open_at(image, location, range).await {
                 Err(error) if !matches!(error.kind(), DownloadErrorKind::Unsatisfiable { .. }) => {

@@ -14,6 +14,7 @@
 //! * `stage`: data that waits for an import
 //! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to
 //! * `download`: the store's answer to a read; `fail_over`: going on from another store when one fails
+//! * `cached`: downloads through the image cache; `prefetch`: filling it ahead of them
 //! * `meter`: what metrics say of it
 //!
 //! Undoing an upload is the janitor's: it is the same work whether the upload failed or the daemon died.
@@ -21,6 +22,7 @@
 //! Memory: all chunks of all uploads together are bounded by [`Limits::memory`], whatever the images' sizes.
 
 mod adopt;
+mod cached;
 mod chunks;
 mod download;
 mod error;
@@ -28,6 +30,7 @@ mod fail_over;
 mod fan_out;
 mod import;
 mod meter;
+mod prefetch;
 mod room;
 mod stage;
 mod targets;
@@ -43,6 +46,7 @@ use tokio_util::task::TaskTracker;
 use self::chunks::ChunkPool;
 pub use self::{
     adopt::Adoption,
+    cached::{Fills, ReadThrough},
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
     import::{Import, Importing, Incoming, Opening, Origin, Original, Partial},
@@ -85,6 +89,8 @@ pub struct Parts {
     pub limits: Limits,
     /// How much projects may use.
     pub quota: Arc<dyn quota::Limits>,
+    /// Keeps what is read of slow stores, where there is one.
+    pub cache: Option<ReadThrough>,
 }
 
 /// What holds of every upload.

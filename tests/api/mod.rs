@@ -1,5 +1,6 @@
 //! The API, one file for each resource, named as in `src/http/`.
 
+mod cache;
 mod connections;
 mod cors;
 mod delayed_delete;

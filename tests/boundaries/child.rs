@@ -178,6 +178,7 @@ impl Child {
                 },
             },
             quota: Arc::new(Configured::default()),
+            cache: None,
         });
         Self {
             metadata,

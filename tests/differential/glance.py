@@ -4,7 +4,8 @@
     glance.py serve DIR HOST PORT   serves it, as DIR/glance-api.conf says, until it is killed
 
 Callers are who the headers of a request name, as behind keystonemiddleware: the pipeline is Glance's own for the flavor
-`keystone`, without `authtoken`, whose header in answers of 401 is added here.
+`keystone` (`keystone+cachemanagement` with an image_cache_dir), without `authtoken`, whose header in answers of 401 is
+added here.
 """
 import os
 import pathlib
@@ -35,11 +36,13 @@ def serve(directory, host, port):
         paste.replace(project, f'{project}\noslo_config_file = {directory}/glance-api.conf'))
     # One file in the place of both that Glance would look for.
     own = directory / 'glance-api.conf'
-    own.write_text(own.read_text() + f'''
+    text = own.read_text()
+    flavor = 'keystone+cachemanagement' if 'image_cache_dir' in text else 'keystone'
+    own.write_text(text + f'''
 [database]
 connection = sqlite:///{directory}/glance.db
 [paste_deploy]
-flavor = keystone
+flavor = {flavor}
 config_file = {directory}/paste.ini
 ''')
     with sqlite3.connect(directory / 'glance.db') as database:

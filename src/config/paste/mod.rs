@@ -16,6 +16,7 @@ use super::{
     error::{ConfigError, ErrorKind, OptionName, Origin, Warning},
     glance::{self, Given},
     reader::Reader,
+    settings::CachePipeline,
     sources::{self, Sources},
     value,
 };
@@ -44,6 +45,8 @@ pub(super) enum Pipeline {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) pipeline: Pipeline,
+    /// What stands in it for the image cache.
+    pub(super) caching: CachePipeline,
     /// For people: `[paste_deploy] flavor = "keystone"`, with the file where one was read.
     pub(super) because: String,
 }
@@ -63,11 +66,15 @@ pub(super) fn pipeline(reader: &mut Reader<'_>, sources: &Sources) -> Option<Fou
         .into_iter()
         .flatten()
         .collect();
-    let (pipeline, because) = match locate(reader, sources)? {
-        Located::Stock => (stock(reader, name.as_deref())?, shown),
+    let (pipeline, caching, because) = match locate(reader, sources)? {
+        Located::Stock => {
+            let pipeline = stock(reader, name.as_deref())?;
+            (pipeline, stock_caching(name.as_deref()), shown)
+        }
         Located::File(path) => {
             let because = format!("{shown}, by {}", path.display());
-            (from_file(reader, &path, name.as_deref(), &accepted)?, because)
+            let resolved = from_file(reader, &path, name.as_deref(), &accepted)?;
+            (resolved.pipeline, resolved.caching, because)
         }
     };
     if pipeline != Pipeline::Keystone && name.is_some_and(|name| name.contains("keystone")) {
@@ -76,7 +83,11 @@ pub(super) fn pipeline(reader: &mut Reader<'_>, sources: &Sources) -> Option<Fou
         reader.refuse(ErrorKind::Conflict, SECTION, "flavor", message);
         return None;
     }
-    Some(Found { pipeline, because })
+    Some(Found {
+        pipeline,
+        caching,
+        because,
+    })
 }
 
 /// The pipelines of Glance's own file, in all releases since Train.
@@ -94,12 +105,20 @@ fn stock(reader: &mut Reader<'_>, flavor: Option<&str>) -> Option<Pipeline> {
     }
 }
 
+fn stock_caching(flavor: Option<&str>) -> CachePipeline {
+    match flavor.and_then(|name| name.rsplit('+').next()) {
+        Some("caching") => CachePipeline::Cache,
+        Some("cachemanagement") => CachePipeline::CacheManage,
+        _ => CachePipeline::None,
+    }
+}
+
 fn from_file(
     reader: &mut Reader<'_>,
     path: &Path,
     flavor: Option<&str>,
     accepted: &BTreeSet<String>,
-) -> Option<Pipeline> {
+) -> Option<resolve::Resolved> {
     let shared = Arc::new(path.to_owned());
     let at = |line| Origin::File {
         path: Arc::clone(&shared),
@@ -125,16 +144,16 @@ fn from_file(
         .and_then(|file| resolve::resolve(&file, flavor, accepted, is_token_option));
     match resolved {
         Ok(resolved) => {
-            for (name, line) in resolved.left_out {
+            for (name, line) in &resolved.left_out {
                 reader.warnings.push(Warning {
                     option: None,
-                    origin: at(line),
+                    origin: at(*line),
                     message: format!(
                         "the filter {name} has no effect, and accept_paste_filters lets that pass"
                     ),
                 });
             }
-            Some(resolved.pipeline)
+            Some(resolved)
         }
         Err(problems) => {
             reader.errors.extend(

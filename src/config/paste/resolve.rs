@@ -1,7 +1,7 @@
 //! From a flavor to the filters before the image API, as PasteDeploy and Glance's factories put them together.
 
 use super::{
-    super::error::ErrorKind,
+    super::{error::ErrorKind, settings::CachePipeline},
     Pipeline,
     file::{Item, PasteFile, Section},
 };
@@ -24,6 +24,7 @@ pub(super) struct Problem {
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) pipeline: Pipeline,
+    pub(super) caching: CachePipeline,
     /// Filters that the operator lets pass, with their lines.
     pub(super) left_out: BTreeSet<(String, usize)>,
 }
@@ -64,6 +65,17 @@ const OTHERS: [&str; 12] = [
     "oslo_middleware:Healthcheck.factory",
     "oslo_middleware.healthcheck:Healthcheck.factory",
     "oslo_middleware:RequestId.factory",
+];
+/// Those of them that stand for the image cache.
+const CACHING: [(&str, CachePipeline); 2] = [
+    (
+        "glance.api.middleware.cache:CacheFilter.factory",
+        CachePipeline::Cache,
+    ),
+    (
+        "glance.api.middleware.cache_manage:CacheManageFilter.factory",
+        CachePipeline::CacheManage,
+    ),
 ];
 /// Options in a paste file win over the sections of the same purpose, where Saccade reads them. These do not matter, or
 /// say what holds anyway (with this value).
@@ -108,6 +120,7 @@ pub(super) fn resolve(
         seen: 0,
         found: Vec::new(),
         left_out: BTreeSet::new(),
+        caching: CachePipeline::None,
         problems: Vec::new(),
     };
     let name = flavor.map_or("glance-api".to_owned(), |flavor| format!("glance-api-{flavor}"));
@@ -124,6 +137,7 @@ struct Walk<'a> {
     /// What each way to the image API passes.
     found: Vec<Option<Pipeline>>,
     left_out: BTreeSet<(String, usize)>,
+    caching: CachePipeline,
     problems: Vec<Problem>,
 }
 
@@ -149,6 +163,7 @@ impl<'a> Walk<'a> {
             Some((Some(first), rest)) if rest.iter().all(|other| other.as_ref() == Some(first)) => {
                 Ok(Resolved {
                     pipeline: *first,
+                    caching: self.caching,
                     left_out: self.left_out,
                 })
             }
@@ -256,6 +271,9 @@ impl<'a> Walk<'a> {
             let stock = STOCK_OPTIONS.iter().find(|(key, _)| *key == item.key);
             stock.is_none_or(|(_, value)| value.is_some_and(|value| value != item.value))
         };
+        if let Some((_, caching)) = CACHING.iter().find(|(known, _)| factory == Some(known)) {
+            self.caching = self.caching.max(*caching);
+        }
         let is_known = factory.is_some_and(|factory| OTHERS.contains(&factory));
         let lost = section.items.iter().find(lost).filter(|_| is_known);
         if is_known && lost.is_none() {

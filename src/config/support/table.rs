@@ -36,6 +36,11 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "use_keystone_limits",
             "property_protection_file",
             "property_protection_rule_format",
+            "image_cache_dir",
+            "image_cache_driver",
+            "image_cache_max_size",
+            "image_cache_stall_time",
+            "worker_self_reference_url",
         ],
     ),
     (
@@ -421,7 +426,7 @@ const REGISTRY: &str = "there is no registry";
 const ENGINE: &str = "Saccade schedules its own work";
 const TASKS: &str = "imports are scheduled by Saccade";
 pub(in crate::config) const STAGING: &str = "staged data is kept under [saccade] data_dir";
-const CACHE: &str = "there is no image cache: images are read from the store";
+const CACHE: &str = "the image cache has an index of its own";
 const BY_WEIGHT: &str = "locations are tried by the weights of their stores";
 const SCRUBBER: &str =
     "Saccade scrubs by itself, each image when its time has come; `saccade restore` restores";
@@ -584,17 +589,7 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         &["enable_v1_api", "enable_v2_api"],
         "version 2 of the API is served, and no other",
     ),
-    (
-        "DEFAULT",
-        &[
-            "image_cache_dir",
-            "image_cache_driver",
-            "image_cache_max_size",
-            "image_cache_sqlite_db",
-            "image_cache_stall_time",
-        ],
-        CACHE,
-    ),
+    ("DEFAULT", &["image_cache_sqlite_db"], CACHE),
     ("DEFAULT", &["wakeup_time", "restore"], SCRUBBER),
     ("DEFAULT", &["node_staging_uri"], STAGING),
     (

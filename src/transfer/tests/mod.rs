@@ -1,6 +1,7 @@
 //! Uploads and downloads over real and faulty stores. What interleavings can do is the protocol's model test; here are the
 //! steps themselves, and what is on disk after each.
 
+mod cached;
 mod downloads;
 mod fail_over;
 mod faults;

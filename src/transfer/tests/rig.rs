@@ -25,7 +25,8 @@ use crate::{
     quota::{self, Configured},
     stores::Stores,
     transfer::{
-        Download, DownloadError, Limits, Parts, RangeRequest, Reserve, Source, Transfers, UploadError,
+        Download, DownloadError, Limits, Parts, RangeRequest, ReadThrough, Reserve, Source, Transfers,
+        UploadError,
     },
 };
 
@@ -80,6 +81,30 @@ impl Rig {
         stores: Stores,
         quota: Arc<dyn quota::Limits>,
     ) -> Self {
+        Self::assembled(disk, metadata, stores, quota, None)
+    }
+
+    /// With a cache before these stores.
+    pub(super) fn caching(stores: Stores, cache: ReadThrough) -> Self {
+        let disk = SimulatedDisk::new();
+        disk.plant(&Path::new(IMAGES).join("foreign"), b"not ours")
+            .unwrap();
+        Self::assembled(
+            disk,
+            Arc::default(),
+            stores,
+            Arc::new(Configured::default()),
+            Some(cache),
+        )
+    }
+
+    fn assembled(
+        disk: SimulatedDisk,
+        metadata: Arc<MemoryMetadata>,
+        stores: Stores,
+        quota: Arc<dyn quota::Limits>,
+        cache: Option<ReadThrough>,
+    ) -> Self {
         let ledger = Ledger::open(Path::new(STATE), Arc::new(disk.clone()))
             .unwrap()
             .ledger;
@@ -116,6 +141,7 @@ impl Rig {
                 },
             },
             quota,
+            cache,
         });
         Self {
             disk,
@@ -259,7 +285,7 @@ pub(super) fn admin() -> Caller {
     }
 }
 
-async fn bytes_of(body: BlobBody) -> Vec<u8> {
+pub(super) async fn bytes_of(body: BlobBody) -> Vec<u8> {
     match body {
         BlobBody::File(region) => {
             use std::os::unix::fs::FileExt;
