@@ -289,10 +289,15 @@ impl Place {
     /// Whatever else a manifest names stays when the object goes.
     pub(crate) fn segments_of(&self, manifest: &str) -> Option<(String, String)> {
         let manifest = percent_decode_str(manifest).decode_utf8().ok()?;
-        let (container, prefix) = manifest.trim_start_matches('/').split_once('/')?;
-        let rest = prefix.strip_prefix(self.object.as_str())?;
+        self.owned(&manifest)
+    }
+
+    /// The container and the name, or the beginning of names, in `container/name`, if that is this object's own.
+    pub(crate) fn owned(&self, path: &str) -> Option<(String, String)> {
+        let (container, name) = path.trim_start_matches('/').split_once('/')?;
+        let rest = name.strip_prefix(self.object.as_str())?;
         let is_own = rest.starts_with(['-', '.', '/', '_']);
-        (is_own && is_container(container)).then(|| (container.to_owned(), prefix.to_owned()))
+        (is_own && is_container(container)).then(|| (container.to_owned(), name.to_owned()))
     }
 }
 
@@ -324,7 +329,7 @@ pub(crate) fn url(storage: &Url, container: &str, object: Option<&str>, query: &
     url
 }
 
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, STRICT).to_string()
 }
 
