@@ -93,7 +93,12 @@ pub(crate) fn prepare(
     // What was tried is gone for good, also when the start is refused.
     let synced = disk.sync_dir(directory).map_err(not_writable);
     tried.and(synced)?;
-    Ok(disk.stat(directory).map_err(not_writable)?.identity)
+    identity(disk, directory).map_err(not_writable)
+}
+
+/// Which directory it is, also by way of a link: its device and its inode.
+pub(crate) fn identity(disk: &dyn Disk, directory: &Path) -> io::Result<(u64, u64)> {
+    Ok(disk.stat(&directory.join("."))?.identity)
 }
 
 /// Makes a directory and those above it, each durable before the next.

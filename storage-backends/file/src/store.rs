@@ -91,8 +91,8 @@ impl Inner {
     ///
     /// The inode alone is compared: the device number of a network file system changes when it is mounted again.
     pub(crate) fn same_directory(&self) -> io::Result<()> {
-        let found = self.disk.stat(self.layout.directory());
-        if found.is_ok_and(|found| found.identity.1 == self.identity.1) {
+        let found = open::identity(&*self.disk, self.layout.directory());
+        if found.is_ok_and(|(_, inode)| inode == self.identity.1) {
             Ok(())
         } else {
             Err(io::Error::other(
