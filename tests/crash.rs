@@ -7,6 +7,7 @@
 use crate::harness::{
     Body, Bucket, Client, Container, Daemon, NO_PARTS, Payload, Setup, SwiftServer, eventually, names, sha512,
 };
+use saccade_store_conformance::glance_store::{GlanceStore, Word};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -486,6 +487,31 @@ impl Objects {
     }
 }
 
+/// Images that glance_store's own driver writes: in one piece, and in parts.
+fn written_by_glance_store(bucket: &Bucket, theirs: &Theirs, state: &mut u64) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("storage-backends/s3/tests/glance_driver.py");
+    let host = format!("http://{}", bucket.address());
+    let (access_key, secret_key) = bucket.keys();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("image");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let keys = [("ACCESS_KEY", access_key), ("SECRET_KEY", secret_key)];
+        let mut driver = GlanceStore::start(&script, [&*host, bucket.name()], keys);
+        for length in [1, 10_000, 7 << 20] {
+            let id = Uuid::new_v4().to_string();
+            let bytes = Payload::bytes(random(state, u64::MAX), length);
+            fs::write(&file, &bytes).unwrap();
+            let path = Word::Text(file.to_str().unwrap());
+            driver.ask(&[Word::Text("write"), Word::Text(&id), path]).await;
+            theirs.lock().unwrap().insert(id, bytes);
+        }
+    });
+}
+
 /// Waits for what a store's server takes its time for.
 fn in_time(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(90);
@@ -514,6 +540,7 @@ fn an_empty_catalogue_harms_nothing_of(objects: &Objects, longest: usize) {
     let others_upload = image.to_string();
     if let Objects::Bucket(bucket) = objects {
         bucket.begin_upload(&others_upload);
+        written_by_glance_store(bucket, &theirs, &mut state);
     }
     let mut daemon = objects.setup().start();
     let admin = daemon.admin();

@@ -58,11 +58,11 @@ enum Reach {
 
 impl Place {
     fn bucket() -> Self {
-        Self::Bucket(Bucket::new(), free_address())
+        Self::Bucket(Bucket::new(), front())
     }
 
     fn container(server: SwiftServer) -> Self {
-        Self::Container(server, Container::new(server), free_address())
+        Self::Container(server, Container::new(server), front())
     }
 
     fn fresh(&self) -> Self {
@@ -149,6 +149,12 @@ impl Place {
         };
         names.contains(child::IMAGE) && segments == expected && names.len() == segments + 1
     }
+}
+
+/// An address that stays the test's own while nobody listens there: each process of tests has a part of the loopback network.
+fn front() -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, high | 0x80, low, 2], free_address().port()))
 }
 
 /// Runs a scenario in a process of its own, which dies at the given step.
