@@ -14,6 +14,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 CLIENTS := $(CURDIR)/.venv
 KEYSTONE := $(CURDIR)/.venv-keystone
 GLANCE := $(CURDIR)/.venv-glance
+GLANCE_STORE := $(CURDIR)/.venv-glance-store
 # Arguments for the daemon: make serve ARGS="--data-dir ./data"
 ARGS ?=
 # Write down what Glance answers: make test-against-glance RECORD=1
@@ -27,7 +28,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached hapr
 	ceph-mon ceph-osd ceph-common radosgw
 
 .PHONY: help serve build test test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
-	glance build-packages test-packages
+	glance glance-store build-packages test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -41,7 +42,7 @@ build: build-packages ## build a release: target/release/saccade
 	fi
 	cargo build --release --locked
 
-test: test-packages clients keystone ## format, lints, every test, with the real clients and Keystone
+test: test-packages clients keystone glance-store ## format, lints, every test, with the real clients and Keystone
 	@begun=$$SECONDS
 	log=$$(mktemp)
 	trap 'rm -f "$$log"' EXIT
@@ -55,7 +56,7 @@ test: test-packages clients keystone ## format, lints, every test, with the real
 	failed=
 	# Most tests wait for a daemon: more of them than processors.
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( $$(nproc) * 2 ))}
-	export SACCADE_CLIENTS="$(CLIENTS)/bin" SACCADE_KEYSTONE="$(KEYSTONE)/bin"
+	export SACCADE_CLIENTS="$(CLIENTS)/bin" SACCADE_KEYSTONE="$(KEYSTONE)/bin" SACCADE_GLANCE_STORE="$(GLANCE_STORE)/bin"
 	cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$$log" || failed=yes
 	for service in ceph swift; do "tests/services/$$service" down "$(BUILT)/services/$$service"; done
 	.ci/count "$$log"
@@ -95,6 +96,9 @@ keystone: test-packages ## Keystone for the tests, from pip, linked as .venv-key
 
 glance: test-packages ## Python Glance, from pip, linked as .venv-glance
 	@.ci/venv "$(GLANCE)" tests/differential/requirements.txt
+
+glance-store: test-packages ## glance_store for the tests, from pip, linked as .venv-glance-store
+	@.ci/venv "$(GLANCE_STORE)" tests/services/glance-store-requirements.txt
 
 build-packages:
 	@.ci/packages $(BUILD_PACKAGES)

@@ -4,7 +4,10 @@
 //! `CRASHES=200` asks for that many instead of the few that every run of the tests has time for. The instants between the
 //! steps of an upload, one by one, are `boundaries`.
 
-use crate::harness::{Body, Client, Daemon, Payload, Setup, eventually, names, sha512};
+use crate::harness::{
+    Body, Bucket, Client, Container, Daemon, NO_PARTS, Payload, Setup, SwiftServer, eventually, names, sha512,
+};
+use saccade_store_conformance::glance_store::{GlanceStore, Word};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -15,7 +18,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use uuid::Uuid;
 
@@ -72,13 +75,35 @@ enum Extent {
 }
 
 /// What all clients know.
-#[derive(Default)]
 struct World {
     images: Mutex<BTreeMap<String, Known>>,
     acknowledged: AtomicU64,
+    /// The most bytes that an image has.
+    longest: usize,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::of(3 << 20)
+    }
 }
 
 impl World {
+    fn of(longest: usize) -> Self {
+        Self {
+            images: Mutex::default(),
+            acknowledged: AtomicU64::default(),
+            longest,
+        }
+    }
+
+    /// The data of an image, which its id says: from 1 byte on.
+    fn data_of(&self, id: &str) -> Vec<u8> {
+        let mut seed = u64::try_from(id.parse::<Uuid>().unwrap().as_u128() >> 64).unwrap();
+        let length = random(&mut seed, u64::try_from(self.longest).unwrap()) + 1;
+        Payload::bytes(seed, usize::try_from(length).unwrap())
+    }
+
     /// Does something, and remembers how it ended. `false` when the daemon is gone.
     fn attempt(&self, api: &Client, id: &str, change: Change) -> bool {
         self.images.lock().unwrap().entry(id.to_owned()).or_default().open = Some(change.clone());
@@ -89,7 +114,7 @@ impl World {
                 api.try_request("POST", "/v2/images", &[], Body::Json(&body))
             }
             Change::Upload(_) => {
-                let bytes = data_of(id);
+                let bytes = self.data_of(id);
                 let body = Body::Sized("application/octet-stream", &bytes);
                 api.try_request("PUT", &format!("{path}/file"), &[], body)
             }
@@ -123,7 +148,7 @@ impl World {
                 .with_variant(uuid::Variant::RFC4122)
                 .into_uuid()
                 .to_string();
-            let mut changes = vec![Change::Create, Change::Upload(sha512(&data_of(&id)))];
+            let mut changes = vec![Change::Create, Change::Upload(sha512(&self.data_of(&id)))];
             changes.push(Change::Rename(format!("renamed {id}")));
             if random(&mut state, 2) == 0 {
                 changes.push(Change::Delete);
@@ -220,13 +245,6 @@ fn apply(known: &mut Known, change: Change) {
         Change::Rename(name) => known.name = name,
         Change::Delete => known.deleted = true,
     }
-}
-
-/// The data of an image, which its id says: 1 byte to 3 MiB.
-fn data_of(id: &str) -> Vec<u8> {
-    let mut seed = u64::try_from(id.parse::<Uuid>().unwrap().as_u128() >> 64).unwrap();
-    let length = random(&mut seed, 3 << 20) + 1;
-    Payload::bytes(seed, usize::try_from(length).unwrap())
 }
 
 /// No image in between, in the whole list.
@@ -396,6 +414,218 @@ fn an_empty_catalogue_on_a_full_directory_harms_nothing() {
     eventually("there are their files and ours", || names(&directory) == expected);
     other.check();
     daemon.stop();
+}
+
+/// A server's bucket or container, seen by another program than the daemon.
+enum Objects {
+    Bucket(Bucket),
+    Container(Container),
+}
+
+/// Each image that another program has there, in the layout of glance_store, and a name of each of its objects.
+type Theirs = Mutex<BTreeMap<String, Vec<u8>>>;
+
+/// glance_store's MB, of which segments have one.
+const SEGMENT: usize = 1_024_000;
+
+impl Objects {
+    fn setup(&self) -> Setup {
+        let (kind, options) = match self {
+            Self::Bucket(bucket) => ("s3", bucket.options(bucket.address())),
+            Self::Container(container) => ("swift", container.options(container.address())),
+        };
+        Setup::default().option("identity = local").glance(&format!(
+            "[DEFAULT]\nenabled_backends = remote:{kind}\n[glance_store]\ndefault_backend = remote\n[remote]\n{options}"
+        ))
+    }
+
+    fn inventory(&self) -> Vec<String> {
+        match self {
+            Self::Bucket(bucket) => bucket.inventory(),
+            Self::Container(container) => container.inventory(),
+        }
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        match self {
+            Self::Bucket(bucket) => bucket.read(name),
+            Self::Container(container) => container.read(name),
+        }
+    }
+
+    fn put(&self, theirs: &Theirs, name: &str, bytes: Vec<u8>) {
+        match self {
+            Self::Bucket(bucket) => bucket.put(name, &bytes),
+            Self::Container(container) => container.put(name, &bytes),
+        }
+        theirs.lock().unwrap().insert(name.to_owned(), bytes);
+    }
+
+    /// One more image of another program's, as glance_store writes it; every third one in segments, where there are any.
+    fn write(&self, theirs: &Theirs, state: &mut u64) {
+        let id = Uuid::from_u64_pair(random(state, u64::MAX), random(state, u64::MAX)).to_string();
+        let length = 1 + usize::try_from(random(state, 20_000)).unwrap();
+        let bytes = Payload::bytes(random(state, u64::MAX), length);
+        match self {
+            Self::Container(container) if random(state, 3) == 0 => {
+                for (number, segment) in (1..).zip(bytes.chunks(8_000)) {
+                    self.put(theirs, &format!("{id}-{number:05}"), segment.to_vec());
+                }
+                container.put_manifest(&id, &format!("{id}-"));
+                theirs.lock().unwrap().insert(id, bytes);
+            }
+            _ => self.put(theirs, &id, bytes),
+        }
+    }
+
+    /// How many objects one of our images has beside that with its id.
+    fn segments(&self, length: usize) -> usize {
+        match self {
+            Self::Container(_) if length >= SEGMENT => length.div_ceil(SEGMENT),
+            _ => 0,
+        }
+    }
+}
+
+/// Images that glance_store's own driver writes: in one piece, and in parts.
+fn written_by_glance_store(bucket: &Bucket, theirs: &Theirs, state: &mut u64) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("storage-backends/s3/tests/glance_driver.py");
+    let host = format!("http://{}", bucket.address());
+    let (access_key, secret_key) = bucket.keys();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("image");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let keys = [("ACCESS_KEY", access_key), ("SECRET_KEY", secret_key)];
+        let mut driver = GlanceStore::start(&script, [&*host, bucket.name()], keys);
+        for length in [1, 10_000, 7 << 20] {
+            let id = Uuid::new_v4().to_string();
+            let bytes = Payload::bytes(random(state, u64::MAX), length);
+            fs::write(&file, &bytes).unwrap();
+            let path = Word::Text(file.to_str().unwrap());
+            driver.ask(&[Word::Text("write"), Word::Text(&id), path]).await;
+            theirs.lock().unwrap().insert(id, bytes);
+        }
+    });
+}
+
+/// Waits for what a store's server takes its time for.
+fn in_time(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within 90 s: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The daemon with an empty catalogue on what another Glance has there, which goes on writing; killed again and again.
+fn an_empty_catalogue_harms_nothing_of(objects: &Objects, longest: usize) {
+    let mut state = seed();
+    let theirs = Theirs::default();
+    for _ in 0..40 {
+        objects.write(&theirs, &mut state);
+    }
+    // Marks and notes of another daemon's, and names that look like segments.
+    let (image, attempt) = (Uuid::new_v4(), Uuid::new_v4());
+    for name in [
+        format!(".saccade.{image}.{attempt}"),
+        format!(".saccade.{image}.deletion"),
+        format!("{image}.{attempt}-00001"),
+    ] {
+        objects.put(&theirs, &name, name.clone().into_bytes());
+    }
+    let others_upload = image.to_string();
+    if let Objects::Bucket(bucket) = objects {
+        bucket.begin_upload(&others_upload);
+        written_by_glance_store(bucket, &theirs, &mut state);
+    }
+    let mut daemon = objects.setup().start();
+    let admin = daemon.admin();
+    assert!(admin.list("").is_empty());
+
+    let world = World::of(longest);
+    let stop = AtomicBool::new(false);
+    let kills = crashes(20);
+    thread::scope(|scope| {
+        let mut writer_state = random(&mut state, u64::MAX);
+        let (theirs, world, admin, stop) = (&theirs, &world, &admin, &stop);
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                objects.write(theirs, &mut writer_state);
+                thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let _stop = StopAtEnd(stop);
+        for _ in 0..kills {
+            let delay = Duration::from_millis(50 + random(&mut state, 1000));
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    let state = random(&mut state, u64::MAX);
+                    scope.spawn(move || world.work(admin, state));
+                }
+                thread::sleep(delay);
+                daemon.kill();
+            });
+            daemon.start();
+            in_time("nothing is saving", || {
+                admin.list("limit=1000&status=saving").is_empty()
+            });
+            world.verify(admin, Extent::Touched);
+        }
+    });
+    let ours = world.verify(&admin, Extent::All);
+    let theirs = theirs.into_inner().unwrap();
+    let mut expected: Vec<(String, usize)> = theirs.keys().map(|name| (name.clone(), 0)).collect();
+    expected.extend(
+        ours.iter()
+            .map(|id| (id.clone(), objects.segments(world.data_of(id).len()))),
+    );
+    if let Objects::Bucket(_) = objects {
+        expected.push((format!("{others_upload} (an upload)"), 0));
+    }
+    expected.sort();
+    // Each name with the number of segments of ours that belong to it.
+    let found = || {
+        let mut found: Vec<(String, usize)> = Vec::new();
+        for name in objects.inventory() {
+            let owner = name.split_once('.').map_or("", |(id, _)| id);
+            match found.iter_mut().find(|(id, _)| id == owner && ours.contains(id)) {
+                Some((_, segments)) => *segments += 1,
+                // Its id was lost with the daemon; it has no parts, and expires.
+                None if name.ends_with(NO_PARTS) => {}
+                None => found.push((name, 0)),
+            }
+        }
+        found.sort();
+        found
+    };
+    in_time("there are their objects and ours", || found() == expected);
+    for (name, bytes) in &theirs {
+        assert!(&objects.read(name) == bytes, "{name} was somebody else's");
+    }
+    let acknowledged = world.acknowledged.load(Ordering::Relaxed);
+    println!(
+        "{kills} kills, {acknowledged} changes acknowledged, {} images of ours, {} objects of others",
+        ours.len(),
+        theirs.len()
+    );
+    assert!(acknowledged > kills, "too little happened to show anything");
+    daemon.stop();
+}
+
+#[test]
+fn an_empty_catalogue_on_a_full_bucket_harms_nothing() {
+    // Two parts at most.
+    an_empty_catalogue_harms_nothing_of(&Objects::Bucket(Bucket::new()), 8 << 20);
+}
+
+#[test]
+fn an_empty_catalogue_on_a_full_container_harms_nothing() {
+    let container = Container::new(SwiftServer::OpenStack);
+    an_empty_catalogue_harms_nothing_of(&Objects::Container(container), 3 << 20);
 }
 
 /// Ends the other writer also when the test fails, so that the failure is told.

@@ -1,6 +1,13 @@
 //! What runs in the process that dies.
 
-use std::{env, num::NonZeroUsize, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -26,10 +33,11 @@ use saccade::{
     },
 };
 use saccade_disk::Disk;
-use saccade_store_conformance::bytes_of;
+use saccade_store_conformance::{bytes_of, proxy::Proxy};
 use saccade_store_contract::{Blob, Store};
 use saccade_store_file::{FileStore, FileStoreConfig};
 use saccade_store_s3::{S3Store, S3StoreConfig, Secret};
+use saccade_store_swift::{SwiftStore, SwiftStoreConfig};
 use tokio_util::task::TaskTracker;
 
 use super::kill::{KillingDisk, KillingMetadata, KillingStore, Steps};
@@ -47,10 +55,13 @@ const BOTH: [&str; 2] = ["file", SECOND];
 
 /// Long enough for several writes, and for several parts.
 const SIZE: usize = 600_000;
-const LARGE: usize = 6_000_000;
+const TWO_PARTS: usize = 6_000_000;
+const THREE_SEGMENTS: usize = 2_500_000;
 
-/// The bucket that images are in, instead of a directory: address, name, and the two keys, between blanks.
-pub(super) const BUCKET: &str = "SACCADE_TEST_BUCKET";
+/// The server that images are at, instead of a directory; what [`Remote`] has, between blanks.
+pub(super) const REMOTE: &str = "SACCADE_TEST_REMOTE";
+/// Its address. Without it the server cannot be reached.
+pub(super) const SERVER: &str = "SACCADE_TEST_SERVER";
 
 /// What a child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +122,7 @@ struct Child {
 }
 
 impl Child {
-    fn start(dir: &Path, steps: &Steps) -> Self {
+    fn start(dir: &Path, steps: &Steps, remote: Option<&Remote>) -> Self {
         let disk: Arc<dyn Disk> = Arc::new(KillingDisk(steps.clone()));
         let node = NodeId::from_bytes([7; 16]);
         let rocks = RocksMetadata::open(&dir.join("metadata"), Options::default()).unwrap();
@@ -120,12 +131,12 @@ impl Child {
             steps: steps.clone(),
         });
         let ledger = Ledger::open(dir, disk.clone()).unwrap().ledger;
-        let store: Arc<dyn Store> = match env::var(BUCKET) {
-            Ok(bucket) => Arc::new(KillingStore {
-                inner: s3_store(&bucket),
+        let store: Arc<dyn Store> = match remote {
+            Some(remote) => Arc::new(KillingStore {
+                inner: remote.store(),
                 steps: steps.clone(),
             }),
-            Err(_) => {
+            None => {
                 let config = FileStoreConfig {
                     id: "file".into(),
                     datadir: dir.join("images"),
@@ -431,15 +442,117 @@ fn elsewhere(checksum: Option<String>) -> Origin {
     }))
 }
 
-fn s3_store(bucket: &str) -> S3Store {
-    let words: Vec<&str> = bucket.split(' ').collect();
-    let secret = |at: usize| Secret::new(words[at]);
-    let config = S3StoreConfig {
-        s3_store_large_object_size: 5,
-        s3_store_large_object_chunk_size: 5,
-        ..S3StoreConfig::new("file", words[0], secret(2), secret(3), words[1])
-    };
-    S3Store::open(config).unwrap()
+/// Where images are at a server, which is known by an address of the test's own, always the same: a proxy that counts requests is
+/// there, while the server can be reached.
+#[derive(Debug, Clone)]
+pub(super) enum Remote {
+    S3 {
+        address: SocketAddr,
+        bucket: String,
+        access_key: String,
+        secret_key: String,
+    },
+    Swift {
+        address: SocketAddr,
+        /// Of the log-in, and of the account.
+        paths: [String; 2],
+        container: String,
+        user: String,
+        key: String,
+    },
+}
+
+impl Remote {
+    fn address(&self) -> SocketAddr {
+        let (Self::S3 { address, .. } | Self::Swift { address, .. }) = self;
+        *address
+    }
+
+    /// As [`Remote::parse`] reads it.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::S3 {
+                address,
+                bucket,
+                access_key,
+                secret_key,
+            } => format!("s3 {address} {bucket} {access_key} {secret_key}"),
+            Self::Swift {
+                address,
+                paths: [auth, storage],
+                container,
+                user,
+                key,
+            } => format!("swift {address} {auth} {storage} {container} {user} {key}"),
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+        match <[String; 5]>::try_from(words) {
+            Ok([_, address, bucket, access_key, secret_key]) => Self::S3 {
+                address: address.parse().unwrap(),
+                bucket,
+                access_key,
+                secret_key,
+            },
+            Err(words) => {
+                let [_, address, auth, storage, container, user, key] = words.try_into().unwrap();
+                let paths = [auth, storage];
+                Self::Swift {
+                    address: address.parse().unwrap(),
+                    paths,
+                    container,
+                    user,
+                    key,
+                }
+            }
+        }
+    }
+
+    fn store(&self) -> Box<dyn Store> {
+        let host = format!("http://{}", self.address());
+        match self {
+            Self::S3 {
+                bucket,
+                access_key,
+                secret_key,
+                ..
+            } => {
+                let (access_key, secret_key) = (Secret::new(access_key), Secret::new(secret_key));
+                let config = S3StoreConfig {
+                    s3_store_large_object_size: 5,
+                    s3_store_large_object_chunk_size: 5,
+                    ..S3StoreConfig::new("file", &host, access_key, secret_key, bucket)
+                };
+                Box::new(S3Store::open(config).unwrap())
+            }
+            Self::Swift {
+                paths: [auth, storage],
+                container,
+                user,
+                key,
+                ..
+            } => {
+                let config = SwiftStoreConfig {
+                    swift_store_auth_version: "1".into(),
+                    swift_store_auth_address: Some(format!("{host}{auth}")),
+                    swift_store_endpoint: Some(format!("{host}{storage}")),
+                    swift_store_user: Some(user.clone()),
+                    swift_store_key: Some(saccade_store_swift::Secret::new(key.clone())),
+                    swift_store_container: container.clone(),
+                    swift_store_large_object_size: 1,
+                    swift_store_large_object_chunk_size: 1,
+                    ..SwiftStoreConfig::new("file")
+                };
+                Box::new(SwiftStore::open(config).unwrap())
+            }
+        }
+    }
+}
+
+fn remote() -> Option<Remote> {
+    env::var(REMOTE).ok().map(|text| Remote::parse(&text))
 }
 
 fn id() -> ImageId {
@@ -447,7 +560,11 @@ fn id() -> ImageId {
 }
 
 pub(super) fn bytes() -> Bytes {
-    let size = if env::var(BUCKET).is_ok() { LARGE } else { SIZE };
+    let size = match remote() {
+        None => SIZE,
+        Some(Remote::S3 { .. }) => TWO_PARTS,
+        Some(Remote::Swift { .. }) => THREE_SEGMENTS,
+    };
     (0..size)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8)
         .collect()
@@ -485,7 +602,15 @@ fn the_child() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let child = Child::start(&dir, &steps);
+        let remote = remote();
+        let _proxy = match (&remote, env::var(SERVER)) {
+            (Some(remote), Ok(server)) => {
+                let watched = steps.clone();
+                Some(Proxy::watched(remote.address(), &server, move |_| watched.boundary()).await)
+            }
+            _ => None,
+        };
+        let child = Child::start(&dir, &steps, remote.as_ref());
         child.play(scenario).await;
         child.tasks.close();
         child.tasks.wait().await;

@@ -44,7 +44,7 @@ impl Steps {
     }
 
     /// One more boundary between steps is reached.
-    fn boundary(&self) {
+    pub(super) fn boundary(&self) {
         if self.made.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_at {
             let _ = kill_process(getpid(), Signal::KILL);
             // The signal is on its way.
@@ -208,10 +208,11 @@ impl<M: Metadata> Metadata for KillingMetadata<M> {
     }
 }
 
-/// A store that is not on this machine: each of its calls that change something is a step, before and after.
+/// A store that is not on this machine: each of its calls that change something is a step, before and after. (So is each of its
+/// requests, which pass by the proxy that the child has.)
 #[derive(Debug)]
-pub(super) struct KillingStore<S> {
-    pub(super) inner: S,
+pub(super) struct KillingStore {
+    pub(super) inner: Box<dyn Store>,
     pub(super) steps: Steps,
 }
 
@@ -231,7 +232,7 @@ impl Steps {
 
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
-impl<S: Store> Store for KillingStore<S> {
+impl Store for KillingStore {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
@@ -285,7 +286,7 @@ impl<S: Store> Store for KillingStore<S> {
     }
 }
 
-impl<S: fmt::Display> fmt::Display for KillingStore<S> {
+impl fmt::Display for KillingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }

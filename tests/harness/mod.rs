@@ -35,7 +35,7 @@ pub(crate) use self::{
     payload::{Payload, md5, sha512},
     proxy::{Fault, Proxy},
     raw::Connection,
-    s3::Bucket,
+    s3::{Bucket, NO_PARTS},
     service::{Service, command},
     small_disk::SmallDisk,
     swift::{Container, SwiftServer},

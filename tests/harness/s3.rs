@@ -46,7 +46,7 @@ impl Bucket {
             server: Server::up(),
             name,
         };
-        assert_eq!(bucket.send(Method::Put, "", &[]).0, 200);
+        assert_eq!(bucket.send(Method::Put, "", &[], &[]).0, 200);
         bucket
     }
 
@@ -78,26 +78,55 @@ impl Bucket {
 
     /// Every key in it, those of marks and open uploads too.
     pub(crate) fn inventory(&self) -> Vec<String> {
-        let (status, objects) = self.send(Method::Get, "", &[("list-type", "2")]);
+        let (status, objects) = self.send(Method::Get, "", &[("list-type", "2")], &[]);
+        let objects = String::from_utf8(objects).unwrap();
         assert_eq!(status, 200, "{objects}");
-        let (status, uploads) = self.send(Method::Get, "", &[("uploads", "")]);
+        assert!(objects.contains("<IsTruncated>false<"), "more than one page");
+        let (status, uploads) = self.send(Method::Get, "", &[("uploads", "")], &[]);
+        let uploads = String::from_utf8(uploads).unwrap();
         assert_eq!(status, 200, "{uploads}");
-        elements(&objects)
+        let uploads = elements(&uploads, "Key")
             .into_iter()
-            .chain(
-                elements(&uploads)
-                    .into_iter()
-                    .map(|key| format!("{key} (an upload)")),
-            )
+            .zip(elements(&uploads, "UploadId"));
+        elements(&objects, "Key")
+            .into_iter()
+            .chain(uploads.map(|(key, upload)| {
+                let (_, parts) = self.send(Method::Get, &key, &[("uploadId", &upload)], &[]);
+                match elements(&String::from_utf8(parts).unwrap(), "PartNumber").is_empty() {
+                    true => format!("{key}{NO_PARTS}"),
+                    false => format!("{key} (an upload)"),
+                }
+            }))
             .collect()
     }
 
     /// Puts somebody else's object there.
     pub(crate) fn plant(&self, key: &str) {
-        assert_eq!(self.send(Method::Put, key, &[]).0, 200);
+        self.put(key, &[]);
     }
 
-    fn send(&self, method: Method, key: &str, query: &[(&str, &str)]) -> (u16, String) {
+    /// The same, with these bytes.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        assert_eq!(self.send(Method::Put, key, &[], bytes).0, 200);
+    }
+
+    /// The bytes of an object.
+    pub(crate) fn read(&self, key: &str) -> Vec<u8> {
+        let (status, bytes) = self.send(Method::Get, key, &[], &[]);
+        assert_eq!(status, 200, "{key}");
+        bytes
+    }
+
+    /// Begins somebody else's upload, and sends a part of it.
+    pub(crate) fn begin_upload(&self, key: &str) {
+        let (status, said) = self.send(Method::Post, key, &[("uploads", "")], &[]);
+        assert_eq!(status, 200);
+        let upload = elements(&String::from_utf8(said).unwrap(), "UploadId").remove(0);
+        let query = [("partNumber", "1"), ("uploadId", &*upload)];
+        assert_eq!(self.send(Method::Put, key, &query, b"theirs").0, 200);
+    }
+
+    fn send(&self, method: Method, key: &str, query: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
         let path = match key {
             "" => String::new(),
             key => format!("/{key}"),
@@ -119,18 +148,27 @@ impl Bucket {
         let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
         let request = http::Request::builder().method(method.to_str()).uri(url.as_str());
         let response = match method {
-            Method::Put => agent.run(request.body(&[][..]).unwrap()),
+            Method::Put | Method::Post => agent.run(request.body(body).unwrap()),
             _ => agent.run(request.body(()).unwrap()),
         };
         let mut response = response.unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), text)
+        let bytes = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap();
+        (response.status().as_u16(), bytes)
     }
 }
 
-/// The texts of all `<Key>`.
-fn elements(xml: &str) -> Vec<String> {
-    let rest = xml.split("<Key>").skip(1);
-    rest.filter_map(|text| Some(text.split_once("</Key>")?.0.to_owned()))
+/// What follows the key of an upload that was begun and no more: one whose id its writer never knew, for example.
+pub(crate) const NO_PARTS: &str = " (an upload without parts)";
+
+/// The texts of all elements with a name.
+fn elements(xml: &str, name: &str) -> Vec<String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let rest = xml.split(&open).skip(1);
+    rest.filter_map(|text| Some(text.split_once(&close)?.0.to_owned()))
         .collect()
 }

@@ -76,7 +76,7 @@ impl Container {
     /// An empty one.
     pub(crate) fn new(server: SwiftServer) -> Self {
         let container = Self::missing(server);
-        assert_eq!(container.send("PUT", "").0, 201);
+        assert_eq!(container.send("PUT", "", None, &[]).0, 201);
         container
     }
 
@@ -104,6 +104,11 @@ impl Container {
         (&self.access.user, &self.access.key)
     }
 
+    /// What stands behind the address in the URLs of the log-in, and of the account.
+    pub(crate) fn paths(&self) -> [&str; 2] {
+        [path(&self.access.auth), path(&self.access.storage)]
+    }
+
     /// Where tokens are given: at the server's address, or a proxy's.
     pub(crate) fn auth(&self, address: SocketAddr) -> String {
         format!("http://{address}{}", path(&self.access.auth))
@@ -124,28 +129,54 @@ impl Container {
 
     /// The name of every object in it, those of segments and marks too, sorted.
     pub(crate) fn inventory(&self) -> Vec<String> {
-        let (status, names) = self.send("GET", "?format=plain");
+        let (status, names) = self.send("GET", "?format=plain", None, &[]);
+        let names = String::from_utf8(names).unwrap();
         assert!(matches!(status, 200 | 204), "{status} {names}");
         names.lines().map(str::to_owned).collect()
     }
 
     /// Puts somebody else's object there, with a few bytes.
     pub(crate) fn plant(&self, name: &str) {
-        assert_eq!(self.send("PUT", &format!("/{name}")).0, 201);
+        self.put(name, b"planted");
     }
 
-    fn send(&self, method: &str, rest: &str) -> (u16, String) {
-        let request = http::Request::builder()
+    /// The same, with these bytes.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        assert_eq!(self.send("PUT", &format!("/{name}"), None, bytes).0, 201);
+    }
+
+    /// Makes all objects whose names begin so one object.
+    pub(crate) fn put_manifest(&self, name: &str, prefix: &str) {
+        let manifest = format!("{}/{prefix}", self.name);
+        assert_eq!(self.send("PUT", &format!("/{name}"), Some(&manifest), &[]).0, 201);
+    }
+
+    /// The bytes of an object.
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        let (status, bytes) = self.send("GET", &format!("/{name}"), None, &[]);
+        assert_eq!(status, 200, "{name}");
+        bytes
+    }
+
+    fn send(&self, method: &str, rest: &str, manifest: Option<&str>, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut request = http::Request::builder()
             .method(method)
             .uri(format!("{}/{}{rest}", self.access.storage, self.name))
             .header("X-Auth-Token", &self.access.token);
+        if let Some(manifest) = manifest {
+            request = request.header("X-Object-Manifest", manifest);
+        }
         let response = match method {
-            "PUT" if rest.is_empty() => agent().run(request.body(&[][..]).unwrap()),
-            "PUT" => agent().run(request.body(&b"planted"[..]).unwrap()),
+            "PUT" => agent().run(request.body(body).unwrap()),
             _ => agent().run(request.body(()).unwrap()),
         };
         let mut response = response.unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), text)
+        let bytes = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .unwrap();
+        (response.status().as_u16(), bytes)
     }
 }

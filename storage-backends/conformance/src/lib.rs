@@ -10,6 +10,7 @@
 
 mod faulty;
 mod gate;
+pub mod glance_store;
 mod harness;
 pub mod model;
 pub mod proxy;

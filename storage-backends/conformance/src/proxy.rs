@@ -38,6 +38,17 @@ pub enum Fault {
     OtherTag,
 }
 
+/// A moment in the life of a request that goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It is about to go further.
+    Asked,
+    /// It was done, and its answer is about to go back.
+    Answered,
+}
+
+type Watch = Arc<dyn Fn(Moment) + Send + Sync>;
+
 /// Which requests: those that all of it holds for.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
@@ -98,17 +109,28 @@ impl When {
 impl Proxy {
     /// Listens before a server, `http://host:port`.
     pub async fn before(server: &str) -> Self {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::watched(anywhere, server, |_| {}).await
+    }
+
+    /// The same at this address, and calls this in the course of each request that goes through undisturbed.
+    pub async fn watched(
+        at: SocketAddr,
+        server: &str,
+        watch: impl Fn(Moment) + Send + Sync + 'static,
+    ) -> Self {
+        let watch: Watch = Arc::new(watch);
         let server = server.strip_prefix("http://").unwrap().to_owned();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::<Mutex<Script>>::default();
         let shared = Arc::clone(&script);
         let listening = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                let (server, script) = (server.clone(), Arc::clone(&shared));
+                let (server, script, watch) = (server.clone(), Arc::clone(&shared), Arc::clone(&watch));
                 // Its end is either side's.
-                tokio::spawn(async move { drop(serve(client, &server, &script).await) });
+                tokio::spawn(async move { drop(serve(client, &server, &script, &watch).await) });
             }
         });
         Self {
@@ -159,7 +181,7 @@ impl Script {
     }
 }
 
-async fn serve(client: TcpStream, server: &str, script: &Mutex<Script>) -> io::Result<()> {
+async fn serve(client: TcpStream, server: &str, script: &Mutex<Script>, watch: &Watch) -> io::Result<()> {
     let (from_client, mut to_client) = client.into_split();
     let mut from_client = BufReader::new(from_client);
     let (from_server, mut to_server) = TcpStream::connect(server).await?.into_split();
@@ -205,12 +227,13 @@ async fn serve(client: TcpStream, server: &str, script: &Mutex<Script>) -> io::R
                 to_server.write_all(&body).await?;
             }
             _ => {
+                watch(Moment::Asked);
                 // As it comes: what breaks off here breaks off there.
                 to_server.write_all(&head).await?;
                 pass_body(&mut from_client, &mut to_server, length).await?;
             }
         }
-        answer(&text, &mut from_server, &mut to_client, fault).await?;
+        answer(&text, &mut from_server, &mut to_client, fault, watch).await?;
     }
 }
 
@@ -219,6 +242,7 @@ async fn answer(
     from: &mut BufReader<OwnedReadHalf>,
     to: &mut (impl AsyncWriteExt + Unpin),
     fault: Option<Fault>,
+    watch: &Watch,
 ) -> io::Result<()> {
     let over = || Err(io::Error::other("cut"));
     let head = head(from).await?;
@@ -255,6 +279,7 @@ async fn answer(
             copy(from, to, length).await
         }
         _ => {
+            watch(Moment::Answered);
             to.write_all(&head).await?;
             copy(from, to, length).await
         }

@@ -40,6 +40,17 @@ pub enum OpenError {
     /// Not one directory.
     #[error("a file store needs a directory")]
     NoDirectory,
+    /// Two directories are one: by a symbolic link, or mounted twice.
+    #[error(
+        "{} and {} are one directory: a file store needs each of its directories for itself",
+        path.display(), other.display()
+    )]
+    SameDirectory {
+        /// The one.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// The directory or one above it is missing and could not be made.
     #[error("the directory {} could not be made", path.display())]
     Create {
@@ -66,8 +77,12 @@ pub enum OpenError {
     },
 }
 
-/// Makes the directory if need be, and tries it. Returns its inode number.
-pub(crate) fn prepare(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Result<u64, OpenError> {
+/// Makes the directory if need be, and tries it. Returns which one it is: its device and its inode.
+pub(crate) fn prepare(
+    disk: &dyn Disk,
+    directory: &Path,
+    file_mode: Option<u32>,
+) -> Result<(u64, u64), OpenError> {
     let not_writable = |source| OpenError::NotWritable {
         path: directory.to_owned(),
         source,
@@ -78,7 +93,12 @@ pub(crate) fn prepare(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>)
     // What was tried is gone for good, also when the start is refused.
     let synced = disk.sync_dir(directory).map_err(not_writable);
     tried.and(synced)?;
-    Ok(disk.stat(directory).map_err(not_writable)?.identity.1)
+    identity(disk, directory).map_err(not_writable)
+}
+
+/// Which directory it is, also by way of a link: its device and its inode.
+pub(crate) fn identity(disk: &dyn Disk, directory: &Path) -> io::Result<(u64, u64)> {
+    Ok(disk.stat(&directory.join("."))?.identity)
 }
 
 /// Makes a directory and those above it, each durable before the next.

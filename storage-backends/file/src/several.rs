@@ -14,6 +14,9 @@ use crate::{
     store::FileStore,
 };
 
+/// With less room, a directory is the last that gets a blob whose length is not told.
+const SCARCE: u64 = 1 << 30;
+
 /// One of the directories.
 #[derive(Debug, Clone)]
 pub struct DataDirectory {
@@ -24,7 +27,8 @@ pub struct DataDirectory {
 }
 
 /// Blobs as files in one of several directories. A blob is written to the directory of the greatest priority that has room
-/// for it, and of several such to the one with the most room; it is read where its location says.
+/// for it, and of several such to the one with the most room; it is read where its location says. Where its length is not told,
+/// a directory with less than 1 GiB of room counts only when all have less, and then the one with the most is taken.
 ///
 /// A handle does not say which directory an attempt wrote to: what the attempt may have left is named after it, and is looked
 /// for in all. Where one of them cannot be looked into (it is not mounted), the attempt is not finished.
@@ -38,11 +42,19 @@ impl FileStores {
     /// Opens a store in each of the directories, as [`FileStore::open`]. Blocks.
     ///
     /// # Errors
-    /// The first directory that cannot be used; [`OpenError::NoDirectory`] when none is given.
+    /// The first directory that cannot be used; [`OpenError::NoDirectory`] when none is given;
+    /// [`OpenError::SameDirectory`] when two are one, which would have each other's attempts for their own.
     pub fn open(directories: Vec<DataDirectory>, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let mut stores = Vec::new();
         for directory in directories {
             let store = FileStore::open(directory.config, Arc::clone(&disk))?;
+            let mut others = stores.iter().map(|(_, other): &(i64, FileStore)| other);
+            if let Some(other) = others.find(|other| other.identity() == store.identity()) {
+                return Err(OpenError::SameDirectory {
+                    path: store.directory().to_owned(),
+                    other: other.directory().to_owned(),
+                });
+            }
             stores.push((directory.priority, store));
         }
         if stores.is_empty() {
@@ -69,15 +81,17 @@ impl FileStores {
     }
 
     /// Where a blob of this length goes: the directories by falling priority and room. Those without room are left out.
-    async fn best(&self, size: u64) -> Result<Vec<&FileStore>> {
+    async fn best(&self, size: Option<u64>) -> Result<Vec<&FileStore>> {
         let mut found = Vec::new();
         let mut failure = None;
         for (priority, store) in self.directories.iter() {
             match store.capacity().await {
                 Ok(capacity) => {
                     let free = capacity.map_or(u64::MAX, |capacity| capacity.free);
-                    if free >= size {
-                        found.push((Reverse((*priority, free)), store));
+                    let is_scarce = size.is_none() && free < SCARCE;
+                    let priority = if is_scarce { i64::MIN } else { *priority };
+                    if free >= size.unwrap_or(0) {
+                        found.push(((is_scarce, Reverse((priority, free))), store));
                     }
                 }
                 Err(error) => failure = Some(error),
@@ -108,7 +122,7 @@ impl Store for FileStores {
         size_hint: Option<u64>,
     ) -> Result<(Handle, Box<dyn BlobWriter>)> {
         let mut failure = None;
-        for store in self.best(size_hint.unwrap_or(0)).await? {
+        for store in self.best(size_hint).await? {
             match store.create(name, attempt, size_hint).await {
                 Ok(created) => return Ok(created),
                 // Filled up meanwhile, or not to be written: another may do.

@@ -34,8 +34,8 @@ pub(crate) struct Inner {
     pub(crate) thin_provisioning: bool,
     pub(crate) names: NameLocks,
     pub(crate) attempts: LiveAttempts,
-    /// Inode of the directory when the store was opened.
-    directory_inode: u64,
+    /// Device and inode of the directory when the store was opened.
+    identity: (u64, u64),
 }
 
 impl FileStore {
@@ -49,7 +49,7 @@ impl FileStore {
             path: config.datadir.clone(),
             reason,
         })?;
-        let directory_inode = open::prepare(&*disk, layout.directory(), config.file_mode)?;
+        let identity = open::prepare(&*disk, layout.directory(), config.file_mode)?;
         Ok(Self(Arc::new(Inner {
             id: config.id,
             layout,
@@ -58,12 +58,16 @@ impl FileStore {
             thin_provisioning: config.thin_provisioning,
             names: NameLocks::default(),
             attempts: LiveAttempts::default(),
-            directory_inode,
+            identity,
         })))
     }
 
     pub(crate) fn directory(&self) -> &Path {
         self.0.layout.directory()
+    }
+
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.0.identity
     }
 
     /// Runs a call that blocks on a thread that may.
@@ -87,8 +91,8 @@ impl Inner {
     ///
     /// The inode alone is compared: the device number of a network file system changes when it is mounted again.
     pub(crate) fn same_directory(&self) -> io::Result<()> {
-        let found = self.disk.stat(self.layout.directory());
-        if found.is_ok_and(|found| found.identity.1 == self.directory_inode) {
+        let found = open::identity(&*self.disk, self.layout.directory());
+        if found.is_ok_and(|(_, inode)| inode == self.identity.1) {
             Ok(())
         } else {
             Err(io::Error::other(

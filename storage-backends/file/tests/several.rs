@@ -7,12 +7,17 @@
     clippy::indexing_slicing
 )]
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use proptest::prelude::*;
-use saccade_disk::{RealDisk, simulated::SimulatedDisk};
+use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat, simulated::SimulatedDisk};
 use saccade_store_conformance::{
     Harness, bytes_of,
     model::{compare, steps},
@@ -195,6 +200,112 @@ async fn blobs_are_read_and_deleted_where_their_location_says() {
         ErrorKind::NotFound
     );
     assert_eq!(three.store.size(&at("a")).await.unwrap(), 4);
+}
+
+/// The real disk, of which directories have as much room as their names say, in MiB.
+#[derive(Debug)]
+struct Partitioned;
+
+#[deny(clippy::missing_trait_methods)]
+impl Disk for Partitioned {
+    fn create_new(&self, path: &Path, mode: u32) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.create_new(path, mode)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.open(path)
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.open_writable(path)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        RealDisk.stat(path)
+    }
+
+    fn link(&self, existing: &Path, new: &Path) -> io::Result<()> {
+        RealDisk.link(existing, new)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        RealDisk.unlink(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+
+    fn check_writable(&self, directory: &Path) -> io::Result<()> {
+        RealDisk.check_writable(directory)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let free = name.parse::<u64>().unwrap() << 20;
+        Ok(Space {
+            free,
+            ..RealDisk.space(path)?
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_as_good_as_full_is_the_last_that_gets_a_blob_of_unknown_length() {
+    let place = TempDir::new().unwrap();
+    let chosen = async |directories: &[(&str, i64)], size| {
+        let directories = directories
+            .iter()
+            .map(|(name, priority)| directory(*priority, place.path().join(name)));
+        let store = FileStores::open(directories.collect(), Arc::new(Partitioned)).unwrap();
+        let (name, attempt) = (BlobName(Uuid::new_v4()), Attempt(Uuid::new_v4()));
+        let (handle, mut writer) = store.create(name, attempt, size).await.unwrap();
+        writer.write(Bytes::from_static(b"data")).await.unwrap();
+        let location = writer.commit().await.unwrap();
+        store.settle(&handle).await.unwrap();
+        let path = PathBuf::from(location.as_str().strip_prefix("file://").unwrap());
+        let directory = path.parent().unwrap().file_name().unwrap();
+        directory.to_str().unwrap().to_owned()
+    };
+    let (first_full, all_full) = ([("0", 9), ("5000", 5), ("9000", 1)], [("7", 9), ("70", 1)]);
+    assert_eq!(chosen(&first_full, None).await, "5000");
+    assert_eq!(chosen(&first_full, Some(4)).await, "5000");
+    assert_eq!(chosen(&all_full, None).await, "70");
+    // A length that is told has room or has none.
+    assert_eq!(chosen(&all_full, Some(4)).await, "7");
+}
+
+#[test]
+fn one_directory_under_two_names_is_refused_by_both() {
+    let place = TempDir::new().unwrap();
+    let (there, link, within) = (
+        place.path().join("there"),
+        place.path().join("link"),
+        place.path().join("there/within"),
+    );
+    fs::create_dir_all(&within).unwrap();
+    symlink(&there, &link).unwrap();
+    let open = |paths: &[&PathBuf]| {
+        let directories = paths.iter().map(|path| directory(1, (*path).clone()));
+        FileStores::open(directories.collect(), Arc::new(RealDisk))
+    };
+    for (path, other) in [(&link, &there), (&there, &link), (&there, &there)] {
+        let error = open(&[other, &within, path]).unwrap_err();
+        assert!(matches!(error, OpenError::SameDirectory { .. }), "{error}");
+        let text = error.to_string();
+        for named in [path, other] {
+            assert!(text.contains(&named.display().to_string()), "{text}");
+        }
+    }
+    open(&[&there, &within]).unwrap();
 }
 
 #[test]

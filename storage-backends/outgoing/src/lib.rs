@@ -18,6 +18,7 @@
 mod address;
 mod client;
 mod error;
+mod excerpt;
 mod filter;
 pub mod headers;
 mod proxies;
@@ -30,6 +31,7 @@ pub use self::{
     address::Forbidden,
     client::{Call, Client, ClientOptions, Limits, Provenance},
     error::{Error, OpenError},
+    excerpt::excerpt,
     filter::{Filter, FilterOptions, HostName, InvalidHost, Lists, Refusal},
     proxies::{InvalidProxy, Proxies},
     resolve::{Lookup, Resolver, SystemResolver},

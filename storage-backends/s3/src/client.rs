@@ -17,7 +17,7 @@ use aws_sigv4::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
-use saccade_outgoing::{Verification, headers::retry_after, tls_client};
+use saccade_outgoing::{Verification, excerpt, headers::retry_after, tls_client};
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
@@ -40,7 +40,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) const ANSWER: Duration = Duration::from_secs(60);
 /// The slowest way that is waited for, in bytes per second.
 const SLOWEST: u64 = 64 << 10;
-/// Amazon takes minutes to put large objects together.
+/// How long all tries to put parts together may take: Amazon needs minutes for large objects.
 pub(crate) const COMPLETION: Duration = Duration::from_secs(600);
 /// The longest body of an answer that is not an object's.
 const LONGEST_ANSWER: usize = 64 << 10;
@@ -54,8 +54,15 @@ pub(crate) struct Client {
     pub(crate) endpoint: Endpoint,
     credentials: Credentials,
     hashes_bodies: bool,
-    /// Whether the server has never said that it knows no conditions.
-    pub(crate) conditions: AtomicBool,
+    pub(crate) conditions: Conditions,
+}
+
+/// Whether the server has never said that it knows no condition, of each request that has one: it may know the one and not the
+/// other.
+#[derive(Debug)]
+pub(crate) struct Conditions {
+    pub(crate) put: AtomicBool,
+    pub(crate) completion: AtomicBool,
 }
 
 /// One request.
@@ -175,7 +182,10 @@ impl Client {
             credentials: Credentials::from_keys(key, secret, None),
             hashes_bodies: protects || !endpoint.is_https,
             endpoint,
-            conditions: AtomicBool::new(true),
+            conditions: Conditions {
+                put: AtomicBool::new(true),
+                completion: AtomicBool::new(true),
+            },
         })
     }
 
@@ -247,16 +257,13 @@ impl Client {
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, document: &Document) -> Failure {
         let text = |name| {
-            let text: String = document
-                .field(name)
-                .unwrap_or_default()
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect();
+            let text = document.field(name).unwrap_or_default();
             // Some servers repeat what they were sent.
-            text.replace(self.credentials.secret_access_key(), "…")
-                .replace(self.credentials.access_key_id(), "…")
+            let secrets = [
+                self.credentials.secret_access_key(),
+                self.credentials.access_key_id(),
+            ];
+            excerpt(text, &secrets)
         };
         if text("Code") == "NoSuchBucket" {
             return Failure::NoBucket;
@@ -404,4 +411,60 @@ fn backoff(retried: u32) -> Duration {
     let _ = getrandom::fill(&mut random);
     let [random] = random;
     due.saturating_mul(256 + u32::from(random)) / 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use tokio::{io::AsyncReadExt, net::TcpListener, time::Instant};
+
+    fn client(host: &str) -> Client {
+        let secret = Secret::new("verysecret");
+        Client::new(&S3StoreConfig::new(
+            "s",
+            host,
+            Secret::new("keysid"),
+            secret,
+            "bucket",
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn no_part_of_a_key_is_left_where_a_message_is_cut() {
+        for before in 185..=201 {
+            let body = format!(
+                "<Error><Code>X</Code><Message>{}keysid verysecret</Message></Error>",
+                "-".repeat(before)
+            );
+            let document = Document::parse(body.as_bytes());
+            let failure = client("http://h").failure(StatusCode::FORBIDDEN, &HeaderMap::new(), &document);
+            let Failure::Answer { message, .. } = failure else {
+                panic!("{failure}")
+            };
+            assert!(message.trim_matches(['-', '…', ' ']).is_empty(), "{message}");
+        }
+    }
+
+    /// The clock goes on by itself while everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn putting_parts_together_ends_after_ten_minutes_with_all_tries() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut silent = Vec::new();
+            loop {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let _ = connection.read(&mut [0; 100]).await;
+                silent.push(connection);
+            }
+        });
+        let begun = Instant::now();
+        let tags = ["\"tag\"".to_owned()];
+        let failure = client(&host).complete("key", "upload", &tags).await.unwrap_err();
+        server.abort();
+        assert!(failure.is_ambiguous(), "{failure}: what is there decides");
+        assert!(begun.elapsed() <= COMPLETION, "{:?}", begun.elapsed());
+    }
 }

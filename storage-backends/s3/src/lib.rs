@@ -20,11 +20,13 @@
 //! `s3_store_request_checksum_calculation = when_supported` is in force.
 //!
 //! **Failures** that may pass are tried again up to five times, after pauses that grow, or as `Retry-After` says up to half a
-//! minute.
+//! minute. The end of an upload in parts, with which servers take minutes, has ten minutes with all of its tries: if there is no
+//! answer then, what is under the key decides, and if that is nothing, the attempt has failed and `discard` undoes it.
 //!
 //! Memory: `s3_store_large_object_chunk_size` for each writer (10 MiB), and 96 MiB that all writers of a store share: 16
-//! at once hold at most 256 MiB. A single part that is longer than that (images beyond some hundred GB) waits until nobody
-//! else has any of it. A reader holds the buffer of one HTTP/1 connection, less than half a MiB.
+//! at once hold at most 256 MiB. Parts that are longer (of images beyond 100 GB, or beyond 5 GB where the size is not told)
+//! take it as long as it is free, and are shorter otherwise. One that cannot be (the image would have more than 10,000)
+//! waits a minute for it, and then the upload fails; one of an image beyond a TiB takes all of it, and is longer still. A reader holds the buffer of one HTTP/1 connection, less than half a MiB.
 
 mod attempt;
 mod body;

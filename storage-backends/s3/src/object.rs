@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, Method, StatusCode, header};
 use saccade_outgoing::headers::{content_length, strong_etag};
 use saccade_store_contract::Attempt;
+use tokio::time::timeout;
 
 use crate::{
     client::{COMPLETION, Call, Client, pause, short_body},
@@ -105,7 +106,7 @@ impl Client {
         let call = Call::new(Method::PUT, Some(key))
             .header(ATTEMPT, &attempt.to_string())
             .body(body);
-        self.ask_new(call).await
+        self.ask_new(call, &self.conditions.put).await
     }
 
     /// Removes what is under a key; of a version of it, where the server knows conditions. Nothing there is no failure.
@@ -199,13 +200,16 @@ impl Client {
             .ok_or(Failure::Nonsense("a part without an ETag"))
     }
 
-    /// Puts the parts together under a key where nothing is, as far as the server knows conditions.
+    /// Puts the parts together under a key where nothing is, as far as the server knows conditions. After [`COMPLETION`], with
+    /// all tries, it is given up: the server may do it all the same.
     pub(crate) async fn complete(&self, key: &str, upload: &str, tags: &[String]) -> Result<(), Failure> {
         let mut call = Call::new(Method::POST, Some(key))
             .query("uploadId", upload)
             .body(xml::complete(tags.iter().map(String::as_str)));
         call.patience = COMPLETION;
-        self.ask_new(call).await
+        timeout(COMPLETION, self.ask_new(call, &self.conditions.completion))
+            .await
+            .map_err(|_| Failure::Timeout(COMPLETION))?
     }
 
     /// Ends an upload and removes its parts; one that is over is left as it is.
@@ -250,13 +254,13 @@ impl Client {
         }
     }
 
-    /// Asks under the condition that nothing is there, until the server says that it knows none.
-    async fn ask_new(&self, call: Call<'_>) -> Result<(), Failure> {
-        if self.conditions.load(Ordering::Relaxed) {
+    /// Asks under the condition that nothing is there, until the server says that it does not know it.
+    async fn ask_new(&self, call: Call<'_>, knows_it: &AtomicBool) -> Result<(), Failure> {
+        if knows_it.load(Ordering::Relaxed) {
             let conditional = call.clone().header(header::IF_NONE_MATCH, "*");
             match self.ask(&conditional).await {
                 Err(failure) if failure.is(StatusCode::NOT_IMPLEMENTED, &["NotImplemented"]) => {
-                    self.conditions.store(false, Ordering::Relaxed);
+                    knows_it.store(false, Ordering::Relaxed);
                 }
                 other => return other.map(drop),
             }

@@ -3,9 +3,13 @@
 use std::{
     fmt, mem,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 const MIB: u64 = 1 << 20;
 /// Amazon's bounds: parts of an upload, bytes of a part, bytes of an object.
@@ -17,6 +21,8 @@ const EQUAL_PARTS: u32 = 500;
 const SMALLEST_STEP: u64 = 10 * MIB;
 /// What all writers share, beside one part for each, in MiB.
 const SHARED: u32 = 96;
+/// How long a part that cannot be shorter waits for its memory: others hold it for as long as their clients take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The lengths of an image's parts.
 #[derive(Debug, Clone, Copy)]
@@ -26,26 +32,48 @@ pub(crate) struct Plan {
     pub(crate) declared: Option<u64>,
 }
 
+/// The length of one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Length {
+    /// What it should have.
+    pub(crate) wanted: u64,
+    /// What it must have: with less, the image would need more parts than there may be.
+    pub(crate) needed: u64,
+}
+
 impl Plan {
     /// The length of a part, from 1 on, that has so many bytes before it; `None` when there are too many.
     ///
-    /// Of a size that is known all parts are equal; otherwise they grow slowly, since memory is theirs: to 1 TiB with
-    /// Glance's default of 10 MiB.
-    pub(crate) fn part(&self, number: u32, before: u64) -> Option<u64> {
+    /// Of a size that is known all parts are equal, unless there was no memory for some: then the next ones make up for it.
+    /// Otherwise they grow slowly, since memory is theirs: to 1 TiB with Glance's default of 10 MiB.
+    pub(crate) fn part(&self, number: u32, before: u64) -> Option<Length> {
         let steps = u64::from(number.checked_sub(1)? / EQUAL_PARTS);
-        let wanted = match self.declared.filter(|size| before < *size) {
-            Some(size) => size.div_ceil(u64::from(MOST_PARTS)).next_multiple_of(MIB),
-            None => steps
-                .saturating_mul(self.base.max(SMALLEST_STEP))
-                .saturating_add(self.base),
+        let later = u64::from(MOST_PARTS.checked_sub(number)?);
+        let each = |bytes: u64, parts: u64| bytes.div_ceil(parts).next_multiple_of(MIB);
+        let (wanted, needed) = match self.declared.filter(|size| before < *size) {
+            Some(size) => {
+                let (equal, left) = (each(size, u64::from(MOST_PARTS)), size.saturating_sub(before));
+                let longest = equal.max(self.base.saturating_add(u64::from(SHARED).saturating_mul(MIB)));
+                let wanted = equal.max(each(left, later.saturating_add(1)));
+                (wanted, left.saturating_sub(later.saturating_mul(longest)))
+            }
+            None => {
+                let step = self.base.max(SMALLEST_STEP);
+                (steps.saturating_mul(step).saturating_add(self.base), 0)
+            }
         };
-        (number <= MOST_PARTS && before < LARGEST_OBJECT).then(|| wanted.max(self.base).min(LONGEST_PART))
+        let wanted = wanted.clamp(self.base, LONGEST_PART.max(self.base));
+        (before < LARGEST_OBJECT).then(|| Length {
+            wanted,
+            needed: needed.clamp(self.base, wanted),
+        })
     }
 }
 
 /// The memory for parts: each writer has that of one part of the configured length for itself, and what it needs beyond is
-/// shared. A writer waits for shared memory only while it holds none that depends on its client, or for its own
-/// requests: so all go on.
+/// shared. With its own a writer always goes on: whoever holds the rest may have a client that has stopped. What is shared is
+/// taken if it is free, all of a part's at once. Only a part that cannot be shorter waits for it, not for ever, and its
+/// writer holds none meanwhile but what its own requests give back.
 ///
 /// Buffers of that length are used again: freed ones stay with the allocator, and came to half as much once more.
 #[derive(Debug, Clone)]
@@ -61,7 +89,7 @@ pub(crate) struct Memory {
 pub(crate) struct Lease {
     /// Whether it is the writer's own.
     pub(crate) is_own: bool,
-    shared: Vec<OwnedSemaphorePermit>,
+    shared: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
@@ -94,29 +122,60 @@ impl Memory {
     pub(crate) fn own() -> Lease {
         Lease {
             is_own: true,
-            shared: Vec::new(),
+            shared: None,
         }
     }
 
-    /// As much as the writer's own, if there is so much at the moment.
-    pub(crate) fn another(&self) -> Option<Lease> {
+    /// What a part of this length takes beside the writer's own, if there is so much at the moment.
+    pub(crate) fn another(&self, length: u64) -> Option<Lease> {
         let permit = Arc::clone(&self.shared)
-            .try_acquire_many_owned(mib(self.base))
+            .try_acquire_many_owned(mib(length))
             .ok()?;
         Some(Lease {
             is_own: false,
-            shared: vec![permit],
+            shared: Some(permit),
         })
     }
 
-    /// Adds what a part needs beyond the configured length, as soon as it is there.
-    pub(crate) async fn extend(&self, lease: &mut Lease, length: u64) {
-        let more = mib(length.saturating_sub(self.base));
-        if more > 0
-            && let Ok(permit) = Arc::clone(&self.shared).acquire_many_owned(more).await
-        {
-            lease.shared.push(permit);
+    /// Adds to the writer's own what a longer part takes, and returns how long it may be: as long as it should be, or at least as
+    /// it must be.
+    ///
+    /// # Errors
+    /// Others have held what it must have for a whole minute.
+    pub(crate) async fn extend(&self, lease: &mut Lease, length: Length) -> Result<u64, Starved> {
+        let beyond = |length: u64| mib(length.saturating_sub(self.base));
+        let take = |count| Arc::clone(&self.shared).try_acquire_many_owned(count).ok();
+        if length.wanted <= self.base {
+            return Ok(self.base);
         }
+        if let Some(permit) = take(beyond(length.wanted)) {
+            lease.shared = Some(permit);
+            return Ok(length.wanted);
+        }
+        if length.needed <= self.base {
+            return Ok(self.base);
+        }
+        let waiting = Arc::clone(&self.shared).acquire_many_owned(beyond(length.needed));
+        match timeout(PATIENCE, waiting).await {
+            Ok(Ok(permit)) => lease.shared = Some(permit),
+            _ => return Err(Starved),
+        }
+        Ok(length.needed)
+    }
+}
+
+/// Other uploads hold the memory that a part must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Starved;
+
+impl fmt::Display for Starved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "its parts are so long that they need memory which other large uploads have held for {} s; fewer at once, or a \
+             larger s3_store_large_object_chunk_size, would do",
+            PATIENCE.as_secs()
+        )
     }
 }
 
@@ -170,7 +229,7 @@ mod tests {
         let (mut before, mut longest, mut number) = (0_u64, 0, 0);
         while before < size {
             number += 1;
-            let length = plan.part(number, before)?;
+            let length = plan.part(number, before)?.wanted;
             longest = length.max(longest);
             before += length;
         }
@@ -212,7 +271,7 @@ mod tests {
         #[test]
         fn every_declared_size_fits(size in 0..=LARGEST_OBJECT, base in 5_u64..200) {
             let plan = Plan { base: base * MIB, declared: Some(size) };
-            let length = plan.part(1, 0).unwrap_or(DEFAULT);
+            let length = plan.part(1, 0).unwrap().wanted;
             prop_assert!(size.div_ceil(length) <= u64::from(MOST_PARTS));
             prop_assert!((5 * MIB..=LONGEST_PART).contains(&length));
         }
@@ -236,13 +295,74 @@ mod tests {
     #[tokio::test]
     async fn shared_memory_is_bounded_and_comes_back() {
         let memory = Memory::new(DEFAULT);
-        let leases: Vec<_> = std::iter::from_fn(|| memory.another()).collect();
+        let leases: Vec<_> = std::iter::from_fn(|| memory.another(DEFAULT)).collect();
         assert_eq!(leases.len(), 9);
         drop(leases);
         let mut long = Memory::own();
-        memory.extend(&mut long, 500 * MIB).await;
-        assert!(memory.another().is_none());
+        let all = Length {
+            wanted: 500 * MIB,
+            needed: 500 * MIB,
+        };
+        assert_eq!(memory.extend(&mut long, all).await, Ok(500 * MIB));
+        assert!(memory.another(DEFAULT).is_none());
         drop(long);
-        assert!(memory.another().is_some());
+        assert!(memory.another(DEFAULT).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_holds_shared_memory_holds_up_nobody() {
+        // Lengths of which two take more than there is, once beside each own part and once instead of it.
+        for base in [33, 40, 48].map(|mib| mib * MIB) {
+            let (memory, wanted) = (Memory::new(base), 2 * base);
+            let mut lease = Memory::own();
+            let length = Length { wanted, needed: base };
+            assert_eq!(memory.extend(&mut lease, length).await, Ok(wanted));
+            let stalled = (lease, memory.another(base));
+            assert!(stalled.1.is_some() && memory.another(wanted).is_none());
+            let begun = tokio::time::Instant::now();
+            let mut lease = Memory::own();
+            assert_eq!(memory.extend(&mut lease, length).await, Ok(base), "with its own");
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            // One that cannot be shorter is told so.
+            let needed = Length {
+                wanted,
+                needed: wanted,
+            };
+            assert_eq!(memory.extend(&mut lease, needed).await, Err(Starved));
+            assert_eq!(begun.elapsed(), PATIENCE);
+            drop(stalled);
+            assert_eq!(memory.extend(&mut lease, needed).await, Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn parts_that_had_no_memory_are_made_up_for() {
+        let size = 500_000_000_000;
+        let plan = plan(Some(size));
+        let (mut before, mut number) = (0, 0);
+        while before < size {
+            number += 1;
+            let length = plan.part(number, before).unwrap();
+            // The first half has none but what is its writer's own.
+            let starved = number <= 5000 && length.needed <= DEFAULT;
+            before += if starved { DEFAULT } else { length.wanted };
+        }
+        assert!((9_000..=10_000).contains(&number), "{number}");
+    }
+
+    proptest! {
+        #[test]
+        fn with_what_it_must_have_every_declared_size_fits(size in 1..=LARGEST_OBJECT, base in 5_u64..200) {
+            let plan = Plan { base: base * MIB, declared: Some(size) };
+            let (mut before, mut number) = (0, 0);
+            while before < size {
+                number += 1;
+                let length = plan.part(number, before);
+                prop_assert!(length.is_some(), "{} of {} in {} parts", before, size, number);
+                let length = length.unwrap();
+                prop_assert!(length.needed <= length.wanted && length.wanted <= LONGEST_PART);
+                before += length.needed;
+            }
+        }
     }
 }

@@ -142,13 +142,13 @@ impl S3Writer {
                 reason,
             ));
         };
-        let mut lease = loop {
+        let (mut lease, taken) = loop {
             if self.under_way.len() < self.inner.parts_at_once {
                 if mem::replace(&mut self.own, false) {
-                    break Memory::own();
+                    break (Memory::own(), None);
                 }
-                if let Some(lease) = self.inner.memory.another() {
-                    break lease;
+                if let Some(lease) = self.inner.memory.another(length.wanted) {
+                    break (lease, Some(length.wanted));
                 }
             }
             if !self.collect(Operation::Write).await? {
@@ -156,7 +156,20 @@ impl S3Writer {
                 self.own = true;
             }
         };
-        self.inner.memory.extend(&mut lease, length).await;
+        let length = match taken {
+            Some(length) => length,
+            None => {
+                let extended = self.inner.memory.extend(&mut lease, length).await;
+                extended.map_err(|starved| {
+                    refused(
+                        ErrorKind::Unavailable,
+                        Operation::Write,
+                        &self.names.key,
+                        starved.to_string(),
+                    )
+                })?
+            }
+        };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         Ok(Part {
             buffer: self.inner.memory.buffer(length),

@@ -326,6 +326,51 @@ async fn a_server_without_conditions_is_written_to_after_a_look() {
     rig.store.delete(&location).await.unwrap();
 }
 
+/// A server may know the one and not the other (Ceph's gateway ignores it at the end of an upload).
+#[tokio::test]
+async fn a_condition_that_is_unknown_at_the_end_of_uploads_is_still_put_to_small_images() {
+    let rig = Rig::new().await;
+    rig.proxy
+        .disturb(when("POST", "?uploadId").once(), Fault::Answer(NOT_IMPLEMENTED));
+    let mut conditional = Vec::new();
+    for size in [6 * MIB, 6 * MIB, 10] {
+        rig.proxy.requests();
+        let (handle, location) = rig.upload(name(), &bytes(size)).await;
+        location.unwrap();
+        let requests = rig.proxy.requests();
+        let of = |head: &&String| head.to_ascii_lowercase().contains("if-none-match");
+        conditional.push(requests.iter().filter(of).count());
+        rig.store.discard(&handle).await.unwrap();
+    }
+    assert_eq!(conditional, [1, 0, 1]);
+    assert_eq!(rig.left().await, [""; 0]);
+}
+
+/// Parts of 58 MiB, of which two writers' take what is shared: both have clients that have stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_have_stopped_hold_up_no_other_upload() {
+    let rig = Rig::new().await;
+    let begin = async || {
+        let attempt = Attempt(Uuid::new_v4());
+        let (_, mut writer) = rig
+            .store
+            .create(name(), attempt, Some(600_000_000_000))
+            .await
+            .unwrap();
+        let written = tokio::time::timeout(Duration::from_secs(20), writer.write(bytes(6 * MIB))).await;
+        written.expect("it waits for others' clients").unwrap();
+        writer
+    };
+    let mut writers = Vec::new();
+    for _ in 0..4 {
+        writers.push(begin().await);
+    }
+    for writer in writers {
+        writer.abort().await.unwrap();
+    }
+    assert_eq!(rig.left().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn throttling_is_obeyed() {
     let rig = Rig::new().await;

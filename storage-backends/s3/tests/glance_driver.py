@@ -1,16 +1,17 @@
-"""Writes, reads or deletes one image with glance_store's own s3 driver.
+"""Writes, reads and deletes images with glance_store's own s3 driver.
 
-glance_driver.py write|read|delete HOST BUCKET ID FILE; the keys are in ACCESS_KEY and SECRET_KEY.
-`write` prints the location.
+glance_driver.py HOST BUCKET; the keys are in ACCESS_KEY and SECRET_KEY. Each line of the input is one operation, a JSON list:
+["write", ID, FILE], ["read", ID, FILE] or ["delete", ID]; each is answered by a line: the location, or nothing.
 """
 
+import json
 import os
 import sys
 
 import glance_store
 from oslo_config import cfg
 
-verb, host, bucket, image, path = sys.argv[1:]
+host, bucket = sys.argv[1:]
 conf = cfg.ConfigOpts()
 glance_store.register_opts(conf)
 conf([], default_config_files=[], default_config_dirs=[])
@@ -30,17 +31,19 @@ for name, value in options.items():
 glance_store.create_stores(conf)
 
 scheme = "s3+https" if host.startswith("https://") else "s3"
-uri = f"{scheme}://{host.split('://')[1]}/{bucket}/{image}"
-if verb == "write":
-    with open(path, "rb") as data:
-        added = glance_store.add_to_backend_with_multihash(
-            conf, image, data, os.path.getsize(path), "sha512", "s3"
-        )
-    print(added[0])
-elif verb == "read":
-    chunks, _ = glance_store.get_from_backend(uri)
-    with open(path, "wb") as out:
-        for chunk in chunks:
-            out.write(chunk)
-else:
-    glance_store.delete_from_backend(uri)
+for line in sys.stdin:
+    verb, image, *rest = json.loads(line)
+    uri = f"{scheme}://{host.split('://')[1]}/{bucket}/{image}"
+    answer = ""
+    if verb == "write":
+        with open(rest[0], "rb") as data:
+            size = os.path.getsize(rest[0])
+            answer = glance_store.add_to_backend_with_multihash(conf, image, data, size, "sha512", "s3")[0]
+    elif verb == "read":
+        chunks, _ = glance_store.get_from_backend(uri)
+        with open(rest[0], "wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+    else:
+        glance_store.delete_from_backend(uri)
+    print(answer, flush=True)

@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) storage: Url,
     /// By the server's own measure of time; `None`: it does not tell.
     ends: Option<Instant>,
+    /// How long before its end it is replaced: at most half of its life, or it would be replaced at once.
+    soon: Duration,
 }
 
 /// Logs in, and remembers it.
@@ -48,6 +50,15 @@ pub(crate) struct LogIn {
     /// Held by whoever logs in.
     turn: Mutex<()>,
     known: std::sync::Mutex<Known>,
+}
+
+/// How long a session may be used.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Until it ends soon.
+    Soon,
+    /// Until it ends.
+    End,
 }
 
 /// What log-ins have come to.
@@ -84,25 +95,24 @@ impl LogIn {
         })
     }
 
-    /// Nobody may see what this text holds of it.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        let key = self.reference.login.key().reveal();
-        text.replace(key, "…")
+    /// What nobody may see.
+    pub(crate) fn key(&self) -> &str {
+        self.reference.login.key().reveal()
     }
 
     /// A session that does not end soon; all who need one wait for one log-in, and for no other once it has failed. While
     /// one that ends soon is being replaced, the others go on with it. Cancel safe.
     pub(crate) async fn session(&self, http: &reqwest::Client) -> Result<Arc<Session>, Failure> {
         let begun = Instant::now();
-        if let Some(session) = self.lasting(self.soon) {
+        if let Some(session) = self.known_until(Until::Soon) {
             return Ok(session);
         }
-        let _turn = match (self.turn.try_lock(), self.lasting(Duration::ZERO)) {
+        let _turn = match (self.turn.try_lock(), self.known_until(Until::End)) {
             (Ok(turn), _) => turn,
             (Err(_), Some(session)) => return Ok(session),
             (Err(_), None) => self.turn.lock().await,
         };
-        if let Some(session) = self.lasting(self.soon) {
+        if let Some(session) = self.known_until(Until::Soon) {
             return Ok(session);
         }
         if let Some((at, failure)) = &self.known().failed
@@ -121,7 +131,7 @@ impl LogIn {
             }
             Err(failure) => {
                 self.known().failed = Some((Instant::now(), failure.clone()));
-                match self.lasting(Duration::ZERO) {
+                match self.known_until(Until::End) {
                     // Keystone is away for a while: what there is may do.
                     Some(session) if failure.is_passing() => {
                         tracing::warn!(%failure, "the Swift store cannot log in anew yet");
@@ -151,10 +161,15 @@ impl LogIn {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The session, if it lasts for so long.
-    fn lasting(&self, time: Duration) -> Option<Arc<Session>> {
+    /// The session, if it may be used.
+    fn known_until(&self, until: Until) -> Option<Arc<Session>> {
         let session = self.known().session.clone();
-        session.filter(|session| session.lasts(time))
+        session.filter(|session| {
+            session.lasts(match until {
+                Until::Soon => session.soon,
+                Until::End => Duration::ZERO,
+            })
+        })
     }
 
     async fn log_in_patiently(&self, http: &reqwest::Client) -> Result<Session, Failure> {
@@ -233,7 +248,8 @@ impl LogIn {
         self.of_parts(
             text("x-auth-token"),
             text("x-storage-url").and_then(|url| Url::parse(url).ok()),
-            life.and_then(|life| begun.checked_add(life)),
+            life,
+            begun,
         )
     }
 
@@ -248,14 +264,15 @@ impl LogIn {
         let token = headers
             .get("x-subject-token")
             .and_then(|value| value.to_str().ok());
-        self.of_parts(token, storage, life.and_then(|life| begun.checked_add(life)))
+        self.of_parts(token, storage, life, begun)
     }
 
     fn of_parts(
         &self,
         token: Option<&str>,
         storage: Option<Url>,
-        ends: Option<Instant>,
+        life: Option<Duration>,
+        begun: Instant,
     ) -> Result<Session, Failure> {
         let storage = self.endpoint.clone().or(storage);
         Ok(Session {
@@ -263,7 +280,8 @@ impl LogIn {
             storage: storage
                 .filter(Url::has_host)
                 .ok_or(Failure::Nonsense("a log-in without a storage URL"))?,
-            ends,
+            ends: life.and_then(|life| begun.checked_add(life)),
+            soon: life.map_or(self.soon, |life| self.soon.min(life / 2)),
         })
     }
 

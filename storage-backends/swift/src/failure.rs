@@ -15,6 +15,8 @@ pub(crate) enum Failure {
         /// When to ask again, if the server says.
         pause: Option<Duration>,
     },
+    /// What was sent is older than what is there, by the server's clocks, and was not taken.
+    Outdated,
     /// The log-in is refused.
     LogIn(String),
     /// The container is not there.
@@ -37,11 +39,11 @@ impl Failure {
     /// Whether the same request may succeed soon.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            // 498 is Swift's own throttling.
+            // 498 is Swift's own throttling. With 409 it says that what is to be deleted is newer than the request.
             Self::Answer { status, .. } => {
-                matches!(status.as_u16(), 408 | 429 | 498 | 500 | 502 | 503 | 504)
+                matches!(status.as_u16(), 408 | 409 | 429 | 498 | 500 | 502 | 503 | 504)
             }
-            Self::Connection(_) | Self::Timeout(_) => true,
+            Self::Outdated | Self::Connection(_) | Self::Timeout(_) => true,
             _ => false,
         }
     }
@@ -101,6 +103,9 @@ impl fmt::Display for Failure {
                 }
                 Ok(())
             }
+            Self::Outdated => f.write_str(
+                "the server has something newer under this name, also if that was deleted: the clocks of its nodes differ",
+            ),
             Self::LogIn(why) => write!(f, "the store cannot log in: {why}"),
             Self::NoContainer(name) => write!(
                 f,

@@ -29,6 +29,7 @@ mod attempt;
 mod body;
 mod client;
 mod config;
+mod deletion;
 mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

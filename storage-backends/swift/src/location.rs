@@ -289,10 +289,15 @@ impl Place {
     /// Whatever else a manifest names stays when the object goes.
     pub(crate) fn segments_of(&self, manifest: &str) -> Option<(String, String)> {
         let manifest = percent_decode_str(manifest).decode_utf8().ok()?;
-        let (container, prefix) = manifest.trim_start_matches('/').split_once('/')?;
-        let rest = prefix.strip_prefix(self.object.as_str())?;
+        self.owned(&manifest)
+    }
+
+    /// The container and the name, or the beginning of names, in `container/name`, if that is this object's own.
+    pub(crate) fn owned(&self, path: &str) -> Option<(String, String)> {
+        let (container, name) = path.trim_start_matches('/').split_once('/')?;
+        let rest = name.strip_prefix(self.object.as_str())?;
         let is_own = rest.starts_with(['-', '.', '/', '_']);
-        (is_own && is_container(container)).then(|| (container.to_owned(), prefix.to_owned()))
+        (is_own && is_container(container)).then(|| (container.to_owned(), name.to_owned()))
     }
 }
 
@@ -324,7 +329,7 @@ pub(crate) fn url(storage: &Url, container: &str, object: Option<&str>, query: &
     url
 }
 
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, STRICT).to_string()
 }
 
@@ -339,12 +344,12 @@ fn is_container(name: &str) -> bool {
 /// Neither a note of the store's, nor a segment of an attempt.
 fn is_blob(name: &str) -> bool {
     let is_segment = || {
-        let ids = name
-            .rsplit_once('-')
-            .and_then(|(prefix, _)| prefix.split_once('.'));
-        ids.is_some_and(|(blob, attempt)| Uuid::try_parse(blob).is_ok() && Uuid::try_parse(attempt).is_ok())
+        let (blob, rest) = name.split_once('.')?;
+        let (attempt, rest) = rest.split_at_checked(uuid::fmt::Hyphenated::LENGTH)?;
+        let ids = Uuid::try_parse(blob).and(Uuid::try_parse(attempt));
+        Some(ids.is_ok() && rest.starts_with('-'))
     };
-    is_container(name) && !name.starts_with(RESERVED) && !is_segment()
+    is_container(name) && !name.starts_with(RESERVED) && is_segment() != Some(true)
 }
 
 /// Addresses are the same in any case, with any scheme, with or without the scheme's own port, and whatever version of

@@ -59,13 +59,13 @@ pub(crate) struct Listed {
     pub(crate) hash: String,
 }
 
-/// What a bulk deletion says; with status 200 whatever has happened.
+/// A segment, as a manifest lists it: `/container/object`.
 #[derive(Debug, Deserialize)]
-struct Deleted {
-    #[serde(rename = "Response Status")]
-    status: String,
-    #[serde(rename = "Errors", default)]
-    errors: Vec<serde_json::Value>,
+struct Part {
+    name: String,
+    /// It is a list of segments itself.
+    #[serde(default)]
+    sub_slo: bool,
 }
 
 impl Account {
@@ -139,7 +139,8 @@ impl Account {
 
     /// A note of the store's own, if it is there.
     pub(crate) async fn note(&self, place: &Place, name: &str) -> Result<Option<Bytes>, Failure> {
-        let call = Call::new(Method::GET, &place.container, Some(name)).header(NEWEST, "true");
+        let mut call = Call::new(Method::GET, &place.container, Some(name)).header(NEWEST, "true");
+        call.longest = LONGEST_PAGE;
         match self.ask(&call).await {
             Ok(answer) => Ok(Some(answer.body)),
             Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(None),
@@ -197,38 +198,36 @@ impl Account {
         self.ask(&call).await.map(drop)
     }
 
-    /// Removes an object, and of a manifest only itself. Nothing there is no failure.
+    /// Removes an object, and of a manifest only itself. Nothing there is no failure; where there is no container, that is one:
+    /// nothing proves then that the object is gone.
     pub(crate) async fn delete(&self, container: &str, object: &str) -> Result<(), Failure> {
         let call = Call::new(Method::DELETE, container, Some(object));
         match self.ask(&call).await {
-            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(()),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => self.assert_container(container).await,
             other => other.map(drop),
         }
     }
 
-    /// Removes a static large object with its segments.
-    pub(crate) async fn delete_static(&self, place: &Place) -> Result<(), Failure> {
-        let mut call = Call::new(Method::DELETE, &place.container, Some(&place.object))
-            .query("multipart-manifest", "delete")
-            .header(header::ACCEPT, "application/json");
+    /// The segments that a static large object lists, each as `container/object`, and `None` for one that is a list itself; or
+    /// `None` where the server does not tell (RGW 16.2).
+    pub(crate) async fn static_segments(
+        &self,
+        place: &Place,
+    ) -> Result<Option<Vec<Option<String>>>, Failure> {
+        let mut call = Call::new(Method::GET, &place.container, Some(&place.object))
+            .query("multipart-manifest", "get")
+            .header(NEWEST, "true");
         call.longest = LONGEST_PAGE;
-        call.patience = call.patience.saturating_mul(10);
-        let answer = match self.ask(&call).await {
-            Err(failure) if failure.is(StatusCode::NOT_FOUND) => return Ok(()),
-            other => other?,
-        };
-        let deleted: Deleted = serde_json::from_slice(&answer.body)
-            .map_err(|_| Failure::Nonsense("what became of the segments"))?;
-        let is_gone = deleted.status.starts_with("200") || deleted.status.starts_with("404");
-        if is_gone && deleted.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Corrupt(format!(
-                "the server could not delete {} segments: {}",
-                deleted.errors.len(),
-                deleted.status.chars().take(100).collect::<String>()
-            )))
+        let answer = self.ask(&call).await?;
+        if answer.body.is_empty() {
+            return Ok(None);
         }
+        let parts: Vec<Part> =
+            serde_json::from_slice(&answer.body).map_err(|_| Failure::Nonsense("a manifest"))?;
+        let parts = parts.into_iter();
+        Ok(Some(
+            parts.map(|part| (!part.sub_slo).then_some(part.name)).collect(),
+        ))
     }
 
     /// One page of the objects whose names begin so, after a name; the server says how long it is. None: there are no more.

@@ -15,6 +15,7 @@ use crate::{
     body,
     client::Account,
     config::{OpenError, SwiftStoreConfig},
+    deletion,
     failure::{Failure, refused},
     location::{AttemptNames, Names, Place, Standing, address_key},
     plan::Memory,
@@ -257,12 +258,12 @@ impl Store for SwiftStore {
 
     async fn prepare_delete(&self, location: &Location) -> Result<()> {
         let place = self.resolve(location, Operation::PrepareDelete)?;
-        undo::prepare_delete(&self.0, &place).await
+        deletion::prepare_delete(&self.0, &place).await
     }
 
     async fn delete(&self, location: &Location) -> Result<()> {
         let place = self.resolve(location, Operation::Delete)?;
-        undo::delete(&self.0, &place).await
+        deletion::delete(&self.0, &place).await
     }
 
     async fn discard(&self, handle: &Handle) -> Result<()> {

@@ -1,9 +1,11 @@
-"""Writes, reads or deletes one image with glance_store's own swift driver.
+"""Writes, reads and deletes images with glance_store's own swift driver.
 
-glance_driver.py write|read|delete KEYSTONE CONTAINER URI-OR-ID FILE [SIZE]; the key is in KEY. `write` prints the location;
-SIZE is what the driver is told, 0 for unknown. The reference is `ref1`, in a file.
+glance_driver.py KEYSTONE CONTAINER; the key is in KEY, and the reference is `ref1`, in a file. Each line of the input is one
+operation, a JSON list: ["write", ID, FILE, SIZE], where SIZE is what the driver is told, 0 for unknown; ["read", URI, FILE] or
+["delete", URI]. Each is answered by a line: the location, or nothing.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -11,7 +13,7 @@ import tempfile
 import glance_store
 from oslo_config import cfg
 
-verb, keystone, container, image, path = sys.argv[1:6]
+keystone, container = sys.argv[1:]
 conf = cfg.CONF
 glance_store.register_opts(conf)
 conf([], default_config_files=[], default_config_dirs=[])
@@ -31,14 +33,17 @@ for name, value in options.items():
     conf.set_override(name, value, group="glance_store")
 glance_store.create_stores(conf)
 
-if verb == "write":
-    with open(path, "rb") as data:
-        added = glance_store.add_to_backend_with_multihash(conf, image, data, int(sys.argv[6]), "sha512", "swift")
-    print(added[0])
-elif verb == "read":
-    chunks, _ = glance_store.get_from_backend(image)
-    with open(path, "wb") as out:
-        for chunk in chunks:
-            out.write(chunk)
-else:
-    glance_store.delete_from_backend(image)
+for line in sys.stdin:
+    verb, what, *rest = json.loads(line)
+    answer = ""
+    if verb == "write":
+        with open(rest[0], "rb") as data:
+            answer = glance_store.add_to_backend_with_multihash(conf, what, data, rest[1], "sha512", "swift")[0]
+    elif verb == "read":
+        chunks, _ = glance_store.get_from_backend(what)
+        with open(rest[0], "wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+    else:
+        glance_store.delete_from_backend(what)
+    print(answer, flush=True)

@@ -1,7 +1,6 @@
 //! What glance_store's own driver has written is read and deleted, and the other way round.
 //!
-//! Needs `pip install glance_store python-swiftclient python-keystoneclient`; then
-//! `SACCADE_GLANCE_STORE=/path/to/venv/bin/python cargo test -p saccade-store-swift --test glance_store -- --ignored`.
+//! glance_store is in a virtual environment that `make glance-store` makes, and `make test`.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,48 +16,33 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use keystone::Keystone;
-use saccade_store_conformance::bytes_of;
+use saccade_store_conformance::{
+    bytes_of,
+    glance_store::{GlanceStore, Word},
+};
 use saccade_store_contract::{Attempt, BlobName, Location, Store};
 use server::{Container, Kind};
 use tempfile::TempDir;
-use tokio::process::Command;
 use uuid::Uuid;
 
 const MB: usize = 1_024_000;
 
 /// The driver knows Keystone alone, so one stands before the server.
-async fn driver(
-    verb: &str,
-    keystone: &Keystone,
-    container: &Container,
-    what: &str,
-    file: &Path,
-    size: usize,
-) -> String {
-    let python = std::env::var("SACCADE_GLANCE_STORE").expect("a Python with glance_store");
+fn glance_store(keystone: &Keystone, container: &Container) -> GlanceStore {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/glance_driver.py");
-    let output = Command::new(python)
-        .arg(script)
-        .args([verb, &keystone.url(), &container.name, what])
-        .arg(file)
-        .arg(size.to_string())
-        .env("KEY", &container.server.key)
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{verb}: {said}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let key = [("KEY", &*container.server.key)];
+    GlanceStore::start(&script, [&*keystone.url(), &container.name], key)
 }
 
 #[tokio::test]
-#[ignore = "needs a Python with glance_store, python-swiftclient and python-keystoneclient"]
 async fn each_reads_and_deletes_what_the_other_has_written() {
     for kind in [Kind::Swift, Kind::Rgw] {
         let container = Container::new(kind).await;
         let keystone = Keystone::before(&container.server).await;
         let (store, files) = (container.store(), TempDir::new().unwrap());
         let file = files.path().join("image");
+        let path = Word::Text(file.to_str().unwrap());
+        let mut driver = glance_store(&keystone, &container);
         // Of known size and not; a plain object, one segment, several.
         for (size, told) in [
             (100_000, 100_000),
@@ -75,7 +59,9 @@ async fn each_reads_and_deletes_what_the_other_has_written() {
 
             let name = BlobName(Uuid::new_v4());
             fs::write(&file, &bytes).unwrap();
-            let location = driver("write", &keystone, &container, &name.to_string(), &file, told).await;
+            let id = name.to_string();
+            let operation = [Word::Text("write"), Word::Text(&id), path, Word::Number(told)];
+            let location = driver.ask(&operation).await;
             assert_eq!(location, container.location(name).as_str());
             let location = Location::new(location);
             let found = bytes_of(store.read(&location, None).await.unwrap())
@@ -103,9 +89,10 @@ async fn each_reads_and_deletes_what_the_other_has_written() {
             writer.write(Bytes::from(bytes.clone())).await.unwrap();
             let location = writer.commit().await.unwrap();
             store.settle(&handle).await.unwrap();
-            driver("read", &keystone, &container, location.as_str(), &file, 0).await;
+            let uri = Word::Text(location.as_str());
+            driver.ask(&[Word::Text("read"), uri, path]).await;
             assert!(fs::read(&file).unwrap() == bytes);
-            driver("delete", &keystone, &container, location.as_str(), &file, 0).await;
+            driver.ask(&[Word::Text("delete"), uri]).await;
             assert!(store.size(&location).await.is_err());
             assert_eq!(container.inventory().await, [""; 0], "{kind:?} {size}");
         }

@@ -157,17 +157,41 @@ async fn a_token_is_replaced_before_it_ends() {
     let container = Container::new(Kind::Swift).await;
     let behaviour = Behaviour {
         tokens: vec![container.server.token.clone()],
-        life: 62,
+        life: 8,
         refusals: Vec::new(),
     };
     let keystone = Keystone::with(&container.server, behaviour).await;
-    let store = SwiftStore::open(at_keystone(&container, &keystone)).unwrap();
+    let mut config = at_keystone(&container, &keystone);
+    config.swift_store_expire_soon_interval = 3;
+    let store = SwiftStore::open(config).unwrap();
     go_round(&store, 10).await;
     assert_eq!(keystone.asked().len(), 1);
     // Within `swift_store_expire_soon_interval` of its end.
-    tokio::time::sleep(Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(5100)).await;
     go_round(&store, 10).await;
     assert!(keystone.asked().len() > 1);
+}
+
+#[tokio::test]
+async fn a_token_that_always_ends_soon_is_used_for_half_of_its_life() {
+    let container = Container::new(Kind::Swift).await;
+    let behaviour = Behaviour {
+        tokens: vec![container.server.token.clone()],
+        life: 8,
+        refusals: Vec::new(),
+    };
+    let keystone = Keystone::with(&container.server, behaviour).await;
+    let mut config = at_keystone(&container, &keystone);
+    config.swift_store_expire_soon_interval = 3600;
+    let store = SwiftStore::open(config).unwrap();
+    let location = container.location(BlobName(Uuid::new_v4()));
+    for _ in 0..10 {
+        store.size(&location).await.unwrap_err();
+    }
+    assert_eq!(keystone.asked().len(), 1, "it logs in for each request");
+    tokio::time::sleep(Duration::from_millis(4100)).await;
+    store.size(&location).await.unwrap_err();
+    assert_eq!(keystone.asked().len(), 2);
 }
 
 #[tokio::test]

@@ -139,6 +139,10 @@ fn locations_elsewhere_are_not_this_stores() {
     );
     // glance_store's own are not told from images that somebody has named so.
     assert!(found(&names, &format!("swift+config://ref1/glance/{ID}-00001")).is_some());
+    for end in ["00001", "0000a-1", ""] {
+        let segment = format!("swift+config://ref1/glance/{ID}.{ID}-{end}");
+        assert!(found(&names, &segment).is_none(), "{segment}");
+    }
 }
 
 #[test]
