@@ -11,11 +11,13 @@
 //! * [`worker`]: what the started process does
 //! * [`confine`]: how it locks itself in
 //! * [`Order`]: what the one tells the other
+//! * [`decompress`]: what comes before, in the daemon itself: streams, in memory-safe code
 //!
 //! No name that an image holds is ever opened by the daemon, and the worker could not open it.
 
 pub mod confine;
 mod converter;
+pub mod decompress;
 mod format;
 mod message;
 mod order;
