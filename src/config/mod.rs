@@ -19,6 +19,7 @@ mod identity_tests;
 mod ini;
 pub mod keystone;
 mod paste;
+mod plugins;
 mod reader;
 mod report;
 mod saccade;
@@ -35,11 +36,11 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore, Formats, HashAlgorithm,
-    Hashing, HttpStore, Identity, ImportMethod, Limits, Log, LogFormat, LogLevel, Node, Policy, PolicyFile,
-    PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
-    Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType, SwiftStore,
-    TrustedPeers, UrlFilter,
+    Api, ByteSize, Config, ConversionSandbox, Cors, CountLimit, DataDirectory, DiskTarget, FileMode,
+    FileStore, Formats, HashAlgorithm, Hashing, HttpStore, Identity, ImportMethod, ImportPlugin, Limits, Log,
+    LogFormat, LogLevel, Node, Plugins, Policy, PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas,
+    S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores,
+    SwiftAuthentication, SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -131,8 +132,9 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         glance::formats(reader),
         stores::stores(reader, backends, &places),
         glance::policy(reader, &sources.dirs, given),
+        plugins::plugins(reader),
     );
-    let (log, api, quotas, deletion, limits, hashing, formats, stores, policy) = parts;
+    let (log, api, quotas, deletion, limits, hashing, formats, stores, policy, plugins) = parts;
     let needed = identity.zip(hashing).zip(limits);
     let config = needed.map(|((identity, hashing), limits)| Config {
         server,
@@ -146,6 +148,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         formats,
         stores,
         policy,
+        plugins,
         identity,
         node,
     });

@@ -23,6 +23,8 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("accept_paste_filters", Some("")),
     ("accept_unsupported", Some("")),
     ("claim_lease", Some("60s")),
+    ("conversion_sandbox", Some("required")),
+    ("conversion_time_limit", Some("4h")),
     ("data_dir", None),
     ("drain_delay", Some("0s")),
     ("free_space_reserve", Some("256MiB")),

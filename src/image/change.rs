@@ -9,7 +9,7 @@
 //! | staged | held by the attempt, open, `uploading` | the length of what waits; the claim stays, and never runs out |
 //! | unstage | what the attempt has brought waits | `queued`, claim and length gone |
 //! | import | `queued`, or `uploading` with what the named attempt has brought; both formats set | `importing`, held by the attempt; says which stores are to have the data |
-//! | activate | held by the attempt, open, `importing` | as commit, with several locations |
+//! | activate | held by the attempt, open, `importing` | as commit, with several locations, and what the import has made of formats and properties |
 //! | copy | `active`, held by none; nothing of it is in the stores that are named, or is being removed there | held by the attempt, and stays `active`; says which stores are to have the data |
 //! | copied | held by the attempt, open, no longer `importing` | more locations, claim gone |
 //! | mismatch | held by the attempt, open, `importing` | `queued`, claim gone; shows where the data was that was not what it should be |
@@ -31,8 +31,8 @@
 //! | restore | a tombstone that can be restored, at the expected revision | the image as it was |
 
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, RemovalId,
-    Retired, Revision, Status, StoreId, Timestamp, Tombstone, progress,
+    Amendments, AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange,
+    RemovalId, Retired, Revision, Status, StoreId, Timestamp, Tombstone, progress,
 };
 
 /// One change to one image.
@@ -73,6 +73,7 @@ pub enum ChangeKind {
     Activate {
         content: Content,
         locations: Vec<Location>,
+        amendments: Amendments,
     },
     Copy {
         claim: Claim,
@@ -353,7 +354,11 @@ impl Change {
                 next.claim = Some(*claim);
                 progress::begin(&mut next.properties, task, stores);
             }
-            ChangeKind::Activate { content, locations } => {
+            ChangeKind::Activate {
+                content,
+                locations,
+                amendments,
+            } => {
                 open(&held(image, content.attempt)?)?;
                 if image.status != Status::Importing {
                     return Err(refused(image.status, Status::Active));
@@ -365,6 +370,7 @@ impl Change {
                 next.content = Some(content.clone());
                 next.locations.clone_from(locations);
                 next.claim = None;
+                amendments.apply(&mut next);
                 progress::end(&mut next.properties, locations);
             }
             ChangeKind::Copy { claim, task, stores } => {

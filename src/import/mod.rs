@@ -4,6 +4,7 @@
 //! * [`ImportRequest`]: what a client asks for
 //! * `legacy`: an image made and imported by a task, of old
 //! * `location`: data that is there already
+//! * [`plugins`]: what an operator has done to every import
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
 //! * `web`: bytes from another server
 //!
@@ -12,6 +13,7 @@
 mod error;
 mod legacy;
 mod location;
+pub mod plugins;
 mod request;
 mod tasks;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use tracing::{Instrument, Span};
 pub use self::{
     error::ImportError,
     legacy::LegacyImport,
+    plugins::Plugins,
     request::{ImportRequest, NamedStore},
     tasks::{TaskList, TaskListing, TaskSort},
 };
@@ -42,7 +45,7 @@ use crate::{
     },
     metadata::{Metadata, TaskStore},
     policy::{Authorized, Import as MayImport, ImportKind},
-    transfer::{Import, Origin, Partial, Source, Transfers},
+    transfer::{Import, Origin, Partial, Source, Transfers, Treatment},
 };
 
 /// Begins imports, and tells what became of them. Clones are handles to the same one.
@@ -65,6 +68,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Asks other servers.
     pub web: Client,
+    /// What is done to every import.
+    pub plugins: Plugins,
     /// This node.
     pub node: NodeId,
     /// What the operator has decided.
@@ -211,6 +216,10 @@ impl Imports {
             partial: match request.all_stores_must_succeed {
                 true => Partial::Refused,
                 false => Partial::Accepted,
+            },
+            treatment: match request.method {
+                Method::CopyImage => Treatment::default(),
+                Method::GlanceDirect | Method::WebDownload => self.shared.plugins.for_import_of(caller),
             },
         };
         self.begin(task, permission, image, import).await

@@ -7,7 +7,11 @@ use saccade_disk::RealDisk;
 use saccade_outgoing as outgoing;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DataDir, keystone};
+use super::{
+    DataDir,
+    conversion::{self, ConversionError},
+    keystone,
+};
 use crate::{
     catalog::{self, Catalog},
     config::{self, Config, CountLimit},
@@ -67,6 +71,9 @@ pub enum ApplicationError {
     /// No requests to other servers can be made.
     #[error("imports from the web cannot be made ready")]
     Web(#[source] outgoing::OpenError),
+    /// Images cannot be converted.
+    #[error(transparent)]
+    Conversion(#[from] ConversionError),
     /// A store cannot be opened.
     #[error(transparent)]
     Stores(#[from] StoresError),
@@ -104,6 +111,7 @@ impl Application {
         properties.check(&policy.current())?;
         let quota = quota_of(&config.limits)?;
         let algorithm: Algorithm = config.hashing.algorithm.as_str().parse()?;
+        let plugins = conversion::plugins(&config.plugins, data_dir.path())?;
         let threads = DigestPool::default_threads();
         let digests = DigestPool::new(threads).map_err(ApplicationError::Digests)?;
         tracing::info!(%algorithm, threads, "hashing");
@@ -170,6 +178,7 @@ impl Application {
             tasks: Arc::new(rocks.clone()),
             tracker: tasks.clone(),
             web: web_client(config)?,
+            plugins,
             node,
             rules: import_rules(config, &settings),
             since: Timestamp::now(),
@@ -221,12 +230,13 @@ impl Application {
     }
 }
 
-/// Whether the stores that are configured can be opened, as far as can be told without changing anything and without asking
-/// anybody. Blocks.
+/// Whether the stores that are configured can be opened, and what plugins need is there, as far as can be told without changing
+/// anything and without asking anybody. Blocks.
 ///
 /// # Errors
-/// The first store that cannot be used.
+/// The first that cannot be used.
 pub fn check(config: &Config) -> Result<(), ApplicationError> {
+    conversion::check(&config.plugins)?;
     Ok(Stores::check(&config.stores)?)
 }
 

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
 use super::{
-    Transfers, UploadError, UploadErrorKind,
+    Limits, Transfers, UploadError, UploadErrorKind,
     adopt::region_chunks,
     chunks::Chunks,
     fan_out::{Expected, at_store, fan_out},
     meter::Meter,
+    plugin::{Bounds, Data, Passing, Treatment, not_the_client},
     room::Room,
     targets::{Target, Targets},
     upload::{begin_in_ledger, change, keep_claim, verify},
@@ -82,6 +83,8 @@ pub struct Import {
     pub shown: Vec<String>,
     /// What becomes of it when some of them fail.
     pub partial: Partial,
+    /// What is done beside. Nothing is, to copies.
+    pub treatment: Treatment,
 }
 
 /// An import under way; what it comes to: the image's size in bytes.
@@ -311,7 +314,11 @@ impl Running {
                 attempt: self.import.attempt,
                 locations,
             },
-            Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate { content, locations },
+            Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate {
+                content,
+                locations,
+                amendments: self.import.treatment.amendments.clone(),
+            },
         };
         let allowance = self.room.for_content();
         change(&self.transfers, self.image.id, &self.room, kind, allowance)
@@ -378,28 +385,40 @@ async fn stream(
     room: &Room,
     targets: &mut Targets,
 ) -> Result<Content, UploadError> {
-    let incoming = match &mut import.origin {
-        Origin::Staged(attempt) => staged(transfers, *attempt).await?,
-        Origin::Elsewhere(opening) => opening
-            .await
-            .map_err(|explanation| UploadErrorKind::Origin { explanation })?,
-        Origin::Own => own(transfers, image).await?,
-    };
     let parts = &transfers.shared.parts;
     let limits = &parts.limits;
-    if incoming.size.is_some_and(|size| size > limits.size_cap) {
+    let data = match &mut import.origin {
+        Origin::Staged(attempt) => staged(transfers, *attempt).await?,
+        Origin::Elsewhere(opening) => Data::Stream(
+            opening
+                .await
+                .map_err(|explanation| UploadErrorKind::Origin { explanation })?,
+        ),
+        Origin::Own => Data::Stream(own(transfers, image).await?),
+    };
+    if data.size().is_some_and(|size| size > limits.size_cap) {
         return Err(UploadErrorKind::TooLarge {
             limit: limits.size_cap,
         }
         .into());
     }
+    let passing = Passing {
+        data,
+        disk_format: image.disk_format.clone().unwrap_or_default(),
+        container_format: image.container_format.clone().unwrap_or_default(),
+    };
+    let passing = match import.origin {
+        Origin::Own => passing,
+        Origin::Staged(_) | Origin::Elsewhere(_) => treat(passing, image, import, limits, room).await?,
+    };
+    let incoming = passing.data.into_incoming();
     let expected = Expected {
         size: incoming.size,
         declared: match import.origin {
             Origin::Own => None,
             Origin::Staged(_) | Origin::Elsewhere(_) => Some(Declared::new(
-                image.disk_format.as_deref().unwrap_or_default(),
-                image.container_format.as_deref().unwrap_or_default(),
+                &passing.disk_format,
+                &passing.container_format,
                 limits.rules.clone(),
             )),
         },
@@ -416,12 +435,30 @@ async fn stream(
     let digests = parts.digests.start(&[Algorithm::Md5, algorithm]);
     let received = fan_out(chunks, digests, targets, expected)
         .await
-        .map_err(broken_off)?;
+        .map_err(not_the_client)?;
     let content = verify(received, incoming.size, import.attempt, algorithm)?;
     match import.origin {
         Origin::Own => same(image, content),
         Origin::Staged(_) | Origin::Elsewhere(_) => Ok(content),
     }
+}
+
+/// Lets the plugins do their work, in turn, and remembers what they have made of the formats.
+async fn treat(
+    mut passing: Passing,
+    image: &Image,
+    import: &mut Import,
+    limits: &Limits,
+    room: &Room,
+) -> Result<Passing, UploadError> {
+    let Treatment { plugins, amendments } = &mut import.treatment;
+    for plugin in plugins.iter() {
+        passing = plugin.apply(passing, &Bounds { limits, room }).await?;
+    }
+    let changed = |is: &str, was: &Option<String>| (was.as_deref() != Some(is)).then(|| is.to_owned());
+    amendments.disk_format = changed(&passing.disk_format, &image.disk_format);
+    amendments.container_format = changed(&passing.container_format, &image.container_format);
+    Ok(passing)
 }
 
 /// The algorithm of the hash that the image has.
@@ -452,7 +489,7 @@ fn frame(chunk: Result<Bytes, Cause>) -> Result<Frame<Bytes>, Cause> {
 }
 
 /// What waits on this node.
-async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, UploadError> {
+async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Data, UploadError> {
     let lost = |cause: Cause| {
         let explanation = "the data that was staged is not there any more: stage it again".to_owned();
         UploadError::because(UploadErrorKind::Origin { explanation }, cause)
@@ -469,7 +506,10 @@ async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, U
         .read(&location, None)
         .await
         .map_err(|error| lost(error.into()))?;
-    Ok(incoming(blob))
+    Ok(match blob.body {
+        Body::File(region) => Data::File(region),
+        Body::Stream(_) => Data::Stream(incoming(blob)),
+    })
 }
 
 /// The image's own data, wherever it can be read.
@@ -491,18 +531,4 @@ fn incoming(blob: Blob) -> Incoming {
         size: Some(blob.size),
         chunks,
     }
-}
-
-/// It was not a client that went away.
-fn broken_off(error: UploadError) -> UploadError {
-    if !matches!(
-        error.kind(),
-        UploadErrorKind::Interrupted | UploadErrorKind::Stalled
-    ) {
-        return error;
-    }
-    let causes = std::iter::successors(std::error::Error::source(&error), |&error| error.source());
-    let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    let explanation = format!("the data broke off: {causes}");
-    UploadError::because(UploadErrorKind::Origin { explanation }, error)
 }

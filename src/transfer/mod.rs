@@ -12,7 +12,8 @@
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
 //! * `stage`: data that waits for an import
-//! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to
+//! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to; `plugin`: what is done
+//!   to it before
 //! * `download`: the store's answer to a read; `fail_over`: going on from another store when one fails
 //! * `meter`: what metrics say of it
 //!
@@ -28,6 +29,7 @@ mod fail_over;
 mod fan_out;
 mod import;
 mod meter;
+mod plugin;
 mod room;
 mod stage;
 mod targets;
@@ -46,6 +48,7 @@ pub use self::{
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
     import::{Import, Importing, Incoming, Opening, Origin, Partial},
+    plugin::{Bounds, Data, Passing, Plugin, PluginError, Treatment, broken_off},
     upload::Source,
 };
 use crate::{

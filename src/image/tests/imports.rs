@@ -27,6 +27,7 @@ fn activate(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
     ChangeKind::Activate {
         content: content(attempt),
         locations: ids.iter().map(|id| in_store(id)).collect(),
+        amendments: Amendments::default(),
     }
 }
 
@@ -251,4 +252,33 @@ fn a_copy_of_an_image_that_is_deactivated_meanwhile_goes_on() {
     let done = apply(&deactivated, copied(B, &["two"])).unwrap();
     assert_eq!(image_of(&done).status, Status::Deactivated);
     assert_eq!(image_of(&done).locations.len(), 2);
+}
+
+#[test]
+fn what_plugins_have_made_of_an_image_comes_with_its_data() {
+    let importing = after([import(A, None)]);
+    let before = image_of(&importing).clone();
+    let pairs = [
+        ("os_distro", "debian"),
+        ("os_glance_stage_host", "http://evil"),
+        (IMPORT_TASK, "x"),
+    ];
+    let kind = ChangeKind::Activate {
+        content: content(A),
+        locations: vec![in_store("one")],
+        amendments: Amendments {
+            disk_format: Some("raw".into()),
+            container_format: None,
+            properties: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        },
+    };
+    let active = apply(&importing, kind).unwrap();
+    let image = image_of(&active);
+    assert_eq!(image.disk_format.as_deref(), Some("raw"));
+    assert_eq!(image.container_format, before.container_format);
+    assert_eq!(said(&active, "os_distro").as_deref(), Some("debian"));
+    assert_eq!(said(&active, "os_glance_stage_host"), None);
+    assert_eq!(said(&active, IMPORT_TASK), None);
 }
