@@ -95,10 +95,6 @@ fn arguments_of(from: SourceFormat, to: TargetFormat, destination: &str) -> Vec<
     let mut arguments: Vec<String> = ["convert", "-q", "-t", "unsafe", "-O", to.name()]
         .map(str::to_owned)
         .into();
-    if to == TargetFormat::Raw {
-        // In any order: nothing but the place of a block matters in a raw file.
-        arguments.push("-W".to_owned());
-    }
     arguments.extend(["--image-opts".to_owned(), source, destination.to_owned()]);
     arguments
 }

@@ -11,6 +11,7 @@ mod image_import;
 mod image_members;
 mod image_tags;
 mod images;
+mod import_plugins;
 mod info;
 mod listing;
 mod metadefs;

@@ -47,12 +47,6 @@ impl Decompression {
             ratio: Ratio::DEFAULT,
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn with_ratio(mut self, ratio: Ratio) -> Self {
-        self.ratio = ratio;
-        self
-    }
 }
 
 #[async_trait]
