@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         "spy" => processes::spy(),
         "daemon" => processes::daemon(),
         "idle" => processes::idle(rest),
-        "old-kernel" => processes::on_an_old_kernel(rest),
+        "old-kernel" => processes::on_a_kernel_without(libc::SYS_landlock_create_ruleset, rest),
+        "no-namespaces" => processes::on_a_kernel_without(libc::SYS_unshare, rest),
         _ => {
             let trials = [probes::trials(), processes::trials(), conversions::trials()];
             libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()

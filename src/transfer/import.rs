@@ -133,6 +133,8 @@ impl Transfers {
             return Err(UploadErrorKind::StoreFull.into());
         }
         let size = match import.origin {
+            // What plugins make of it may have any size.
+            Origin::Staged(_) if !import.treatment.plugins.is_empty() => None,
             Origin::Staged(_) | Origin::Own => image.size(),
             Origin::Elsewhere(_) => None,
         };

@@ -107,6 +107,9 @@ pub fn keep_only_stdio() -> Result<(), ConfineError> {
 pub fn confine(order: &Order, files: Option<Files<'_>>) -> Result<Layers, ConfineError> {
     limits::set(&order.limits)?;
     let namespaces = leave_namespaces();
+    if namespaces == Namespaces::Own {
+        limits::set_threads()?;
+    }
     // Whether the kernel forgets it with the change of the user is its own business.
     hold_to_parent(order.parent)?;
     let required = |layer: &str, reason: String| match order.sandbox {

@@ -50,11 +50,10 @@ pub fn idle(arguments: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A worker on a kernel without Landlock.
-pub fn on_an_old_kernel(arguments: &[OsString]) -> ExitCode {
-    let missing = [(libc::SYS_landlock_create_ruleset, Vec::new())];
+/// A worker on a kernel without this system call.
+pub fn on_a_kernel_without(call: i64, arguments: &[OsString]) -> ExitCode {
     let filter = SeccompFilter::new(
-        missing.into_iter().collect(),
+        [(call, Vec::new())].into(),
         SeccompAction::Allow,
         SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
         env::consts::ARCH.try_into().unwrap(),
@@ -122,6 +121,14 @@ pub fn trials() -> Vec<Trial> {
                 missing.push("user and network namespaces");
             }
             assert_eq!(layers.missing(), missing);
+        }),
+        trial("needs_no_namespaces", || {
+            let directory = directory();
+            let converter = Converter::open(options(&directory, "no-namespaces")).unwrap();
+            assert_eq!(converter.layers().missing(), ["user and network namespaces"]);
+            let source = unnamed();
+            source.set_len(1 << 20).unwrap();
+            run(&converter, &source, &mut || ControlFlow::Continue(())).unwrap();
         }),
         trial("is_killed_when_it_takes_too_long", || {
             let directory = directory();

@@ -78,10 +78,10 @@ impl Plugin for Conversions {
                 passing.container_format
             )));
         }
-        let permit = self.permits.acquire().await;
-        let _permit = permit.map_err(|_| UploadErrorKind::Unavailable)?;
         let (source, report) = self.inspected(passing.data, guard, bounds).await?;
         admit(&report, self.to, bounds)?;
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|_| UploadErrorKind::Unavailable)?;
         let (result, length) = self.convert(source, from, bounds).await?;
         let expected = report
             .fixed_vhd

@@ -28,7 +28,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 const NAME: &str = "image_decompression";
 
 /// Unpacked side by side; others wait. Each may need a window of 128 MiB.
-pub(super) const AT_ONCE: usize = 4;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Chunks between two threads.
 const WAITING: usize = 2;
