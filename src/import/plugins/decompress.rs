@@ -17,7 +17,7 @@ use saccade_conversion::decompress::{Compression, DecompressError, Ratio, decomp
 use saccade_store_contract::FileRegion;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 
 use crate::transfer::{Bounds, Data, Incoming, Passing, Plugin, PluginError, UploadErrorKind, broken_off};
@@ -108,7 +108,7 @@ fn unpacked(
     permit: OwnedSemaphorePermit,
 ) -> Incoming {
     let (input, fed) = mpsc::channel(WAITING);
-    let (output, come_out) = mpsc::channel::<Result<Bytes, Cause>>(WAITING);
+    let (output, come_out) = mpsc::channel::<Bytes>(WAITING);
     let mut feeding = JoinSet::new();
     let mut chunks = packed.chunks;
     feeding.spawn(async move {
@@ -120,26 +120,40 @@ fn unpacked(
         }
     });
     // A thread that waits for others ends when they do: both channels close.
-    tokio::task::spawn_blocking(move || {
+    let unpacking = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let mut send = |bytes: &[u8]| match output.blocking_send(Ok(Bytes::copy_from_slice(bytes))) {
+        let mut send = |bytes: &[u8]| match output.blocking_send(Bytes::copy_from_slice(bytes)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         };
-        let result = decompress(compression, Fed::new(fed), ratio, &mut send);
-        if let Err(error) = result {
-            // It may be that nobody listens any more.
-            let _ = output.blocking_send(Err(told(error)));
-        }
+        decompress(compression, Fed::new(fed), ratio, &mut send)
     });
-    let chunks = stream::unfold((come_out, feeding), |(mut come_out, feeding)| async move {
-        let chunk = come_out.recv().await?;
-        Some((chunk, (come_out, feeding)))
+    let state = Some((come_out, unpacking, feeding));
+    let chunks = stream::unfold(state, |state| async move {
+        let (mut come_out, unpacking, feeding) = state?;
+        if let Some(chunk) = come_out.recv().await {
+            return Some((Ok(chunk), Some((come_out, unpacking, feeding))));
+        }
+        // Only who says so has come to the end: a thread that has panicked has not.
+        match unpacking.await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some((Err(told(error)), None)),
+            Err(fault) => Some((Err(faulty(&fault)), None)),
+        }
     });
     Incoming {
         size: None,
         chunks: chunks.boxed(),
     }
+}
+
+fn faulty(fault: &JoinError) -> Cause {
+    tracing::error!(%fault, "a decoder has failed");
+    PluginError {
+        plugin: NAME,
+        explanation: "the data was too much for the decoder: that is a fault of the service".to_owned(),
+    }
+    .into()
 }
 
 fn told(error: DecompressError) -> Cause {
