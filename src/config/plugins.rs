@@ -96,6 +96,10 @@ fn names(text: &str) -> Result<Vec<ImportPlugin>, Rejected> {
         )
     };
     let mut plugins = Vec::new();
+    // As it would stand where nothing is set.
+    if text.trim().is_empty() {
+        return Ok(plugins);
+    }
     for item in value::bounded_list(text).map_err(|_| accepted())? {
         let unquoted = ['\'', '"']
             .iter()
@@ -155,7 +159,9 @@ mod tests {
     #[test]
     fn plugins_stand_in_brackets_in_their_order_and_once() {
         use ImportPlugin::{Conversion, Decompression, InjectMetadata, NoOp};
-        assert_eq!(names("[]").unwrap(), []);
+        for none in ["", "[]"] {
+            assert_eq!(names(none).unwrap(), []);
+        }
         assert_eq!(
             names("['image_decompression', \"image_conversion\",inject_image_metadata, no_op]").unwrap(),
             [Decompression, Conversion, InjectMetadata, NoOp]

@@ -73,7 +73,7 @@ pub enum ChangeKind {
     Activate {
         content: Content,
         locations: Vec<Location>,
-        amendments: Amendments,
+        amendments: Box<Amendments>,
     },
     Copy {
         claim: Claim,

@@ -78,15 +78,23 @@ fn conversions(told: &config::Plugins, data_dir: &Path) -> Result<Conversions, C
         time: told.conversion_time_limit,
     });
     let converter = converter.map_err(ConversionError::Unusable)?;
-    let missing = converter.layers().missing();
-    let version = converter.version();
-    match missing.is_empty() {
-        true => tracing::info!(program = %qemu_img.display(), version, "images are converted, locked in"),
-        false => tracing::warn!(
+    let (layers, version) = (converter.layers(), converter.version());
+    let missing = layers.missing().join(", ");
+    match (layers.landlock && layers.seccomp, missing.is_empty()) {
+        (true, true) => {
+            tracing::info!(program = %qemu_img.display(), version, "images are converted, locked in")
+        }
+        (true, false) => tracing::info!(
             program = %qemu_img.display(),
             version,
-            "images are converted, and this system does not lock that in by {}",
-            missing.join(", ")
+            missing,
+            "images are converted, locked in by what does not need what this system does not allow"
+        ),
+        (false, _) => tracing::warn!(
+            program = %qemu_img.display(),
+            version,
+            missing,
+            "images are converted, and this system does not lock that in (conversion_sandbox = best-effort)"
         ),
     }
     let to = match told.output_format {

@@ -319,7 +319,7 @@ impl Running {
             Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate {
                 content,
                 locations,
-                amendments: self.import.treatment.amendments.clone(),
+                amendments: Box::new(self.import.treatment.amendments.clone()),
             },
         };
         let allowance = self.room.for_content();

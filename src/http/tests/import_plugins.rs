@@ -189,6 +189,7 @@ async fn properties_come_with_the_data_and_not_with_a_failure() {
     let app = with([Plugin::Decompression, injection(), Plugin::NoOp]);
     let path = imported(&app, "raw", "bare", disk()).await;
     assert_eq!(end(&app, &path).await["os_distro"], "debian");
+    assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
     let path = imported(&app, "raw", "bare", b"\x1f\x8b\x08 no gzip".to_vec()).await;
     failure(&app, &path).await;
     assert_eq!(app.get(&path).await.json().get("os_distro"), None);

@@ -27,7 +27,7 @@ fn activate(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
     ChangeKind::Activate {
         content: content(attempt),
         locations: ids.iter().map(|id| in_store(id)).collect(),
-        amendments: Amendments::default(),
+        amendments: Box::default(),
     }
 }
 
@@ -266,13 +266,13 @@ fn what_plugins_have_made_of_an_image_comes_with_its_data() {
     let kind = ChangeKind::Activate {
         content: content(A),
         locations: vec![in_store("one")],
-        amendments: Amendments {
+        amendments: Box::new(Amendments {
             disk_format: Some("raw".into()),
             container_format: None,
             properties: pairs
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
-        },
+        }),
     };
     let active = apply(&importing, kind).unwrap();
     let image = image_of(&active);

@@ -1,5 +1,3 @@
-use std::error::Error as _;
-
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
