@@ -38,7 +38,10 @@ fuzz_target!(|input: &[u8]| {
     let Some(compression) = Compression::of(input) else {
         return;
     };
-    let (whole, cut) = (unpack(compression, input, usize::MAX), unpack(compression, input, 5));
+    let (whole, cut) = (
+        unpack(compression, input, usize::MAX),
+        unpack(compression, input, 5),
+    );
     assert_eq!(whole.is_ok(), cut.is_ok(), "{whole:?} {cut:?}");
     assert_eq!(whole.ok(), cut.ok());
 });
