@@ -24,7 +24,7 @@ MINUTES ?= 10
 TARGET ?=
 
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
-TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy \
+TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy xz-utils zstd bzip2 \
 	ceph-mon ceph-osd ceph-common radosgw
 
 .PHONY: help serve build test test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \

@@ -5,15 +5,19 @@ A seed is named `seed-*` and stands in git; what fuzzing adds has other names an
 it reads its input; what is laid out here follows that.
 """
 import base64
+import bz2
+import gzip
 import hashlib
 import hmac
 import io
 import json
+import lzma
 import pathlib
 import struct
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 import zlib
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
@@ -424,6 +428,34 @@ def definitions():
     seed("metadef", "tags", json.dumps({"tags": [{"name": "a"}, {"name": "b"}]}))
 
 
+class Pipe(io.BytesIO):
+    """What is written cannot be gone back to."""
+
+    def seek(self, *_):
+        raise OSError
+
+
+def compressed():
+    data = b"a disk of which little is to be said. " * 20
+    archive, stream = io.BytesIO(), Pipe()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("disk", data)
+    # Checksum and sizes follow the data.
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("disk", data)
+    zstd = subprocess.run(["zstd", "-c"], input=data, capture_output=True, check=True).stdout
+    for name, packed in [
+        ("gzip", gzip.compress(data, mtime=0)),
+        ("gzips", gzip.compress(data, mtime=0) * 2 + bytes(8)),
+        ("xz", lzma.compress(data)),
+        ("bzip2", bz2.compress(data)),
+        ("zstd", zstd),
+        ("zip", archive.getvalue()),
+        ("zip-stream", stream.getvalue()),
+    ]:
+        seed("decompress", name, packed)
+
+
 def main():
     for old in CORPUS.glob("*/seed-*"):
         old.unlink()
@@ -433,7 +465,7 @@ def main():
         vmdk(work)
         others(work)
         ova(work)
-    for make in [http, policy, configuration, outgoing, stored, keystone, definitions]:
+    for make in [http, policy, configuration, outgoing, stored, keystone, definitions, compressed]:
         make()
     seeds = list(CORPUS.glob("*/seed-*"))
     print(f"{len(seeds)} seeds, {sum(seed.stat().st_size for seed in seeds)} bytes")

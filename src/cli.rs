@@ -180,6 +180,13 @@ impl Streams<'_> {
 
 /// Does what the arguments (the program's name first) ask for, and says how it went.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Before anything else is done: it is about to lock itself in.
+    if let [_, command, order @ ..] = &arguments[..]
+        && command == server::CONVERT_WORKER
+    {
+        return server::convert_worker(order);
+    }
     // None of them is locked: the daemon's threads may write, too.
     let mut streams = Streams {
         input: &mut io::stdin(),

@@ -2,6 +2,7 @@
 
 mod application;
 mod callers;
+mod conversion;
 mod data_dir;
 mod keystone;
 mod operator;
@@ -10,6 +11,7 @@ mod stop;
 pub use self::{
     application::{ApplicationError, check, policy_files, property_protection},
     callers::CallersError,
+    conversion::{CONVERT_WORKER, ConversionError, convert_worker},
     data_dir::{DataDir, DataDirError},
     operator::{OperatorError, restore},
 };

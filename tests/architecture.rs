@@ -80,7 +80,7 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "catalog", "transfer", "ledger", "stores", "metadata", "policy", "identity", "image",
+            "catalog", "transfer", "ledger", "stores", "metadata", "policy", "identity", "image", "inspect",
         ],
     ),
     ("janitor", &["ledger", "stores", "metadata", "image", "protocol"]),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Attribute, Catalog, CatalogError, NameKind, protection};
 use crate::{
     identity::Caller,
-    image::{Description, Image},
+    image::{Amendments, Image},
 };
 
 impl Catalog {
@@ -22,7 +22,7 @@ impl Catalog {
         disk_format: Option<String>,
         container_format: Option<String>,
         properties: impl Iterator<Item = (String, String)>,
-    ) -> Result<Description, CatalogError> {
+    ) -> Result<Amendments, CatalogError> {
         let rules = self.rules();
         let policy = self.shared.policy.current();
         let access = self.shared.properties.access(&policy, caller);
@@ -36,10 +36,10 @@ impl Catalog {
             }
         }
         let mut draft = image.clone();
-        let mut description = Description {
+        let mut description = Amendments {
             disk_format,
             container_format,
-            ..Description::default()
+            ..Amendments::default()
         };
         for (name, value) in properties.filter(|(name, _)| NameKind::of(name) == NameKind::Custom) {
             let attribute = Attribute::parse(&name, Value::from(value.as_str()), rules)?;

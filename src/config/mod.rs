@@ -20,6 +20,7 @@ mod identity_tests;
 mod ini;
 pub mod keystone;
 mod paste;
+mod plugins;
 mod reader;
 mod report;
 mod saccade;
@@ -36,11 +37,12 @@ pub use error::{ConfigError, ErrorKind, OptionName, Origin, Warning};
 pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
-    Api, ByteSize, CacheDriver, CachePipeline, Config, Cors, CountLimit, DataDirectory, FileMode, FileStore,
-    Formats, HashAlgorithm, Hashing, HttpStore, Identity, ImageCache, ImportMethod, Limits, Log, LogFormat,
-    LogLevel, Node, Policy, PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat,
-    S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication,
-    SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
+    Api, ByteSize, CacheDriver, CachePipeline, Config, ConversionSandbox, Cors, CountLimit, DataDirectory,
+    DiskTarget, FileMode, FileStore, Formats, HashAlgorithm, Hashing, HttpStore, Identity, ImageCache,
+    ImportMethod, ImportPlugin, Limits, Log, LogFormat, LogLevel, Node, Plugins, Policy, PolicyFile,
+    PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Server,
+    Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType, SwiftStore,
+    TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 
@@ -132,12 +134,13 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         glance::formats(reader),
         stores::stores(reader, backends, &places),
         glance::policy(reader, &sources.dirs, given),
+        plugins::plugins(reader),
     );
     let pipeline = callers
         .as_ref()
         .map_or(CachePipeline::None, |choice| choice.caching);
     let cache = cache::cache(reader, pipeline);
-    let (log, api, quotas, deletion, limits, hashing, formats, stores, policy) = parts;
+    let (log, api, quotas, deletion, limits, hashing, formats, stores, policy, plugins) = parts;
     let needed = identity.zip(hashing).zip(limits);
     let config = needed.map(|((identity, hashing), limits)| Config {
         server,
@@ -152,6 +155,7 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
         stores,
         cache,
         policy,
+        plugins,
         identity,
         node,
     });

@@ -24,6 +24,8 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("accept_unsupported", Some("")),
     ("cache_filesystem_stores", Some("false")),
     ("claim_lease", Some("60s")),
+    ("conversion_sandbox", Some("required")),
+    ("conversion_time_limit", Some("4h")),
     ("data_dir", None),
     ("drain_delay", Some("0s")),
     ("free_space_reserve", Some("256MiB")),

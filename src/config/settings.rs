@@ -3,7 +3,10 @@
 pub use super::value::{ByteSize, CountLimit, FileMode, HashAlgorithm, Secret};
 
 use super::keystone::{Keystone, UnifiedLimits};
-use std::{fmt, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, num::NonZeroUsize, path::PathBuf,
+    time::Duration,
+};
 
 /// All that the daemon is told. Its secrets are [`Secret`]s: `Debug` does not show them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Config {
     pub cache: Option<ImageCache>,
     /// Where the rules are.
     pub policy: Policy,
+    /// What is done to every import.
+    pub plugins: Plugins,
     /// Who the callers are.
     pub identity: Identity,
     /// What this node keeps for itself.
@@ -145,6 +150,54 @@ pub enum ImportMethod {
     CopyImage,
     /// Fetched from another Glance.
     GlanceDownload,
+}
+
+/// What is done to every import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugins {
+    /// Which plugins, in this order; none twice.
+    pub list: Vec<ImportPlugin>,
+    /// Properties that images get.
+    pub inject: BTreeMap<String, String>,
+    /// Whose images do not get them.
+    pub ignore_user_roles: Vec<String>,
+    /// What images are converted to.
+    pub output_format: DiskTarget,
+    /// What becomes of conversions that cannot be locked in.
+    pub sandbox: ConversionSandbox,
+    /// How long one conversion may take.
+    pub conversion_time_limit: Duration,
+}
+
+/// A plugin of imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportPlugin {
+    /// `inject_image_metadata`
+    InjectMetadata,
+    /// `image_decompression`
+    Decompression,
+    /// `image_conversion`
+    Conversion,
+    /// `no_op`
+    NoOp,
+}
+
+/// A disk format that images are converted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The names are Glance's own.
+pub enum DiskTarget {
+    Raw,
+    Qcow2,
+    Vmdk,
+}
+
+/// What becomes of conversions where the kernel cannot lock a process in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConversionSandbox {
+    /// The daemon does not start.
+    Required,
+    /// They are locked in by what there is.
+    BestEffort,
 }
 
 /// Limits on images.

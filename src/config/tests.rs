@@ -420,10 +420,56 @@ fn every_value_that_would_fail_open_is_guarded() {
         ("DEFAULT", "cert_file = /etc/ssl/glance.pem"),
         ("oslo_policy", "enforce_scope = false"),
         ("oslo_messaging_notifications", "driver = messagingv2"),
-        ("image_import_opts", "image_import_plugins = ['image_conversion']"),
     ] {
         let error = glance(&format!("[{group}]\n{line}\n")).only_error();
         assert_eq!(error.kind, ErrorKind::Unsupported, "{line}");
+    }
+}
+
+#[test]
+fn import_plugins_are_honoured_with_their_options() {
+    let none = glance("").loaded().config.plugins;
+    assert!(none.list.is_empty() && none.inject.is_empty());
+    assert_eq!(
+        (none.ignore_user_roles, none.output_format),
+        (vec!["admin".to_owned()], DiskTarget::Raw)
+    );
+    assert_eq!(none.sandbox, ConversionSandbox::Required);
+    let text = "[image_import_opts]\nimage_import_plugins = ['image_decompression', 'image_conversion', 'inject_image_metadata']\n\
+                [image_conversion]\noutput_format = qcow2\n\
+                [inject_metadata_properties]\ninject = a:1,b:2\nignore_user_roles = operator,admin\n";
+    let some = glance(text).loaded().config.plugins;
+    assert_eq!(
+        some.list,
+        [
+            ImportPlugin::Decompression,
+            ImportPlugin::Conversion,
+            ImportPlugin::InjectMetadata
+        ]
+    );
+    assert_eq!((some.inject.len(), some.output_format), (2, DiskTarget::Qcow2));
+    assert_eq!(some.ignore_user_roles, ["operator", "admin"]);
+    for (group, line, part) in [
+        (
+            "image_import_opts",
+            "image_import_plugins = [image_virus_scan]",
+            "image_conversion",
+        ),
+        ("image_conversion", "output_format = vhd", "raw, qcow2 or vmdk"),
+        ("inject_metadata_properties", "inject = owner:me", "owner"),
+        (
+            "inject_metadata_properties",
+            "inject = os_glance_import_task:x",
+            "os_glance_import_task",
+        ),
+        (
+            "image_import_opts",
+            "image_import_plugins = [inject_image_metadata]",
+            "nothing to inject",
+        ),
+    ] {
+        let error = glance(&format!("[{group}]\n{line}\n")).only_error();
+        assert!(error.to_string().contains(part), "{line}: {error}");
     }
 }
 

@@ -231,6 +231,8 @@ impl From<UploadError> for ApiError {
             Kind::Stalled => StatusCode::REQUEST_TIMEOUT,
             // Nobody waits for it: the task says so.
             Kind::Origin { .. } => StatusCode::BAD_GATEWAY,
+            // Told by the task: no request waits for it.
+            Kind::Plugin { .. } => StatusCode::BAD_REQUEST,
             Kind::StoreDenied | Kind::Unavailable | Kind::Limits => StatusCode::SERVICE_UNAVAILABLE,
             Kind::LimitsMisconfigured => StatusCode::INTERNAL_SERVER_ERROR,
         };

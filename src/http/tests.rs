@@ -6,6 +6,7 @@ mod data;
 mod delayed_delete;
 mod images;
 mod import;
+mod import_plugins;
 mod info;
 mod locations;
 mod members;

@@ -9,7 +9,7 @@
 //! | staged | held by the attempt, open, `uploading` | the length of what waits, and where; the claim stays, and never runs out |
 //! | unstage | what the attempt has brought waits | `queued`, claim and length gone |
 //! | import | `queued`, or `uploading` with what the named attempt has brought; both formats set | `importing`, held by the attempt; says which stores are to have the data |
-//! | activate | held by the attempt, open, `importing` | as commit, with several locations; and with what another cloud's image says of the data |
+//! | activate | held by the attempt, open, `importing` | as commit, with several locations, and what the import has made of formats and properties |
 //! | copy | `active`, held by none; nothing of it is in the stores that are named, or is being removed there | held by the attempt, and stays `active`; says which stores are to have the data |
 //! | copied | held by the attempt, open, no longer `importing` | more locations, claim gone |
 //! | mismatch | held by the attempt, open, `importing` | `queued`, claim gone; shows where the data was that was not what it should be |
@@ -30,11 +30,9 @@
 //! | defer | the expected revision, not protected, a status that may become `pending_delete` | a tombstone that can be restored |
 //! | restore | a tombstone that can be restored, at the expected revision | the image as it was |
 
-use std::collections::BTreeMap;
-
 use super::{
-    AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange, RemovalId,
-    Retired, Revision, Status, StoreId, Timestamp, Tombstone, progress,
+    Amendments, AttemptId, Claim, ClaimPhase, Content, Entry, Excess, Image, ImageId, Location, MemberChange,
+    RemovalId, Retired, Revision, Status, StoreId, Timestamp, Tombstone, progress,
 };
 
 /// One change to one image.
@@ -77,8 +75,7 @@ pub enum ChangeKind {
     Activate {
         content: Content,
         locations: Vec<Location>,
-        /// What the data's own description says, where it came with one.
-        description: Option<Box<Description>>,
+        amendments: Box<Amendments>,
     },
     Copy {
         claim: Claim,
@@ -160,39 +157,6 @@ pub enum ChangeKind {
     Restore {
         expected: Revision,
     },
-}
-
-/// What an image of another cloud says of the data that was taken from it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Description {
-    /// In place of the image's own.
-    pub disk_format: Option<String>,
-    /// In place of the image's own.
-    pub container_format: Option<String>,
-    /// Beside, and in place of, the image's own. None of the service's.
-    pub properties: BTreeMap<String, String>,
-}
-
-impl Description {
-    fn apply(&self, image: &mut Image) {
-        let Self {
-            disk_format,
-            container_format,
-            properties,
-        } = self;
-        for (own, told) in [
-            (&mut image.disk_format, disk_format),
-            (&mut image.container_format, container_format),
-        ] {
-            if told.is_some() {
-                own.clone_from(told);
-            }
-        }
-        let told = properties
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()));
-        image.properties.extend(told);
-    }
 }
 
 /// Why a change does not apply. The record is as it was.
@@ -397,7 +361,7 @@ impl Change {
             ChangeKind::Activate {
                 content,
                 locations,
-                description,
+                amendments,
             } => {
                 open(&held(image, content.attempt)?)?;
                 if image.status != Status::Importing {
@@ -410,9 +374,7 @@ impl Change {
                 next.content = Some(content.clone());
                 next.locations.clone_from(locations);
                 next.claim = None;
-                if let Some(description) = description {
-                    description.apply(&mut next);
-                }
+                amendments.apply(&mut next);
                 progress::end(&mut next.properties, locations);
             }
             ChangeKind::Copy { claim, task, stores } => {

@@ -5,10 +5,11 @@
 //! * [`Change`]: one atomic change to one image, a pure value with its preconditions; applying it gives the
 //!   next [`Entry`] or a [`Rejection`]. Every metadata store applies the same function.
 //! * [`Task`]: what became of an import
-//! * `progress`: what an image says of its import
+//! * [`Amendments`]: what an import changes beside the data; `progress`: what an image says of its import
 //! * [`Member`]: a project that an image is shared with; [`MemberChange`]: what may be done to one
 //! * [`Viewer`], [`Visibility`]: who sees which image, by id and in lists
 
+mod amendments;
 pub mod change;
 mod ids;
 mod progress;
@@ -23,7 +24,8 @@ mod usage;
 mod visibility;
 
 pub use self::{
-    change::{Change, ChangeKind, Description, Rejection},
+    amendments::Amendments,
+    change::{Change, ChangeKind, Rejection},
     ids::{AttemptId, ImageId, InvalidImageId, NodeId, RemovalId, StoreId},
     progress::{IMPORT_TASK, IMPORTING_TO, STAGE_HOST},
     record::{

@@ -9,7 +9,7 @@ use crate::{
     identity::Caller,
     image::{Task, TaskKind},
     policy::ImportKind,
-    transfer::{Import, Origin, Partial},
+    transfer::{Import, Origin, Partial, Treatment},
 };
 
 /// The longest input, in bytes: it is kept with the task.
@@ -102,6 +102,8 @@ impl Imports {
             stores: Vec::new(),
             shown: Vec::new(),
             partial: Partial::Refused,
+            // Glance has no plugins there either.
+            treatment: Treatment::default(),
         };
         self.begin(task.clone(), permission, image, import).await?;
         Ok(task)

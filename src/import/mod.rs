@@ -4,6 +4,7 @@
 //! * [`ImportRequest`]: what a client asks for
 //! * `legacy`: an image made and imported by a task, of old
 //! * `location`: data that is there already
+//! * [`plugins`]: what an operator has done to every import
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
 //! * `web`: bytes from another server; `region`: an image of another region; `reading`: their files, to the end
 //!
@@ -12,6 +13,7 @@
 mod error;
 mod legacy;
 mod location;
+pub mod plugins;
 mod reading;
 mod region;
 mod request;
@@ -33,6 +35,7 @@ use tracing::{Instrument, Span};
 pub use self::{
     error::ImportError,
     legacy::LegacyImport,
+    plugins::Plugins,
     request::{ImportRequest, NamedStore},
     tasks::{TaskList, TaskListing, TaskSort},
 };
@@ -44,7 +47,7 @@ use crate::{
     },
     metadata::{Metadata, TaskStore},
     policy::{Authorized, Import as MayImport, ImportKind},
-    transfer::{Import, Origin, Partial, Source, Transfers},
+    transfer::{Import, Origin, Partial, Source, Transfers, Treatment},
 };
 
 /// Begins imports, and tells what became of them. Clones are handles to the same one.
@@ -69,6 +72,8 @@ pub struct Parts {
     pub web: Client,
     /// Asks the image services of the same cloud, wherever they are; follows no redirects.
     pub cloud: Client,
+    /// What is done to every import.
+    pub plugins: Plugins,
     /// This node.
     pub node: NodeId,
     /// What the operator has decided.
@@ -229,6 +234,12 @@ impl Imports {
             partial: match request.all_stores_must_succeed {
                 true => Partial::Refused,
                 false => Partial::Accepted,
+            },
+            treatment: match method {
+                Method::CopyImage => Treatment::default(),
+                Method::GlanceDirect | Method::WebDownload | Method::GlanceDownload => {
+                    self.shared.plugins.for_import_of(caller)
+                }
             },
         };
         self.begin(task, permission, image, import).await

@@ -19,7 +19,7 @@ use crate::{
     catalog::Catalog,
     identity::{Caller, Delegation},
     image::Image,
-    transfer::{Incoming, Opening, Original},
+    transfer::{Arrival, Incoming, Opening, Original},
 };
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -101,11 +101,11 @@ pub(super) fn open(asking: Asking) -> Opening {
         let original = Some(asking.described(record)?);
         if size == 0 {
             // Glance has no answer to this.
-            return Ok(Incoming {
+            let data = Incoming {
                 size: Some(0),
                 chunks: stream::empty().boxed(),
-                original,
-            });
+            };
+            return Ok(Arrival { data, original });
         }
         let file = asking.place("/file")?;
         let response = asking.answered(file.ask(None).await)?;
@@ -118,11 +118,11 @@ pub(super) fn open(asking: Asking) -> Opening {
             }
             _ => {}
         }
-        Ok(Incoming {
+        let data = Incoming {
             size: Some(size),
             chunks: file.read(response, Some(size), asking.retries),
-            original,
-        })
+        };
+        Ok(Arrival { data, original })
     })
 }
 

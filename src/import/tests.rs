@@ -33,6 +33,14 @@ impl Resolver for Names {
     }
 }
 
+impl Imports {
+    /// The same, of which there are no other handles yet, with plugins.
+    pub(crate) fn with_plugins(self, plugins: Plugins) -> Self {
+        let parts = Arc::into_inner(self.shared).unwrap();
+        Self::new(Parts { plugins, ..parts })
+    }
+}
+
 /// Imports that may ask `mirror`, at any port.
 pub(crate) fn imports(around: Around<'_>) -> Imports {
     let filter = Filter::new(FilterOptions {
@@ -75,6 +83,7 @@ pub(crate) fn imports(around: Around<'_>) -> Imports {
         tracker: around.tracker,
         web: web.unwrap(),
         cloud: cloud.unwrap(),
+        plugins: Plugins::default(),
         node: around.node,
         rules: Rules {
             methods: vec![

@@ -7,7 +7,7 @@ use super::{
     ImportError,
     reading::{Place, chain},
 };
-use crate::transfer::{Incoming, Opening};
+use crate::transfer::{Arrival, Incoming, Opening};
 
 /// The address that is to be asked, if users may send the daemon there (`[import_filtering_opts]`).
 ///
@@ -50,10 +50,10 @@ pub(super) fn open(client: Client, target: Target, retries: u32) -> Opening {
         if size.is_none() && !response.headers().contains_key(header::TRANSFER_ENCODING) {
             return Err(format!("{target} does not say where its file ends"));
         }
-        Ok(Incoming {
+        let data = Incoming {
             size,
             chunks: place.read(response, size, retries),
-            original: None,
-        })
+        };
+        Ok(Arrival { data, original: None })
     })
 }

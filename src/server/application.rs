@@ -7,7 +7,11 @@ use saccade_disk::RealDisk;
 use saccade_outgoing as outgoing;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{DataDir, keystone};
+use super::{
+    DataDir,
+    conversion::{self, ConversionError},
+    keystone,
+};
 use crate::{
     cache::{self, Cache},
     catalog::{self, Catalog},
@@ -68,6 +72,9 @@ pub enum ApplicationError {
     /// No requests to other servers can be made.
     #[error("imports from the web cannot be made ready")]
     Web(#[source] outgoing::OpenError),
+    /// Images cannot be converted.
+    #[error(transparent)]
+    Conversion(#[from] ConversionError),
     /// A store cannot be opened.
     #[error(transparent)]
     Stores(#[from] StoresError),
@@ -111,6 +118,7 @@ impl Application {
         properties.check(&policy.current())?;
         let quota = quota_of(&config.limits)?;
         let algorithm: Algorithm = config.hashing.algorithm.as_str().parse()?;
+        let plugins = conversion::plugins(&config.plugins, data_dir.path())?;
         let threads = DigestPool::default_threads();
         let digests = DigestPool::new(threads).map_err(ApplicationError::Digests)?;
         tracing::info!(%algorithm, threads, "hashing");
@@ -182,6 +190,7 @@ impl Application {
             tracker: tasks.clone(),
             web: web_client(config)?,
             cloud: cloud_client(config)?,
+            plugins,
             node,
             rules: import_rules(config, &settings),
             since: Timestamp::now(),
@@ -248,12 +257,13 @@ impl Application {
     }
 }
 
-/// Whether the stores that are configured, and the image cache, can be opened, as far as can be told without changing anything and without asking
-/// anybody. Blocks.
+/// Whether the stores that are configured, and the image cache, can be opened, and what plugins need is there, as far as can be
+/// told without changing anything and without asking anybody. Blocks.
 ///
 /// # Errors
-/// The first store that cannot be used; the image cache, if it cannot.
+/// The first that cannot be used.
 pub fn check(config: &Config) -> Result<(), ApplicationError> {
+    conversion::check(&config.plugins)?;
     Stores::check(&config.stores)?;
     if let Some(told) = &config.cache {
         Cache::check(&told.dir)?;

@@ -83,6 +83,14 @@ pub enum UploadErrorKind {
         /// Why, for the person who asked.
         explanation: String,
     },
+    /// An import plugin cannot do its work on the data.
+    #[error("the import plugin {plugin} has failed: {explanation}")]
+    Plugin {
+        /// Its name in the configuration.
+        plugin: &'static str,
+        /// Why, for the person who asked.
+        explanation: String,
+    },
     /// The client went away.
     #[error("the upload broke off before its end")]
     Interrupted,

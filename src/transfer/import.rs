@@ -15,20 +15,22 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
 use super::{
-    Transfers, UploadError, UploadErrorKind,
+    Limits, Transfers, UploadError, UploadErrorKind,
     adopt::region_chunks,
     chunks::Chunks,
     fan_out::{Expected, at_store, fan_out},
     meter::Meter,
+    original::Original,
+    plugin::{Bounds, Data, Passing, Treatment, not_the_client},
     room::Room,
     targets::{Target, Targets},
     upload::{begin_in_ledger, change, keep_claim, verify},
 };
 use crate::{
-    digest::{Algorithm, Digests},
+    digest::Algorithm,
     image::{
-        AttemptId, ChangeKind, Claim, ClaimPhase, Content, Description, Entry as Recorded, Image, Location,
-        StoreId, TaskId, Timestamp,
+        AttemptId, ChangeKind, Claim, ClaimPhase, Content, Entry as Recorded, Image, Location, StoreId,
+        TaskId, Timestamp,
     },
     inspect::Declared,
     ledger::{Entry, UploadEntry},
@@ -36,7 +38,7 @@ use crate::{
     protocol::{Outcome, Recovery, RecoveryEnd, Upload, UploadStep},
 };
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes from another place.
 pub struct Incoming {
@@ -44,23 +46,18 @@ pub struct Incoming {
     pub size: Option<u64>,
     /// The bytes.
     pub chunks: BoxStream<'static, Result<Bytes, Cause>>,
+}
+
+/// What another place answers.
+pub struct Arrival {
+    /// Its bytes.
+    pub data: Incoming,
     /// What it says of them, where they are an image there.
     pub original: Option<Original>,
 }
 
-/// What another place says of an image whose bytes it sends.
-#[derive(Debug, Clone, Default)]
-pub struct Original {
-    /// Becomes the image's own when it is active.
-    pub description: Description,
-    /// MD5 of the bytes in hex.
-    pub checksum: Option<String>,
-    /// The name of another algorithm, and its hash of them in hex. Not looked at where the algorithm is not known here.
-    pub hash: Option<(String, String)>,
-}
-
 /// Asks another place for its bytes, once the image is claimed. Its error is for the person who asked.
-pub type Opening = Pin<Box<dyn Future<Output = Result<Incoming, String>> + Send>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<Arrival, String>> + Send>>;
 
 /// Where the data comes from.
 pub enum Origin {
@@ -95,6 +92,8 @@ pub struct Import {
     pub shown: Vec<String>,
     /// What becomes of it when some of them fail.
     pub partial: Partial,
+    /// What is done beside. Nothing is, to copies.
+    pub treatment: Treatment,
 }
 
 /// An import under way; what it comes to: the image's size in bytes.
@@ -108,8 +107,6 @@ struct Running {
     targets: Targets,
     room: Room,
     content: Option<Content>,
-    /// What the data's own description says, where it came with one.
-    description: Option<Description>,
     failure: Option<UploadError>,
     /// Told once the image is claimed, or cannot be.
     told: Option<oneshot::Sender<Result<(), UploadError>>>,
@@ -145,6 +142,8 @@ impl Transfers {
             return Err(UploadErrorKind::StoreFull.into());
         }
         let size = match import.origin {
+            // What plugins make of it may have any size.
+            Origin::Staged(_) if !import.treatment.plugins.is_empty() => None,
             Origin::Staged(_) | Origin::Own => image.size(),
             Origin::Elsewhere(_) => None,
         };
@@ -188,7 +187,6 @@ impl Transfers {
             import,
             room,
             content: None,
-            description: None,
             failure: None,
             told: Some(told),
             meter: Meter::upload(),
@@ -291,9 +289,8 @@ impl Running {
             lost = keep_claim(&self.transfers, self.image.id, attempt) => Err(lost),
         };
         match streamed {
-            Ok((content, description)) => {
+            Ok(content) => {
                 self.content = Some(content);
-                self.description = description;
                 Ok(())
             }
             Err(error) => {
@@ -331,7 +328,7 @@ impl Running {
             Origin::Staged(_) | Origin::Elsewhere(_) => ChangeKind::Activate {
                 content,
                 locations,
-                description: self.description.clone().map(Box::new),
+                amendments: Box::new(self.import.treatment.amendments.clone()),
             },
         };
         let allowance = self.room.for_content();
@@ -385,7 +382,7 @@ async fn in_turn(
     import: &mut Import,
     room: &Room,
     targets: &mut Targets,
-) -> Result<(Content, Option<Description>), UploadError> {
+) -> Result<Content, UploadError> {
     let turn = transfers.shared.imported.acquire().await;
     let _turn = turn.map_err(|closed| UploadError::because(UploadErrorKind::Unavailable, closed))?;
     stream(transfers, image, import, room, targets).await
@@ -398,35 +395,50 @@ async fn stream(
     import: &mut Import,
     room: &Room,
     targets: &mut Targets,
-) -> Result<(Content, Option<Description>), UploadError> {
-    let incoming = match &mut import.origin {
-        Origin::Staged(attempt) => staged(transfers, *attempt).await?,
-        Origin::Elsewhere(opening) => opening
-            .await
-            .map_err(|explanation| UploadErrorKind::Origin { explanation })?,
-        Origin::Own => own(transfers, image).await?,
-    };
+) -> Result<Content, UploadError> {
     let parts = &transfers.shared.parts;
     let limits = &parts.limits;
-    if incoming.size.is_some_and(|size| size > limits.size_cap) {
+    let (data, mut original) = match &mut import.origin {
+        Origin::Staged(attempt) => (staged(transfers, *attempt).await?, None),
+        Origin::Elsewhere(opening) => {
+            let arrived = opening.await;
+            let Arrival { data, original } =
+                arrived.map_err(|explanation| UploadErrorKind::Origin { explanation })?;
+            (Data::Stream(data), original)
+        }
+        Origin::Own => (Data::Stream(own(transfers, image).await?), None),
+    };
+    if data.size().is_some_and(|size| size > limits.size_cap) {
         return Err(UploadErrorKind::TooLarge {
             limit: limits.size_cap,
         }
         .into());
     }
-    let original = incoming.original;
-    let told = original.as_ref().map(|original| &original.description);
-    let format = |told: Option<&Option<String>>, own: &Option<String>| {
-        let told = told.and_then(Option::as_ref);
-        told.or(own.as_ref()).cloned().unwrap_or_default()
+    let mut passing = Passing {
+        data,
+        disk_format: image.disk_format.clone().unwrap_or_default(),
+        container_format: image.container_format.clone().unwrap_or_default(),
     };
+    if let Some(original) = &mut original {
+        original.describe(&mut passing, &mut import.treatment);
+    }
+    // What plugins make of the data has other hashes than its source says it has.
+    if let (Some(told), false) = (&original, import.treatment.plugins.is_empty()) {
+        passing.data = told.checked_on_its_way(passing.data, &parts.digests);
+        original = None;
+    }
+    let passing = match import.origin {
+        Origin::Own => passing,
+        Origin::Staged(_) | Origin::Elsewhere(_) => treat(passing, image, import, limits, room).await?,
+    };
+    let incoming = passing.data.into_incoming();
     let expected = Expected {
         size: incoming.size,
         declared: match import.origin {
             Origin::Own => None,
             Origin::Staged(_) | Origin::Elsewhere(_) => Some(Declared::new(
-                &format(told.map(|told| &told.disk_format), &image.disk_format),
-                &format(told.map(|told| &told.container_format), &image.container_format),
+                &passing.disk_format,
+                &passing.container_format,
                 limits.rules.clone(),
             )),
         },
@@ -449,40 +461,33 @@ async fn stream(
     let digests = parts.digests.start(&algorithms);
     let received = fan_out(chunks, digests, targets, expected)
         .await
-        .map_err(broken_off)?;
+        .map_err(not_the_client)?;
     if let Some(original) = &original {
         original.check(&received.digests)?;
     }
     let content = verify(received, incoming.size, import.attempt, algorithm)?;
     match import.origin {
-        Origin::Own => Ok((same(image, content)?, None)),
-        Origin::Staged(_) | Origin::Elsewhere(_) => {
-            Ok((content, original.map(|original| original.description)))
-        }
+        Origin::Own => same(image, content),
+        Origin::Staged(_) | Origin::Elsewhere(_) => Ok(content),
     }
 }
 
-impl Original {
-    fn hash(&self) -> Option<(Algorithm, &String)> {
-        let (algorithm, value) = self.hash.as_ref()?;
-        Some((algorithm.parse().ok()?, value))
+/// Lets the plugins do their work, in turn, and remembers what they have made of the formats.
+async fn treat(
+    mut passing: Passing,
+    image: &Image,
+    import: &mut Import,
+    limits: &Limits,
+    room: &Room,
+) -> Result<Passing, UploadError> {
+    let Treatment { plugins, amendments } = &mut import.treatment;
+    for plugin in plugins.iter() {
+        passing = plugin.apply(passing, &Bounds { limits, room }).await?;
     }
-
-    /// That what came is what the place says it has.
-    fn check(&self, digests: &Digests) -> Result<(), UploadError> {
-        let checksum = self.checksum.as_ref().map(|value| (Algorithm::Md5, value));
-        for (algorithm, told) in self.hash().into_iter().chain(checksum) {
-            let came = digests.hex(algorithm).unwrap_or_default();
-            if !came.eq_ignore_ascii_case(told) {
-                let explanation = format!(
-                    "the data is not what the source image says it is: its {} is {came}, and should be {told}",
-                    algorithm.name()
-                );
-                return Err(UploadErrorKind::Origin { explanation }.into());
-            }
-        }
-        Ok(())
-    }
+    let changed = |is: &str, was: &Option<String>| (was.as_deref() != Some(is)).then(|| is.to_owned());
+    amendments.disk_format = changed(&passing.disk_format, &image.disk_format);
+    amendments.container_format = changed(&passing.container_format, &image.container_format);
+    Ok(passing)
 }
 
 /// The algorithm of the hash that the image has.
@@ -513,7 +518,7 @@ fn frame(chunk: Result<Bytes, Cause>) -> Result<Frame<Bytes>, Cause> {
 }
 
 /// What waits on this node.
-async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, UploadError> {
+async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Data, UploadError> {
     let lost = |cause: Cause| {
         let explanation = "the data that was staged is not there any more: stage it again".to_owned();
         UploadError::because(UploadErrorKind::Origin { explanation }, cause)
@@ -530,7 +535,10 @@ async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Incoming, U
         .read(&location, None)
         .await
         .map_err(|error| lost(error.into()))?;
-    Ok(incoming(blob))
+    Ok(match blob.body {
+        Body::File(region) => Data::File(region),
+        Body::Stream(_) => Data::Stream(incoming(blob)),
+    })
 }
 
 /// The image's own data, wherever it can be read.
@@ -551,20 +559,5 @@ fn incoming(blob: Blob) -> Incoming {
     Incoming {
         size: Some(blob.size),
         chunks,
-        original: None,
     }
-}
-
-/// It was not a client that went away.
-fn broken_off(error: UploadError) -> UploadError {
-    if !matches!(
-        error.kind(),
-        UploadErrorKind::Interrupted | UploadErrorKind::Stalled
-    ) {
-        return error;
-    }
-    let causes = std::iter::successors(std::error::Error::source(&error), |&error| error.source());
-    let causes = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    let explanation = format!("the data broke off: {causes}");
-    UploadError::because(UploadErrorKind::Origin { explanation }, error)
 }

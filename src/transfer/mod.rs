@@ -12,7 +12,8 @@
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
 //! * `stage`: data that waits for an import
-//! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to
+//! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to; `plugin`: what is done
+//!   to it before; `original`: what its source says of it
 //! * `download`: the store's answer to a read; `fail_over`: going on from another store when one fails
 //! * `cached`: downloads through the image cache; `prefetch`: filling it ahead of them
 //! * `meter`: what metrics say of it
@@ -30,6 +31,8 @@ mod fail_over;
 mod fan_out;
 mod import;
 mod meter;
+mod original;
+mod plugin;
 mod prefetch;
 mod room;
 mod stage;
@@ -49,7 +52,9 @@ pub use self::{
     cached::{Fills, ReadThrough},
     download::{Download, RangeRequest},
     error::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
-    import::{Import, Importing, Incoming, Opening, Origin, Original, Partial},
+    import::{Arrival, Import, Importing, Incoming, Opening, Origin, Partial},
+    original::Original,
+    plugin::{Bounds, Data, Passing, Plugin, PluginError, Treatment, broken_off},
     upload::Source,
 };
 use crate::{

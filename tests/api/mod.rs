@@ -13,6 +13,7 @@ pub(crate) mod image_import_faults;
 mod image_members;
 mod image_tags;
 mod images;
+mod import_plugins;
 mod info;
 mod listing;
 mod metadefs;

@@ -16,7 +16,7 @@ use saccade::{
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
-        AttemptId, Change, ChangeKind, Description, Entry, Image, ImageId, NodeId, Status, TaskId, Timestamp,
+        Amendments, AttemptId, Change, ChangeKind, Entry, Image, ImageId, NodeId, Status, TaskId, Timestamp,
     },
     inspect::Rules,
     janitor::Janitor,
@@ -29,7 +29,8 @@ use saccade::{
     quota::Configured,
     stores::Stores,
     transfer::{
-        Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve, Source, Transfers,
+        Arrival, Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve, Source,
+        Transfers,
     },
 };
 use saccade_disk::Disk;
@@ -250,6 +251,7 @@ impl Child {
             shown: stores.clone(),
             stores,
             partial,
+            treatment: Treatment::default(),
         };
         let Ok(end) = self.transfers.import(may, image.clone(), import).await else {
             return;
@@ -425,19 +427,23 @@ impl Child {
 fn elsewhere(checksum: Option<String>) -> Origin {
     Origin::Elsewhere(Box::pin(async {
         let pieces: Vec<Bytes> = bytes().chunks(100_000).map(Bytes::copy_from_slice).collect();
-        let description = Description {
+        let description = Amendments {
             disk_format: Some("raw".into()),
             container_format: None,
             properties: [("hw_told".to_owned(), "yes".to_owned())].into(),
         };
-        Ok(Incoming {
+        let data = Incoming {
             size: Some(bytes().len() as u64),
             chunks: stream::iter(pieces.into_iter().map(Ok)).boxed(),
-            original: Some(Original {
-                description,
-                checksum,
-                hash: None,
-            }),
+        };
+        let original = Original {
+            description,
+            checksum,
+            hash: None,
+        };
+        Ok(Arrival {
+            data,
+            original: Some(original),
         })
     }))
 }

@@ -98,6 +98,9 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
     ("task", &["task_time_to_live"]),
     ("wsgi", &["task_pool_threads"]),
     ("glance_download_properties", &["extra_properties"]),
+    ("image_import_opts", &["image_import_plugins"]),
+    ("image_conversion", &["output_format"]),
+    ("inject_metadata_properties", &["ignore_user_roles", "inject"]),
     (
         "import_filtering_opts",
         &[
@@ -393,12 +396,6 @@ pub(super) const GUARDED: &[(&str, Names, &str, &[&str])] = &[
         &[],
     ),
     (
-        "image_import_opts",
-        &["image_import_plugins"],
-        "no plugin would change images on import",
-        &["[]", "['no_op']", "[no_op]"],
-    ),
-    (
         "healthcheck",
         ALL,
         "/healthcheck answers as in Glance's own pipeline: to everyone, in brief, and off while a file exists",
@@ -611,16 +608,6 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         "image_import_opts",
         &["max_parallel_stores"],
         "the data goes to all stores side by side",
-    ),
-    (
-        "image_conversion",
-        ALL,
-        "used by an import plugin only; image_import_plugins stops the start",
-    ),
-    (
-        "inject_metadata_properties",
-        ALL,
-        "used by an import plugin only; image_import_plugins stops the start",
     ),
     ("oslo_concurrency", ALL, "Saccade takes no lock files"),
     ("oslo_reports", ALL, "there are no Guru Meditation reports"),

@@ -30,7 +30,7 @@ fn named(ids: &[&str]) -> App {
     })
 }
 
-async fn queued(app: &App, disk_format: &str) -> String {
+pub(super) async fn queued(app: &App, disk_format: &str) -> String {
     app.create(&json!({"disk_format": disk_format, "container_format": "bare"}))
         .await
 }
@@ -43,7 +43,7 @@ fn put(path: &str, token: &str, data: impl Into<Body>) -> Request<Body> {
     request
 }
 
-async fn stage(app: &App, path: &str, data: impl Into<Body>) {
+pub(super) async fn stage(app: &App, path: &str, data: impl Into<Body>) {
     let answer = app.send(put(path, MEMBER, data)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (204, ""), "{answer:?}");
 }
@@ -54,21 +54,21 @@ async fn staged(app: &App, data: &'static [u8]) -> String {
     path
 }
 
-async fn import(app: &App, path: &str, body: Value) -> Answer {
+pub(super) async fn import(app: &App, path: &str, body: Value) -> Answer {
     app.json(Method::POST, &format!("{path}/import"), MEMBER, &body)
         .await
 }
 
-fn direct() -> Value {
+pub(super) fn direct() -> Value {
     json!({"method": {"name": "glance-direct"}})
 }
 
-fn from(uri: &str) -> Value {
+pub(super) fn from(uri: &str) -> Value {
     json!({"method": {"name": "web-download", "uri": uri}})
 }
 
 /// The image once it is not being imported any more.
-async fn end(app: &App, path: &str) -> Value {
+pub(super) async fn end(app: &App, path: &str) -> Value {
     for _ in 0..500 {
         let image = app.get(path).await.json();
         if image["status"] != "importing" {
@@ -80,7 +80,7 @@ async fn end(app: &App, path: &str) -> Value {
 }
 
 /// The image's only task, at its end.
-async fn task(app: &App, path: &str) -> Value {
+pub(super) async fn task(app: &App, path: &str) -> Value {
     for _ in 0..500 {
         let tasks = app.get(&format!("{path}/tasks")).await.json();
         assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1, "{tasks}");
@@ -98,7 +98,7 @@ fn files(app: &App, directory: &str) -> Vec<String> {
     names.collect()
 }
 
-async fn emptied(app: &App, directory: &str) {
+pub(super) async fn emptied(app: &App, directory: &str) {
     for _ in 0..200 {
         if files(app, directory).is_empty() {
             return;
@@ -110,7 +110,7 @@ async fn emptied(app: &App, directory: &str) {
 }
 
 /// Nothing is left to do: the last entries are forgotten after the last bytes are gone.
-async fn forgotten(app: &App) {
+pub(super) async fn forgotten(app: &App) {
     for _ in 0..200 {
         if app.fixture.ledger.is_empty() {
             return;
@@ -122,7 +122,7 @@ async fn forgotten(app: &App) {
 }
 
 /// Answers requests with these texts, one connection each, as long as there are any; returns its address.
-async fn mirror(answers: Vec<Vec<u8>>) -> String {
+pub(super) async fn mirror(answers: Vec<Vec<u8>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -138,7 +138,7 @@ async fn mirror(answers: Vec<Vec<u8>>) -> String {
     format!("http://mirror:{port}/image")
 }
 
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }

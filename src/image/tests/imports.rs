@@ -27,7 +27,7 @@ fn activate(attempt: AttemptId, ids: &[&str]) -> ChangeKind {
     ChangeKind::Activate {
         content: content(attempt),
         locations: ids.iter().map(|id| in_store(id)).collect(),
-        description: None,
+        amendments: Box::default(),
     }
 }
 
@@ -259,34 +259,6 @@ fn a_copy_of_an_image_that_is_deactivated_meanwhile_goes_on() {
 }
 
 #[test]
-fn what_the_source_says_of_the_data_is_the_images_own_when_it_is_active() {
-    let description = Description {
-        disk_format: Some("qcow2".into()),
-        container_format: None,
-        properties: [("hw_disk_bus".to_owned(), "scsi".to_owned())].into(),
-    };
-    let ChangeKind::Activate {
-        content, locations, ..
-    } = activate(A, &["one", "two"])
-    else {
-        panic!()
-    };
-    let described = ChangeKind::Activate {
-        content,
-        locations,
-        description: Some(Box::new(description)),
-    };
-    let importing = after([import(A, None)]);
-    let before = image_of(&importing).clone();
-    let entry = apply(&importing, described).unwrap();
-    let image = image_of(&entry);
-    assert_eq!(image.disk_format.as_deref(), Some("qcow2"));
-    assert_eq!(image.container_format, before.container_format);
-    assert_eq!(said(&entry, "hw_disk_bus").as_deref(), Some("scsi"));
-    assert_eq!(said(&entry, IMPORT_TASK), None);
-}
-
-#[test]
 fn where_data_waits_is_said_for_as_long_as_it_waits() {
     let waiting = after(staged(A));
     assert_eq!(said(&waiting, STAGE_HOST).as_deref(), Some("http://one:9292"));
@@ -301,4 +273,33 @@ fn where_data_waits_is_said_for_as_long_as_it_waits() {
         host: None,
     };
     assert_eq!(said(&after([stage, kept]), STAGE_HOST), None);
+}
+
+#[test]
+fn what_plugins_have_made_of_an_image_comes_with_its_data() {
+    let importing = after([import(A, None)]);
+    let before = image_of(&importing).clone();
+    let pairs = [
+        ("os_distro", "debian"),
+        ("os_glance_stage_host", "http://evil"),
+        (IMPORT_TASK, "x"),
+    ];
+    let kind = ChangeKind::Activate {
+        content: content(A),
+        locations: vec![in_store("one")],
+        amendments: Box::new(Amendments {
+            disk_format: Some("raw".into()),
+            container_format: None,
+            properties: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        }),
+    };
+    let active = apply(&importing, kind).unwrap();
+    let image = image_of(&active);
+    assert_eq!(image.disk_format.as_deref(), Some("raw"));
+    assert_eq!(image.container_format, before.container_format);
+    assert_eq!(said(&active, "os_distro").as_deref(), Some("debian"));
+    assert_eq!(said(&active, "os_glance_stage_host"), None);
+    assert_eq!(said(&active, IMPORT_TASK), None);
 }

@@ -590,7 +590,7 @@ impl World {
                     Brings::NewData => ChangeKind::Activate {
                         content: content(actor),
                         locations,
-                        description: None,
+                        amendments: Box::default(),
                     },
                     Brings::Copy => ChangeKind::Copied {
                         attempt: attempt(actor),
