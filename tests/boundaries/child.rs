@@ -30,7 +30,7 @@ use saccade::{
     stores::Stores,
     transfer::{
         Arrival, Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve, Source,
-        Transfers,
+        Transfers, Treatment,
     },
 };
 use saccade_disk::Disk;
