@@ -84,7 +84,7 @@ impl fmt::Debug for DigestPool {
 
 /// What keeps the threads: held by handles and streams, not by the threads themselves.
 pub(super) struct Threads {
-    queue: Arc<RunQueue>,
+    queue: Arc<RunQueue<Unit>>,
 }
 
 impl Threads {
@@ -104,11 +104,13 @@ impl Drop for Threads {
 }
 
 /// What each thread does until the pool closes. A panic ends the streams it happened in, not the thread.
-fn work(queue: &RunQueue) {
+fn work(queue: &RunQueue<Unit>) {
     let mut units = Vec::with_capacity(MAX_LANES);
     while queue.next(&mut units) {
         let owners: ArrayVec<_, MAX_LANES> = units.iter().map(Unit::owner).collect();
-        let turn = catch_unwind(AssertUnwindSafe(|| run(&mut units, || queue.is_waited_for())));
+        let turn = catch_unwind(AssertUnwindSafe(|| {
+            run(&mut units, |left| queue.wants_back(left))
+        }));
         if turn.is_err() {
             units.clear();
             owners.into_iter().for_each(Owner::fail);
@@ -116,9 +118,9 @@ fn work(queue: &RunQueue) {
     }
 }
 
-/// Takes turns: hashes a chunk of each unit, and further ones for as long as no one else waits for the thread. Leaves those that
-/// have more to do.
-fn run(units: &mut Vec<Unit>, others_wait: impl Fn() -> bool) {
+/// Takes turns: hashes a chunk of each unit, and further ones for as long as the queue does not want so many of them back. Leaves those
+/// that have more to do.
+fn run(units: &mut Vec<Unit>, wanted_back: impl Fn(usize) -> bool) {
     let mut turn_over = false;
     loop {
         let mut hashing = ArrayVec::<(Unit, Bytes), MAX_LANES>::new();
@@ -143,6 +145,6 @@ fn run(units: &mut Vec<Unit>, others_wait: impl Fn() -> bool) {
         );
         // A chunk is released before it is booked as hashed.
         units.extend(hashing.into_iter().map(|(unit, _)| unit));
-        turn_over = others_wait();
+        turn_over = wanted_back(units.len());
     }
 }

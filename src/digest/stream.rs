@@ -13,6 +13,7 @@ use super::digests::Digests;
 use super::error::DigestError;
 use super::kernel::{Family, Kernel};
 use super::pool::Threads;
+use super::run_queue::Waiting;
 
 /// How many chunks an algorithm may be behind, the one being hashed included, before
 /// [`push`](DigestStream::push) waits.
@@ -287,11 +288,13 @@ pub(super) enum Step {
     Leave,
 }
 
-impl Unit {
-    pub(super) fn family(&self) -> Family {
+impl Waiting for Unit {
+    fn family(&self) -> Family {
         self.kernel.family()
     }
+}
 
+impl Unit {
     pub(super) fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
     }
