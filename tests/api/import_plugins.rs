@@ -4,13 +4,12 @@ use crate::harness::{Body, Client, Daemon, Setup, eventually, names, qemu_img};
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::Duration,
 };
 
 const PLUGINS: &str = "[image_import_opts]\nimage_import_plugins = ['image_decompression', 'image_conversion', 'inject_image_metadata']\n\
@@ -173,10 +172,16 @@ fn what_another_server_sends_packed_is_unpacked_and_converted() {
     );
     thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
+        let mut asked = BufReader::new(socket.try_clone().unwrap());
+        let mut line = String::new();
+        while asked.read_line(&mut line).unwrap() > 2 {
+            line.clear();
+        }
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         socket.write_all(head.as_bytes()).unwrap();
         socket.write_all(&body).unwrap();
-        thread::sleep(Duration::from_secs(1));
+        // Until the other end has read all, and goes.
+        let _ = asked.read_line(&mut line);
     });
     let id = queued(&api, "qcow2", "bare");
     import(&api, &id, &json!({"name": "web-download", "uri": uri}));
