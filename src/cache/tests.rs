@@ -223,6 +223,7 @@ fn options(place: &Path, limit: u64) -> Options {
     Options {
         dir: place.to_owned(),
         limit,
+        free_space_reserve: 0,
         stall: Duration::from_secs(5),
     }
 }

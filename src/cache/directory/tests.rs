@@ -27,7 +27,7 @@ fn stopped(images: &[(u8, &[u8])]) -> tempfile::TempDir {
     for (number, bytes) in images {
         let key = key(*number, bytes.len() as u64);
         let name = format!("{}.x", key.image());
-        let mut file = directory.create(&name, key.size()).unwrap();
+        let mut file = directory.create(&name).unwrap();
         file.write_all(bytes).unwrap();
         let stamp = directory.publish(&name, &file).unwrap();
         index.insert(key.image(), Entry::new(&key, name, stamp, Timestamp::now()));
