@@ -160,10 +160,12 @@ fn the_stock_client_manages_the_cache() {
 #[test]
 fn a_full_disk_under_the_cache_is_no_readers_trouble() {
     let bucket = Bucket::new();
-    let disk = SmallDisk::of_mib(8);
+    // The least that can be reserved, and room for one image.
+    let disk = SmallDisk::of_mib(24);
     let mut daemon = disk
         .setup(setup(&bucket, bucket.address(), &disk.path()))
-        .expect_log("image cache: an image cannot be written there")
+        .option("free_space_reserve = 16MiB")
+        .expect_log("image cache: an image is not cached, so that free_space_reserve stays free there")
         .start();
     let admin = daemon.admin();
     let small = Payload::bytes(24, LEN);
