@@ -435,10 +435,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many bytes the disk is short of for so many more, and for what is left to others. Asks the file system.
-    fn short_for(&self, bytes: u64) -> u64 {
+    /// How much is free on the disk, in bytes. Blocks.
+    fn free_space(&self) -> u64 {
+        (self.free_space)(&self.directory)
+    }
+
+    /// How many bytes a disk with so much free space is short of for so many more, and for what is left to others.
+    fn short_for(&self, bytes: u64, free: u64) -> u64 {
         let needed = bytes.saturating_add(self.free_space_reserve);
-        needed.saturating_sub((self.free_space)(&self.directory))
+        needed.saturating_sub(free)
     }
 
     /// A reader leaves a fill: the last one may end it.

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::task::spawn_blocking;
@@ -44,9 +44,15 @@ impl Room {
         })
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         // Numbers, each set at once.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Free space is counted, and then taken: by one at a time.
+    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        let allocating = &self.shared.allocating;
+        allocating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether all could be had, now and with what others were promised. Nothing goes yet. Blocks.
@@ -54,9 +60,11 @@ impl Room {
     /// # Errors
     /// There is no room that could be made, of the limit or on the disk.
     pub(super) fn promise(&self) -> Result<(), Failure> {
+        let _one_at_a_time = self.one_at_a_time();
+        let free = self.shared.free_space();
         let mut state = self.shared.lock();
         let needed = state.index.promised().saturating_add(self.size);
-        let short = self.shared.short_for(needed);
+        let short = self.shared.short_for(needed, free);
         state.index.promise(self.size, short).map_err(Failure::NoRoom)?;
         self.held().promised = self.size;
         Ok(())
@@ -67,12 +75,9 @@ impl Room {
     /// # Errors
     /// No room can be made any more, or the disk does not do its part. What was taken stays so.
     pub(super) fn extend(&self, to: u64, file: &File) -> Result<(), Failure> {
-        // One at a time: free space is counted, and then taken.
-        let _one_at_a_time = self
-            .shared
-            .allocating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
+        // Not under the cache's lock: a file system may take its time to answer.
+        let free = self.shared.free_space();
         let (from, len, evicted) = {
             let mut state = self.shared.lock();
             let mut held = self.held();
@@ -84,7 +89,7 @@ impl Room {
                 .promised
                 .checked_sub(len)
                 .ok_or(Failure::NoRoom(NoRoom::Limit))?;
-            let short = self.shared.short_for(len);
+            let short = self.shared.short_for(len, free);
             let evicted = state.index.take(len, short).map_err(Failure::NoRoom)?;
             held.promised = promised;
             held.taken = end;
@@ -98,7 +103,7 @@ impl Room {
             directory::remove(&self.shared.directory.complete(&entry.file));
         }
         // Others may write there, too, and a file system may take its time to free what was removed.
-        if count > 0 && self.shared.short_for(len) > 0 {
+        if count > 0 && self.shared.short_for(len, self.shared.free_space()) > 0 {
             return Err(Failure::NoRoom(NoRoom::Disk));
         }
         allocate(file, from, len).map_err(Failure::Local)
