@@ -181,6 +181,22 @@ fn a_full_disk_under_the_cache_is_no_readers_trouble() {
 }
 
 #[test]
+fn a_disk_in_trouble_at_the_start_costs_the_cache_and_no_more() {
+    let (bucket, place) = (Bucket::new(), tempfile::tempdir().unwrap());
+    // Nobody can open it as a file.
+    fs::create_dir_all(place.path().join("saccade-cache/lock")).unwrap();
+    let mut daemon = setup(&bucket, bucket.address(), place.path())
+        .expect_log("there is no image cache until the next start")
+        .start();
+    let admin = daemon.admin();
+    let bytes = Payload::bytes(26, LEN);
+    let id = put(&admin, &bytes);
+    assert!(admin.download(&id).expect_status(200).body == bytes);
+    admin.get("/v2/cache").expect_status(404);
+    daemon.stop();
+}
+
+#[test]
 fn a_cache_that_cannot_be_used_stops_the_start() {
     let (bucket, place) = (Bucket::new(), tempfile::tempdir().unwrap());
     let file = place.path().join("a-file");
