@@ -24,6 +24,7 @@ use std::{
 
 use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     index::{Entry, Index, Stamp},
@@ -34,7 +35,9 @@ use crate::image::{ImageId, Timestamp};
 /// The directory's name. Not the daemon's own, which may be that of its data directory.
 const NAME: &str = "saccade-cache";
 const VERSION: u32 = 1;
-/// The longest index that is read, in bytes: that of a hundred thousand images.
+/// How an index is called that is being written.
+const UNFINISHED: &str = "index.new";
+/// The longest index that is read, in bytes: that of [`super::index::MOST_ENTRIES`] images is shorter.
 const LONGEST_INDEX: u64 = 64 << 20;
 /// Directories that Glance makes beside its cached files (`image_cache/drivers/base.py`).
 const OF_GLANCE: [&str; 4] = [".", "incomplete", "invalid", "queue"];
@@ -58,6 +61,27 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl OpenError {
+    /// Whether somebody has to change the configuration. Else the disk is in trouble, which is no reason to do without
+    /// more than the cache.
+    pub fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::InUse { .. } => true,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists
+            ),
+        }
+    }
+}
+
+/// Whether a cached file that cannot be opened will not be another time either: it is gone, another, or its disk has lost it.
+/// Else it is the machine that is short of something.
+pub(super) fn is_lost(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> OpenError + 'a {
@@ -200,6 +224,7 @@ impl Directory {
         for entry in index.prune() {
             known.remove(&entry.file);
         }
+        self.remove_unfinished().map_err(failed("clean up", &self.root))?;
         let nothing = HashSet::new();
         let removed = self
             .sweep("data", &known)?
@@ -303,36 +328,56 @@ impl Directory {
     /// # Errors
     /// What the system says; the old one is still there.
     pub(super) fn write_index(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let unfinished = self.root.join("index.new");
+        // A name of its own: whoever was broken off may write still.
+        let unfinished = self.root.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple()));
+        let written = self.write_and_rename(snapshot, &unfinished);
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+
+    fn write_and_rename(&self, snapshot: &Snapshot, unfinished: &Path) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&unfinished)?;
+        options.write(true).create_new(true).mode(0o600);
+        let mut file = options.open(unfinished)?;
         file.write_all(&serde_json::to_vec(snapshot)?)?;
         file.sync_all()?;
-        fs::rename(&unfinished, self.index_path())?;
+        fs::rename(unfinished, self.index_path())?;
         sync(&self.root)
+    }
+
+    /// Removes indexes that were not written to their end. Before any is written.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(UNFINISHED)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn index_path(&self) -> PathBuf {
         self.root.join("index.json")
     }
 
-    /// A new file of this length, with its room taken. Blocks.
+    /// A new file, empty. Blocks.
     ///
     /// # Errors
     /// What the system says; nothing is left.
-    pub(super) fn create(&self, file: &str, len: u64) -> io::Result<File> {
-        let path = self.incomplete(file);
+    pub(super) fn create(&self, file: &str) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
-        let created = options.open(&path)?;
-        match fallocate_all(&created, len) {
-            Ok(()) => Ok(created),
-            Err(error) => {
-                remove(&path);
-                Err(error)
-            }
-        }
+        options.open(self.incomplete(file))
+    }
+
+    /// The free space for others than the system's administrator where the files are, in bytes. A file system that
+    /// does not say how full it is is taken to have room: the write itself will tell. Takes a few microseconds.
+    pub(super) fn free_space(&self) -> u64 {
+        rustix::fs::statvfs(&self.root)
+            .map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     /// Makes a filled file durable and complete. Blocks for as long as the disk takes.
@@ -390,16 +435,20 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Takes the room, where the file system can; elsewhere a write says that there is none.
-fn fallocate_all(file: &File, len: u64) -> io::Result<()> {
+/// Takes the room of so many bytes at the end of a file, where the file system can; elsewhere a write says that there is
+/// none. Blocks.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn allocate(file: &File, end: u64, len: u64) -> io::Result<()> {
     use rustix::io::Errno;
     if len == 0 {
         return Ok(());
     }
     loop {
-        match fallocate(file, FallocateFlags::empty(), 0, len) {
+        match fallocate(file, FallocateFlags::empty(), end, len) {
             Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return file.set_len(len),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return file.set_len(end.saturating_add(len)),
             other => return Ok(other?),
         }
     }

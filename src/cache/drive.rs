@@ -1,6 +1,10 @@
 //! The life of a fill: from the store's answer to the index, or to nothing.
 
-use std::{fs::File, io, sync::Arc, sync::atomic::Ordering};
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{Instrument, Span, debug, error, info, warn};
@@ -9,7 +13,8 @@ use uuid::Uuid;
 use super::{
     Cache, Contents, FILLS_AT_ONCE, Key, Origin, Shared, directory,
     fill::{Failure, Fill, Reason, State},
-    index::Entry,
+    index::{Entry, NoRoom},
+    room::{Room, STEP},
 };
 use crate::image::{ImageId, Timestamp};
 
@@ -18,10 +23,16 @@ use crate::image::{ImageId, Timestamp};
 pub enum Fetched {
     /// It is cached.
     Cached,
-    /// It does not fit, and will not unless others go.
+    /// It is larger than the cache.
+    TooLarge,
+    /// It does not fit now, and will not unless others go.
     NoRoom,
     /// It could not be had now.
     Failed,
+    /// Its store has failed within the data.
+    Broken,
+    /// All of it came, and was not what it should be.
+    Wrong,
     /// So many others are on their way that this one has to wait.
     Busy,
 }
@@ -30,12 +41,11 @@ pub enum Fetched {
 struct Running {
     shared: Arc<Shared>,
     fill: Arc<Fill>,
-    /// In bytes.
-    reserved: u64,
+    room: Arc<Room>,
     /// Of its file, as long as that is to be removed.
     file: Option<String>,
     /// Makes the file. Whoever removes it waits for this.
-    creating: Option<JoinHandle<io::Result<File>>>,
+    creating: Option<JoinHandle<Result<File, Failure>>>,
 }
 
 impl Cache {
@@ -49,20 +59,21 @@ impl Cache {
                 return Fetched::Cached;
             }
             if key.size() > state.index.limit() {
-                return Fetched::NoRoom;
+                return Fetched::TooLarge;
             }
             let running = state
                 .fills
                 .get(&key.image())
                 .filter(|fill| fill.key == *key)
                 .cloned();
-            match running {
+            let fill = match running {
                 Some(fill) => fill,
                 None if state.running >= FILLS_AT_ONCE => return Fetched::Busy,
                 None => self.begin(&mut state, key, origin),
-            }
+            };
+            fill.want();
+            fill
         };
-        fill.want();
         fill.closed().await;
         let state = self.shared.lock();
         if state.index.get(key.image()).is_some_and(|entry| entry.is_of(key)) {
@@ -70,6 +81,8 @@ impl Cache {
         }
         match fill.watch().borrow().state {
             State::GivenUp(Reason::NoRoom) => Fetched::NoRoom,
+            State::Broken(_) => Fetched::Broken,
+            State::Wrong => Fetched::Wrong,
             _ => Fetched::Failed,
         }
     }
@@ -84,7 +97,7 @@ impl Cache {
         let running = Running {
             shared: Arc::clone(&self.shared),
             fill: Arc::clone(&fill),
-            reserved: 0,
+            room: Room::new(Arc::clone(&self.shared), key.size(), STEP),
             file: None,
             creating: None,
         };
@@ -97,6 +110,7 @@ impl Contents {
     pub(super) fn dequeue(&mut self, id: ImageId) -> bool {
         let was_there = self.index.dequeue(id);
         self.is_dirty |= was_there;
+        self.asked.remove(&id);
         was_there
     }
 }
@@ -129,33 +143,25 @@ impl Running {
 
     async fn fill(&mut self, origin: &dyn Origin) -> Result<Arc<File>, Failure> {
         let chunks = origin.open().await.map_err(Failure::NotOpened)?;
-        let size = self.fill.key.size();
-        let file = format!("{}.{}", self.fill.key.image(), Uuid::new_v4().simple());
-        let evicted = {
-            let mut state = self.shared.lock();
-            let evicted = state.index.reserve(size).map_err(|_| Failure::NoRoom)?;
-            self.reserved = size;
-            self.file = Some(file.clone());
-            state.files.insert(file.clone());
-            state.is_dirty |= !evicted.is_empty();
-            state.measure();
-            evicted
-        };
-        let count = evicted.len() as u64;
-        metrics::counter!("saccade_image_cache_evictions_total", "reason" => "room").increment(count);
-        let shared = Arc::clone(&self.shared);
+        let name = format!("{}.{}", self.fill.key.image(), Uuid::new_v4().simple());
+        self.file = Some(name.clone());
+        self.shared.lock().files.insert(name.clone());
+        let (shared, room) = (Arc::clone(&self.shared), Arc::clone(&self.room));
         let creating = self.creating.insert(spawn_blocking(move || {
-            for entry in evicted {
-                directory::remove(&shared.directory.complete(&entry.file));
-            }
-            shared.directory.create(&file, size)
+            room.promise()?;
+            let file = shared.directory.create(&name).map_err(Failure::Local)?;
+            room.extend(0, &file)?;
+            Ok(file)
         }));
-        let created = creating.await.map_err(io::Error::other).flatten();
+        let created = creating.await;
         self.creating = None;
-        let file = Arc::new(created.map_err(Failure::Local)?);
+        let created = created.map_err(|error| Failure::Local(io::Error::other(error)));
+        let file = Arc::new(created.flatten()?);
         self.fill.begin(Arc::clone(&file));
         let (digests, stall) = (&self.shared.digests, self.shared.stall);
-        self.fill.run(chunks, Arc::clone(&file), digests, stall).await?;
+        self.fill
+            .run(chunks, Arc::clone(&file), &self.room, digests, stall)
+            .await?;
         Ok(file)
     }
 
@@ -168,8 +174,17 @@ impl Running {
                 fill.end(State::GivenUp(Reason::NotOpened));
                 "not_opened"
             }
-            Failure::NoRoom => {
-                debug!(%image, "an image is not cached: what is being read takes all the room");
+            Failure::NoRoom(why) => {
+                match why {
+                    NoRoom::Limit => {
+                        debug!(%image, "an image is not cached: what is being read takes all the room")
+                    }
+                    NoRoom::Disk => {
+                        let error = io::Error::from(io::ErrorKind::StorageFull);
+                        let what = "an image is not cached, so that free_space_reserve stays free there";
+                        self.shared.trouble(what, &error);
+                    }
+                }
                 fill.end(State::GivenUp(Reason::NoRoom));
                 "no_room"
             }
@@ -221,7 +236,7 @@ impl Running {
             if !state.forget(&self.fill) {
                 return "outdated";
             }
-            state.index.release(std::mem::take(&mut self.reserved));
+            self.room.give_back(&mut state);
             let mut entry = Entry::new(&self.fill.key, name.clone(), stamp, Timestamp::now());
             // Those that have followed the fill read it still.
             entry.open = Arc::downgrade(&filled);
@@ -231,7 +246,7 @@ impl Running {
             state.is_dirty = true;
             state.measure();
             self.file = None;
-            self.shared.discard(before.into_iter().collect(), "stale");
+            self.shared.discard(before, "stale");
         }
         info!(%image, size, "image cached");
         self.shared.troubled.store(false, Ordering::Relaxed);
@@ -264,7 +279,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.forget(&self.fill);
-        state.index.release(self.reserved);
+        self.room.give_back(&mut state);
         state.running = state.running.saturating_sub(1);
         if let Some(file) = &self.file {
             state.files.remove(file);

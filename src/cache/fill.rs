@@ -23,7 +23,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::key::{Check, Key};
+use super::{
+    index::NoRoom,
+    key::{Check, Key},
+    room::Room,
+};
 use crate::digest::{DigestPool, DigestStream};
 
 /// What is read from the store before it is written, in bytes; as much again is being written meanwhile.
@@ -96,7 +100,7 @@ pub(super) enum Failure {
     /// The store, before its first byte.
     NotOpened(Error),
     /// There is no room that could be made.
-    NoRoom,
+    NoRoom(NoRoom),
     /// The store, within the data.
     Source(Error),
     /// This machine's disk.
@@ -204,6 +208,7 @@ impl Fill {
         &self,
         chunks: BoxStream<'static, Result<Bytes>>,
         file: Arc<File>,
+        room: &Arc<Room>,
         digests: &DigestPool,
         patience: Duration,
     ) -> std::result::Result<(), Failure> {
@@ -244,6 +249,7 @@ impl Fill {
             if batch.is_empty() {
                 break;
             }
+            room.reach(received, &file).await?;
             writing = Some(spawn_blocking({
                 let file = Arc::clone(&file);
                 move || write(&file, &batch, offset)

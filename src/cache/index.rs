@@ -39,17 +39,25 @@ pub(super) struct Stamp {
 
 /// There is no room that could be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) enum NoRoom {
+    /// What is being read and what is on its way take the limit.
+    Limit,
+    /// The disk has too little free space, and what may go is not enough.
+    Disk,
+}
 
 /// The whole of it. All sizes are in bytes.
 ///
-/// Guarantee: what is complete and what is reserved never exceed the limit together, unless the limit was lowered, which
+/// Guarantee: what is complete and what fills have taken never exceed the limit together, unless the limit was lowered, which
 /// [`Self::prune`] makes good.
 #[derive(Debug)]
 pub(super) struct Index {
     limit: u64,
     used: u64,
-    reserved: u64,
+    /// What fills have taken.
+    taken: u64,
+    /// What fills may still take.
+    promised: u64,
     entries: HashMap<ImageId, Entry>,
     /// The entries, the one first that was not used for the longest time.
     order: BTreeMap<u64, ImageId>,
@@ -109,7 +117,8 @@ impl Index {
         Self {
             limit,
             used: 0,
-            reserved: 0,
+            taken: 0,
+            promised: 0,
             entries: HashMap::new(),
             order: BTreeMap::new(),
             turn: 0,
@@ -151,44 +160,94 @@ impl Index {
         }
     }
 
-    /// Takes so much room, and returns what has to go for it: what was not used for the longest time, and nothing that
-    /// is being read.
-    ///
-    /// # Errors
-    /// Not enough can go. Nothing was changed.
-    pub(super) fn reserve(&mut self, size: u64) -> Result<Vec<Entry>, NoRoom> {
-        let taken = self.used.saturating_add(self.reserved);
-        let needed = taken.saturating_add(size);
-        let mut excess = needed.saturating_sub(self.limit);
-        if size > self.limit || needed == u64::MAX {
-            return Err(NoRoom);
-        }
+    /// The oldest ones that nobody reads, of so many bytes together; `None` when that is more than there is.
+    fn victims(&self, mut bytes: u64) -> Option<Vec<ImageId>> {
         let mut going = Vec::new();
         for (id, entry) in self.iter() {
-            if excess == 0 {
+            if bytes == 0 {
                 break;
             }
             if !entry.is_read() {
-                excess = excess.saturating_sub(entry.size);
+                bytes = bytes.saturating_sub(entry.size);
                 going.push(id);
             }
         }
-        if excess > 0 {
-            return Err(NoRoom);
+        (bytes == 0).then_some(going)
+    }
+
+    /// What has to go for so many bytes more than `taken`, and for so many that the disk is short of.
+    fn victims_of(&self, taken: u64, size: u64, short: u64) -> Result<Vec<ImageId>, NoRoom> {
+        let needed = taken.checked_add(size).ok_or(NoRoom::Limit)?;
+        let excess = needed.saturating_sub(self.limit);
+        let victims = self
+            .victims(excess)
+            .filter(|_| size <= self.limit)
+            .ok_or(NoRoom::Limit)?;
+        match short > excess {
+            true => self.victims(short).ok_or(NoRoom::Disk),
+            false => Ok(victims),
         }
-        self.reserved = self.reserved.saturating_add(size);
+    }
+
+    /// What fills may still take.
+    pub(super) fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Promises a fill so much room, if there is as much beside what is being read, taken and promised, and if what may go
+    /// is as much as the disk is short of. Nothing goes yet.
+    ///
+    /// # Errors
+    /// Not enough could go. Nothing was changed.
+    pub(super) fn promise(&mut self, size: u64, short: u64) -> Result<(), NoRoom> {
+        let taken = self.used.saturating_add(self.taken).saturating_add(self.promised);
+        self.victims_of(taken, size, short)?;
+        self.promised = self.promised.saturating_add(size);
+        Ok(())
+    }
+
+    /// Takes so much of what was promised, and returns what has to go for it: what was not used for the longest time, and
+    /// nothing that is being read.
+    ///
+    /// # Errors
+    /// Not enough can go: more is read than was when it was promised. Nothing was changed.
+    pub(super) fn take(&mut self, size: u64, short: u64) -> Result<Vec<Entry>, NoRoom> {
+        let going = self.victims_of(self.used.saturating_add(self.taken), size, short)?;
+        self.promised = self.promised.saturating_sub(size);
+        self.taken = self.taken.saturating_add(size);
         Ok(going.into_iter().filter_map(|id| self.remove(id)).collect())
     }
 
-    /// Gives reserved room back.
-    pub(super) fn release(&mut self, size: u64) {
-        self.reserved = self.reserved.saturating_sub(size);
+    /// A promise that is not needed any more.
+    pub(super) fn withdraw(&mut self, size: u64) {
+        self.promised = self.promised.saturating_sub(size);
     }
 
-    /// Puts an entry in for which there is room, with a number of its own; returns the one of the same image that was there.
-    pub(super) fn insert(&mut self, id: ImageId, entry: Entry) -> Option<Entry> {
+    /// Gives back what was taken.
+    pub(super) fn release(&mut self, size: u64) {
+        self.taken = self.taken.saturating_sub(size);
+    }
+
+    /// Puts an entry in for which there is room, with a number of its own; returns the one of the same image that was
+    /// there, and the oldest of more than [`MOST_ENTRIES`].
+    pub(super) fn insert(&mut self, id: ImageId, entry: Entry) -> Vec<Entry> {
         let number = self.number.saturating_add(1);
-        self.restore(id, Entry { number, ..entry })
+        let before = self.restore(id, Entry { number, ..entry });
+        before.into_iter().chain(self.surplus()).collect()
+    }
+
+    /// Removes the oldest of more entries than there may be, those that nobody reads first; returns them.
+    fn surplus(&mut self) -> Vec<Entry> {
+        let count = self.entries.len().saturating_sub(MOST_ENTRIES);
+        if count == 0 {
+            return Vec::new();
+        }
+        let ids = |is_read: bool| {
+            let of_kind = self.iter().filter(move |(_, entry)| entry.is_read() == is_read);
+            of_kind.map(|(id, _)| id)
+        };
+        let going: Vec<ImageId> = ids(false).chain(ids(true)).take(count).collect();
+        going.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// Puts an entry in with the number that it has.
@@ -217,20 +276,16 @@ impl Index {
         self.entries.drain().map(|(_, entry)| entry).collect()
     }
 
-    /// Removes what is beyond the limit, as far as nobody reads it; returns it.
+    /// Removes what is beyond the limits, as far as nobody reads it; returns it.
     pub(super) fn prune(&mut self) -> Vec<Entry> {
-        let mut excess = self.used.saturating_add(self.reserved).saturating_sub(self.limit);
-        let mut going = Vec::new();
-        for (id, entry) in self.iter() {
-            if excess == 0 {
-                break;
-            }
-            if !entry.is_read() {
-                excess = excess.saturating_sub(entry.size);
-                going.push(id);
-            }
-        }
-        going.into_iter().filter_map(|id| self.remove(id)).collect()
+        let excess = self.used.saturating_add(self.taken).saturating_sub(self.limit);
+        let unread = || self.iter().filter(|(_, entry)| !entry.is_read());
+        let going = self
+            .victims(excess)
+            .unwrap_or_else(|| unread().map(|(id, _)| id).collect());
+        let mut gone: Vec<Entry> = going.into_iter().filter_map(|id| self.remove(id)).collect();
+        gone.extend(self.surplus());
+        gone
     }
 
     /// What waits to be cached, the next one first.
@@ -263,7 +318,10 @@ impl Index {
 }
 
 /// More images wait for nothing: they would not fit.
-const LONGEST_QUEUE: usize = 10_000;
+pub(super) const LONGEST_QUEUE: usize = 10_000;
+
+/// More images are not kept: the index that is written has to be one that is read back.
+pub(super) const MOST_ENTRIES: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -302,35 +360,42 @@ mod tests {
     #[derive(Debug, Default)]
     struct Model {
         entries: Vec<(u8, u64, bool)>,
-        reserved: Vec<u64>,
+        /// What fills have: promised, and taken of it.
+        fills: Vec<(u64, u64)>,
         queue: Vec<u8>,
     }
 
     impl Model {
         fn taken(&self) -> u64 {
             let used: u64 = self.entries.iter().map(|(_, size, _)| size).sum();
-            used + self.reserved.iter().sum::<u64>()
+            used + self.fills.iter().map(|(_, taken)| taken).sum::<u64>()
         }
 
-        /// What has to go for so much more.
-        fn reserve(&mut self, limit: u64, size: u64) -> bool {
+        fn promised(&self) -> u64 {
+            self.fills.iter().map(|(promised, taken)| promised - taken).sum()
+        }
+
+        /// What stays when there are so many bytes beside it, and so many must go.
+        fn rest(&self, limit: u64, beside: u64, short: u64) -> Option<Vec<(u8, u64, bool)>> {
             let mut rest = self.entries.clone();
-            let mut taken = self.taken();
-            while taken + size > limit {
-                let Some(at) = rest.iter().position(|(_, _, read)| !read) else {
-                    return false;
-                };
-                taken -= rest.remove(at).1;
+            let used = |rest: &[(u8, u64, bool)]| rest.iter().map(|(_, size, _)| size).sum::<u64>();
+            let before = used(&rest);
+            while used(&rest) + beside > limit || before - used(&rest) < short {
+                let at = rest.iter().position(|(_, _, read)| !read)?;
+                rest.remove(at);
             }
-            self.entries = rest;
-            self.reserved.push(size);
-            true
+            Some(rest)
+        }
+
+        fn taken_by_fills(&self) -> u64 {
+            self.fills.iter().map(|(_, taken)| taken).sum()
         }
     }
 
     #[derive(Debug, Clone)]
     enum Step {
-        Reserve(u64),
+        Promise(u64, u64),
+        Take(u64, u64),
         Publish(u8),
         GiveUp,
         Hit(u8, bool),
@@ -343,8 +408,10 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         let name = 0_u8..6;
+        let short = prop_oneof![4 => Just(0_u64), 1 => 0_u64..60];
         prop_oneof![
-            4 => (0_u64..40).prop_map(Step::Reserve),
+            4 => (0_u64..40, short.clone()).prop_map(|(size, short)| Step::Promise(size, short)),
+            6 => (0_u64..20, short).prop_map(|(size, short)| Step::Take(size, short)),
             4 => name.clone().prop_map(Step::Publish),
             1 => Just(Step::GiveUp),
             4 => (name.clone(), any::<bool>()).prop_map(|(name, stays)| Step::Hit(name, stays)),
@@ -365,16 +432,29 @@ mod tests {
             let file = Arc::new(tempfile::tempfile().unwrap());
             for step in steps {
                 match step {
-                    Step::Reserve(size) => {
-                        let before = model.entries.len();
-                        let fits = model.reserve(LIMIT, size);
-                        let gone = index.reserve(size);
-                        prop_assert_eq!(gone.is_ok(), fits);
-                        let gone = gone.map_or(0, |gone| gone.len());
-                        prop_assert_eq!(gone, before - model.entries.len());
+                    Step::Promise(size, short) => {
+                        let beside = model.taken_by_fills() + model.promised() + size;
+                        let fits = model.rest(LIMIT, beside, short).is_some();
+                        prop_assert_eq!(index.promise(size, short).is_ok(), fits);
+                        if fits {
+                            model.fills.push((size, 0));
+                        }
+                    }
+                    Step::Take(size, short) => {
+                        let Some((promised, taken)) = model.fills.last().copied() else { continue };
+                        let size = size.min(promised - taken);
+                        let rest = model.rest(LIMIT, model.taken_by_fills() + size, short);
+                        let gone = index.take(size, short);
+                        prop_assert_eq!(gone.is_ok(), rest.is_some());
+                        if let (Ok(gone), Some(rest)) = (gone, rest) {
+                            prop_assert_eq!(gone.len(), model.entries.len() - rest.len());
+                            model.entries = rest;
+                            model.fills.last_mut().unwrap().1 += size;
+                        }
                     }
                     Step::Publish(name) => {
-                        if let Some(size) = model.reserved.pop() {
+                        if let Some((size, taken)) = model.fills.pop_if(|(promised, taken)| promised == taken) {
+                            prop_assert_eq!(size, taken);
                             model.entries.retain(|(known, ..)| *known != name);
                             model.entries.push((name, size, false));
                             index.release(size);
@@ -382,8 +462,9 @@ mod tests {
                         }
                     }
                     Step::GiveUp => {
-                        if let Some(size) = model.reserved.pop() {
-                            index.release(size);
+                        if let Some((promised, taken)) = model.fills.pop() {
+                            index.withdraw(promised - taken);
+                            index.release(taken);
                         }
                     }
                     Step::Hit(name, stays) => {
@@ -424,8 +505,9 @@ mod tests {
                         model.entries.clear();
                     }
                 }
-                prop_assert!(index.used + index.reserved <= LIMIT);
-                prop_assert_eq!(index.used + index.reserved, model.taken());
+                prop_assert!(index.used + index.taken <= LIMIT);
+                prop_assert_eq!(index.used + index.taken, model.taken());
+                prop_assert_eq!(index.promised(), model.promised());
                 let found: Vec<_> = index.iter().map(|(id, entry)| (id, entry.size, entry.is_read())).collect();
                 let expected: Vec<_> = model.entries.iter().map(|(name, size, read)| (id(*name), *size, *read)).collect();
                 prop_assert_eq!(found, expected);
@@ -456,7 +538,25 @@ mod tests {
     fn sizes_that_overflow_have_no_room() {
         let mut index = Index::new(u64::MAX);
         index.insert(id(0), entry(1));
-        assert_eq!(index.reserve(u64::MAX).unwrap_err(), NoRoom);
-        assert_eq!(index.reserve(1).unwrap().len(), 0);
+        assert_eq!(index.promise(u64::MAX, 0), Err(NoRoom::Limit));
+        assert_eq!(index.promise(1, 0), Ok(()));
+        assert_eq!(index.take(1, 0).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn no_more_entries_are_kept_than_an_index_that_is_read_back_may_have() {
+        let mut index = Index::new(u64::MAX);
+        let id = |number: usize| ImageId::from_bytes((number as u128).to_be_bytes());
+        for number in 0..MOST_ENTRIES {
+            assert!(index.insert(id(number), entry(1)).is_empty());
+        }
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        index.hit(id(1), Arc::downgrade(&file), Timestamp::from_micros(0));
+        let gone = index.insert(id(MOST_ENTRIES), entry(1));
+        assert_eq!((gone.len(), index.used()), (1, MOST_ENTRIES as u64));
+        assert!(index.get(id(0)).is_none() && index.get(id(MOST_ENTRIES)).is_some());
+        index.restore(id(MOST_ENTRIES + 1), entry(1));
+        assert_eq!(index.prune().len(), 1);
+        assert!(index.get(id(1)).is_some() && index.get(id(2)).is_none());
     }
 }

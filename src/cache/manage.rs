@@ -1,10 +1,10 @@
 //! What operators may see of the cache and do to it, and how it is kept on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::task::spawn_blocking;
 
-use super::{Cache, Contents, Key, directory, directory::Snapshot, index};
+use super::{Cache, Contents, Key, Shared, directory, directory::Snapshot, index};
 use crate::image::{ImageId, Timestamp};
 
 /// How often the index is written when only the order of use has changed.
@@ -63,17 +63,20 @@ impl Cache {
         self.shared.lock().index.queue().collect()
     }
 
-    /// Has an image cached when its turn comes; whether it was not cached, being cached or queued already.
+    /// Has an image cached when its turn comes; whether it was not cached or queued already. What is on its way for a reader
+    /// is queued, too: it may not arrive.
     pub fn enqueue(&self, id: ImageId) -> bool {
         let mut state = self.shared.lock();
         let is_there = state.index.get(id).is_some();
         // Nobody may stay who reads it: it is wanted all the same.
         if let Some(fill) = state.fills.get(&id) {
             fill.want();
-            return false;
         }
         let is_new = !is_there && state.index.enqueue(id);
         state.is_dirty |= is_new;
+        if is_new {
+            state.asked.insert(id);
+        }
         drop(state);
         if is_new {
             self.shared.urgent.notify_one();
@@ -85,6 +88,12 @@ impl Cache {
     /// Returns once something was queued since it was asked last.
     pub async fn something_queued(&self) {
         self.shared.queued.notified().await;
+    }
+
+    /// What was queued since it was asked last, and is still. Whoever was in the queue before, and was taken out and put in
+    /// again, is among it.
+    pub fn newly_queued(&self) -> HashSet<ImageId> {
+        std::mem::take(&mut self.shared.lock().asked)
     }
 
     /// Takes an image from the queue; whether it was there.
@@ -148,6 +157,7 @@ impl Cache {
     pub fn clear_queue(&self) -> usize {
         let mut state = self.shared.lock();
         let count = state.index.clear_queue();
+        state.asked.clear();
         state.is_dirty = true;
         drop(state);
         self.shared.urgent.notify_one();
@@ -214,27 +224,41 @@ impl Cache {
         self.save().await;
     }
 
-    /// Writes the index, if it is not what is on disk.
+    /// Writes the index, if it is not what is on disk. What was begun is written to its end, also when this is dropped,
+    /// and before another begins.
     pub(super) async fn save(&self) {
-        let _one_at_a_time = self.shared.saving.lock().await;
+        let turn = Arc::clone(&self.shared.saving).lock_owned().await;
+        let shared = Arc::clone(&self.shared);
+        let saved = spawn_blocking(move || {
+            let _one_at_a_time = turn;
+            shared.write_index();
+        });
+        if saved.await.is_err() {
+            // A panic was logged where it happened.
+            self.shared.lock().is_dirty = true;
+        }
+    }
+}
+
+impl Shared {
+    /// Blocks.
+    fn write_index(&self) {
         let snapshot = {
-            let mut state = self.shared.lock();
+            let mut state = self.lock();
             if !std::mem::take(&mut state.is_dirty) {
                 return;
             }
             Snapshot::of(&state.index)
         };
-        let shared = Arc::clone(&self.shared);
-        let written = spawn_blocking(move || shared.directory.write_index(&snapshot)).await;
-        if let Err(error) = written.map_err(std::io::Error::other).flatten() {
-            self.shared.lock().is_dirty = true;
-            self.shared.trouble("its index cannot be written", &error);
+        if let Err(error) = self.directory.write_index(&snapshot) {
+            self.lock().is_dirty = true;
+            self.trouble("its index cannot be written", &error);
         }
     }
 }
 
 impl Contents {
-    fn known_files(&self) -> std::collections::HashSet<String> {
+    fn known_files(&self) -> HashSet<String> {
         let complete = self.index.iter().map(|(_, entry)| entry.file.clone());
         complete.chain(self.files.iter().cloned()).collect()
     }

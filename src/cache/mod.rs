@@ -10,7 +10,8 @@
 //! * [`Cache`]: the handle; `read` is what a download asks
 //! * `key`: which data is meant; `index`: what there is, in the order of use, within the limit
 //! * `directory`: the files and the index on disk
-//! * `fill`: one image on its way; `drive`: its life from the first byte to the index; `reader`: whoever follows it
+//! * `fill`: one image on its way; `drive`: its life from the first byte to the index; `room`: what it takes of the limit and of
+//!   the disk; `reader`: whoever follows it
 //! * `manage`: what operators may see and do
 //!
 //! It knows nothing of records but what a [`Key`] says: who may read, and whether the image still lives, is decided before it is
@@ -25,6 +26,7 @@ mod index;
 mod key;
 mod manage;
 mod reader;
+mod room;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -76,6 +78,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// The most bytes of all files together (`image_cache_max_size`).
     pub limit: u64,
+    /// So much of the disk is left to others, in bytes (`[saccade] free_space_reserve`).
+    pub free_space_reserve: u64,
     /// A fill to which nothing comes for so long is given up (`image_cache_stall_time`).
     pub stall: Duration,
 }
@@ -118,9 +122,14 @@ struct Shared {
     directory: Directory,
     digests: DigestPool,
     stall: Duration,
+    /// So many bytes of the disk are left to others.
+    free_space_reserve: u64,
+    free_space: FreeSpace,
     state: Mutex<Contents>,
     /// Held while the index is written.
-    saving: tokio::sync::Mutex<()>,
+    saving: Arc<tokio::sync::Mutex<()>>,
+    /// Held while room is made on the disk and taken.
+    allocating: Mutex<()>,
     /// The index is to be written soon.
     urgent: Notify,
     /// Something was queued.
@@ -129,9 +138,14 @@ struct Shared {
     troubled: AtomicBool,
 }
 
+/// How many bytes are free where the directory is.
+type FreeSpace = Box<dyn Fn(&Directory) -> u64 + Send + Sync>;
+
 /// What changes.
 struct Contents {
     index: Index,
+    /// What was queued since the queue was looked at last, as far as it is still there.
+    asked: HashSet<ImageId>,
     /// Those that may be joined.
     fills: HashMap<ImageId, Arc<Fill>>,
     /// Names of the files of all fills, those that nobody may join among them.
@@ -156,6 +170,15 @@ struct Complete {
     open: Option<Arc<File>>,
 }
 
+/// What became of opening a complete file.
+enum Opened {
+    File(Arc<File>),
+    /// There is none any more.
+    Lost,
+    /// It may be there, and cannot be opened now.
+    NotNow,
+}
+
 impl Cache {
     /// Opens the cache in its directory, which is made where it is missing, and removes from it what cannot be used any
     /// more. Blocks.
@@ -163,6 +186,14 @@ impl Cache {
     /// # Errors
     /// The directory cannot be used, or another daemon uses it.
     pub fn open(options: &Options, digests: DigestPool) -> std::result::Result<Self, OpenError> {
+        Self::open_on(options, digests, Box::new(Directory::free_space))
+    }
+
+    fn open_on(
+        options: &Options,
+        digests: DigestPool,
+        free_space: FreeSpace,
+    ) -> std::result::Result<Self, OpenError> {
         let directory = Directory::open(&options.dir)?;
         let Found {
             index,
@@ -194,14 +225,18 @@ impl Cache {
                 directory,
                 digests,
                 stall: options.stall.max(Duration::from_secs(1)),
+                free_space_reserve: options.free_space_reserve,
+                free_space,
                 state: Mutex::new(Contents {
                     index,
+                    asked: HashSet::new(),
                     fills: HashMap::new(),
                     files: HashSet::new(),
                     running: 0,
                     is_dirty: removed > 0,
                 }),
-                saving: tokio::sync::Mutex::new(()),
+                saving: Arc::default(),
+                allocating: Mutex::new(()),
                 urgent: Notify::new(),
                 queued: Notify::new(),
                 troubled: AtomicBool::new(false),
@@ -236,8 +271,8 @@ impl Cache {
         // A file that is found to be gone is forgotten, and then there is nothing.
         for _ in 0..2 {
             match self.find(key, may_fill, origin) {
-                There::Complete(complete) => {
-                    if let Some(file) = self.open_complete(key, complete).await {
+                There::Complete(complete) => match self.open_complete(key, complete).await {
+                    Opened::File(file) => {
                         count("hit");
                         return Some(Body::File(FileRegion {
                             file,
@@ -245,7 +280,12 @@ impl Cache {
                             len: wanted.end.saturating_sub(wanted.start),
                         }));
                     }
-                }
+                    Opened::Lost => {}
+                    Opened::NotNow => {
+                        bypassed("local_failure");
+                        return None;
+                    }
+                },
                 There::Filling(joined) => return self.follow(joined, wanted, origin).await,
                 There::Nothing(reason) => {
                     bypassed(reason);
@@ -304,7 +344,7 @@ impl Cache {
         }
     }
 
-    async fn open_complete(&self, key: &Key, complete: Complete) -> Option<Arc<File>> {
+    async fn open_complete(&self, key: &Key, complete: Complete) -> Opened {
         let Complete {
             file,
             size,
@@ -322,31 +362,40 @@ impl Cache {
                     .flatten()
             }
         };
+        self.opened(key.image(), &file, opened)
+    }
+
+    /// A file of the image was opened, or could not be.
+    fn opened(&self, image: ImageId, file: &str, opened: std::io::Result<Arc<File>>) -> Opened {
         let mut state = self.shared.lock();
-        let is_still_it = state
-            .index
-            .get(key.image())
-            .is_some_and(|entry| entry.file == file);
-        match opened {
-            Ok(opened) => {
+        let current = state.index.get(image).filter(|entry| entry.file == file);
+        let is_still_it = current.is_some();
+        let shared = current.and_then(|entry| entry.open.upgrade());
+        match (shared, opened) {
+            // Somebody else has opened it meanwhile: all have the same, by which it is known to be read.
+            (Some(opened), _) | (None, Ok(opened)) => {
                 if is_still_it {
-                    state
-                        .index
-                        .hit(key.image(), Arc::downgrade(&opened), Timestamp::now());
+                    let open = Arc::downgrade(&opened);
+                    state.index.hit(image, open, Timestamp::now());
                     state.is_dirty = true;
                 }
-                Some(opened)
+                Opened::File(opened)
             }
-            Err(error) => {
+            (None, Err(error)) if !directory::is_lost(&error) => {
+                self.shared
+                    .trouble("a cached file cannot be opened now, and stays", &error);
+                Opened::NotNow
+            }
+            (None, Err(error)) => {
                 // Evicted a moment ago, it is nobody's fault.
-                if is_still_it && let Some(entry) = state.index.remove(key.image()) {
+                if is_still_it && let Some(entry) = state.index.remove(image) {
                     state.is_dirty = true;
                     state.measure();
                     self.shared
                         .trouble("a cached file cannot be used, and is forgotten", &error);
                     self.shared.discard(vec![entry], "lost");
                 }
-                None
+                Opened::Lost
             }
         }
     }
@@ -384,6 +433,17 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Contents> {
         // No code under this lock leaves it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much is free on the disk, in bytes. Blocks.
+    fn free_space(&self) -> u64 {
+        (self.free_space)(&self.directory)
+    }
+
+    /// How many bytes a disk with so much free space is short of for so many more, and for what is left to others.
+    fn short_for(&self, bytes: u64, free: u64) -> u64 {
+        let needed = bytes.saturating_add(self.free_space_reserve);
+        needed.saturating_sub(free)
     }
 
     /// A reader leaves a fill: the last one may end it.

@@ -159,6 +159,30 @@ impl Rig {
         Self { cache, place }
     }
 
+    /// On a disk of so many bytes, of which so many are left to others.
+    fn on_disk_of(capacity: u64, free_space_reserve: u64) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let options = Options {
+            free_space_reserve,
+            ..options(place.path(), 64 * MIB)
+        };
+        let free_space = move |directory: &Directory| {
+            let files = directory.files().unwrap();
+            let sizes = files
+                .iter()
+                .map(|path| fs::metadata(path).map_or(0, |found| found.len()));
+            capacity.checked_sub(sizes.sum()).unwrap()
+        };
+        let cache = Cache::open_on(&options, digests(), Box::new(free_space)).unwrap();
+        Self { cache, place }
+    }
+
+    /// A complete file is opened once more, or fails to be.
+    fn opened(&self, image: &Image, result: std::io::Result<Arc<File>>) -> Opened {
+        let file = self.cache.shared.lock().index.get(image.id).unwrap().file.clone();
+        self.cache.opened(image.id, &file, result)
+    }
+
     /// The next life of the daemon.
     async fn restart(self, limit: u64) -> Self {
         let Self { cache, place } = self;
@@ -223,6 +247,7 @@ fn options(place: &Path, limit: u64) -> Options {
     Options {
         dir: place.to_owned(),
         limit,
+        free_space_reserve: 0,
         stall: Duration::from_secs(5),
     }
 }
@@ -623,7 +648,11 @@ async fn trouble_with_the_local_disk_is_no_readers_trouble() {
 
 #[tokio::test]
 async fn a_write_that_fails_is_the_cache_s_trouble_and_not_the_store_s() {
+    let rig = Rig::new(64 * MIB);
     let bytes = noise(3 * MIB);
+    let room = room::Room::new(rig.cache.shared.clone(), 3 * MIB, room::STEP);
+    room.promise().unwrap();
+    room.extend(0, &tempfile::tempfile().unwrap()).unwrap();
     let fill = Fill::new(Key::of(&image(1, &bytes)).unwrap());
     let origin = Scripted::new(bytes);
     // It can be read only.
@@ -631,7 +660,9 @@ async fn a_write_that_fails_is_the_cache_s_trouble_and_not_the_store_s() {
     let file = Arc::new(File::open(file.path()).unwrap());
     fill.begin(file.clone());
     let chunks = origin.open().await.unwrap();
-    let failure = fill.run(chunks, file, &digests(), Duration::from_secs(5)).await;
+    let failure = fill
+        .run(chunks, file, &room, &digests(), Duration::from_secs(5))
+        .await;
     assert!(matches!(failure, Err(fill::Failure::Local(_))), "{failure:?}");
     assert_eq!(fill.watch().borrow().written, 0);
 }
@@ -678,7 +709,7 @@ async fn a_panic_within_a_fill_leaves_no_reader_waiting_and_nothing_taken() {
     rig.cache.clean().await;
     rig.rest().await;
     assert!(
-        rig.cache.shared.lock().index.reserve(64 * MIB).is_ok(),
+        rig.cache.shared.lock().index.promise(64 * MIB, 0).is_ok(),
         "all room is free"
     );
 }
@@ -799,4 +830,196 @@ async fn a_store_that_falls_silent_is_given_up_in_time() {
     let origin = Scripted::with(bytes.clone(), 1, &[]);
     let (_, error) = drain(rig.read(&image(1, &bytes), &origin).await.unwrap()).await;
     assert!(error.is_some());
+}
+
+/// An image of which no hash is known.
+fn unhashed(number: u8, bytes: &[u8]) -> Image {
+    let mut image = image(number, b"");
+    if let Some(content) = &mut image.content {
+        content.size = bytes.len() as u64;
+        content.hash_algorithm = None;
+        content.hash_value = None;
+    }
+    image
+}
+
+#[tokio::test]
+async fn a_fill_that_is_broken_off_lets_go_what_it_has_needed_and_no_more() {
+    let rig = Rig::new(76 * MIB);
+    let (first, _) = rig.cached(1, 8 * MIB).await;
+    let bytes = Bytes::from(vec![7; 72 * MIB as usize]);
+    let large = unhashed(2, &bytes);
+    let origin = Scripted::with(bytes.clone(), 1, &[]);
+    let mut reader = chunks(rig.read(&large, &origin).await.unwrap());
+    reader.try_next().await.unwrap().unwrap();
+    drop(reader);
+    rig.rest().await;
+    assert!(rig.cache.is_cached(first.id));
+    origin.permits.add_permits(10_000);
+    assert_eq!(rig.fetch(&large, &origin).await, Fetched::Cached);
+    assert!(!rig.cache.is_cached(first.id));
+    assert!(whole(rig.read(&large, &origin).await.unwrap()).await == bytes);
+}
+
+#[tokio::test]
+async fn room_is_taken_in_steps_and_given_back() {
+    let rig = Rig::new(5 * MIB);
+    let (first, _) = rig.cached(1, 2 * MIB).await;
+    let (second, store) = rig.cached(2, 2 * MIB).await;
+    let file = tempfile::tempfile().unwrap();
+    let room = room::Room::new(rig.cache.shared.clone(), 4 * MIB, MIB);
+    room.promise().unwrap();
+    let len = || file.metadata().unwrap().len();
+    room.extend(0, &file).unwrap();
+    assert_eq!((len(), rig.cache.cached().len()), (MIB, 2));
+    room.extend(MIB + 1, &file).unwrap();
+    assert_eq!((len(), rig.cache.is_cached(first.id)), (2 * MIB, false));
+    until(|| rig.names("data").len() == 1).await;
+    room.extend(2 * MIB + 1, &file).unwrap();
+    // What was to go is read now: there is no room after all, and nothing is taken.
+    let held = rig.read(&second, &store).await.unwrap();
+    let failure = room.extend(3 * MIB + 1, &file).unwrap_err();
+    assert!(matches!(failure, fill::Failure::NoRoom(index::NoRoom::Limit)));
+    assert_eq!((len(), rig.cache.is_cached(second.id)), (3 * MIB, true));
+    // Another one would have to wait for the rest, too.
+    let other = room::Room::new(rig.cache.shared.clone(), 1, MIB);
+    assert!(other.promise().is_err());
+    drop(room);
+    other.promise().unwrap();
+    drop((held, other));
+    assert_eq!(rig.cache.shared.lock().index.promised(), 0);
+    rig.cached(3, 5 * MIB).await;
+}
+
+#[tokio::test]
+async fn the_cache_leaves_others_the_free_space_that_is_reserved() {
+    let rig = Rig::on_disk_of(10 * MIB, 4 * MIB);
+    let (first, _) = rig.cached(1, 3 * MIB).await;
+    let (second, store) = rig.cached(2, 3 * MIB).await;
+    let (third, _) = rig.cached(3, 2 * MIB).await;
+    assert!(!rig.cache.is_cached(first.id), "it had to go");
+    assert!(rig.cache.is_cached(second.id) && rig.cache.is_cached(third.id));
+    let bytes = noise(6 * MIB + 1);
+    let origin = Scripted::new(bytes.clone());
+    assert_eq!(rig.fetch(&image(4, &bytes), &origin).await, Fetched::NoRoom);
+    assert!(rig.read(&image(4, &bytes), &origin).await.is_none());
+    rig.rest().await;
+    assert_eq!(rig.cache.cached().len(), 2, "nothing goes for what does not fit");
+    // What is read stays.
+    let held = rig.read(&second, &store).await.unwrap();
+    let bytes = noise(4 * MIB);
+    let origin = Scripted::new(bytes.clone());
+    assert_eq!(rig.fetch(&image(5, &bytes), &origin).await, Fetched::NoRoom);
+    drop(held);
+    assert_eq!(rig.fetch(&image(5, &bytes), &origin).await, Fetched::Cached);
+}
+
+#[tokio::test]
+async fn those_who_open_a_file_at_once_have_the_same_and_it_stays_as_long_as_one_reads() {
+    let rig = Rig::new(4 * MIB);
+    let (first, _) = rig.cached(1, 3 * MIB).await;
+    let path = rig
+        .place
+        .path()
+        .join("saccade-cache/data")
+        .join(&rig.names("data")[0]);
+    until(|| !rig.cache.shared.lock().index.get(first.id).unwrap().is_read()).await;
+    let open = || Ok(Arc::new(File::open(&path).unwrap()));
+    let (Opened::File(one), Opened::File(two)) = (rig.opened(&first, open()), rig.opened(&first, open()))
+    else {
+        panic!("both are opened")
+    };
+    assert!(Arc::ptr_eq(&one, &two));
+    drop(two);
+    let bytes = noise(2 * MIB);
+    let origin = Scripted::new(bytes.clone());
+    assert_eq!(rig.fetch(&image(2, &bytes), &origin).await, Fetched::NoRoom);
+    // One that cannot open it has it from those who could.
+    let refused = Err(std::io::Error::from_raw_os_error(24));
+    assert!(matches!(rig.opened(&first, refused), Opened::File(_)));
+    drop(one);
+    assert_eq!(rig.fetch(&image(2, &bytes), &origin).await, Fetched::Cached);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_short_of_something_loses_no_cached_file() {
+    use rustix::io::Errno;
+    let rig = Rig::new(4 * MIB);
+    let (first, store) = rig.cached(1, MIB).await;
+    for errno in [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::INTR,
+        Errno::AGAIN,
+        Errno::ACCESS,
+    ] {
+        until(|| !rig.cache.shared.lock().index.get(first.id).unwrap().is_read()).await;
+        assert!(
+            matches!(rig.opened(&first, Err(errno.into())), Opened::NotNow),
+            "{errno}"
+        );
+    }
+    assert!(matches!(rig.read(&first, &store).await, Some(Body::File(_))));
+    assert!(matches!(rig.opened(&first, Err(Errno::IO.into())), Opened::Lost));
+    assert!(!rig.cache.is_cached(first.id));
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_it_is_read_waits_in_the_queue_until_it_is_cached() {
+    let rig = Rig::new(64 * MIB);
+    let bytes = noise(4 * MIB);
+    let image = image(1, &bytes);
+    let origin = Scripted::with(bytes.clone(), 1, &[Fate::BreaksAt(2 * MIB)]);
+    for is_cached in [false, true] {
+        let reader = rig.read(&image, &origin).await.unwrap();
+        assert_eq!(rig.cache.enqueue(image.id), !is_cached, "it is queued once");
+        assert_eq!(rig.cache.newly_queued().len(), usize::from(!is_cached));
+        drop(reader);
+        origin.permits.add_permits(1000);
+        rig.rest().await;
+        assert_eq!(rig.cache.is_cached(image.id), is_cached);
+        assert_eq!(rig.cache.queue().is_empty(), is_cached);
+    }
+}
+
+#[tokio::test]
+async fn whoever_fetches_an_image_is_told_why_it_is_not_cached() {
+    let rig = Rig::new(4 * MIB);
+    let bytes = noise(2 * MIB);
+    let (right, large) = (image(1, &bytes), noise(4 * MIB + 1));
+    let fates = [Fate::Refuses, Fate::BreaksAt(MIB)];
+    let origin = Scripted::with(bytes.clone(), 1000, &fates);
+    assert_eq!(rig.fetch(&right, &origin).await, Fetched::Failed);
+    assert_eq!(rig.fetch(&right, &origin).await, Fetched::Broken);
+    let wrong = Scripted::new(bytes.iter().rev().copied().collect::<Vec<u8>>().into());
+    assert_eq!(rig.fetch(&right, &wrong).await, Fetched::Wrong);
+    let too_large = rig.fetch(&image(2, &large), &Scripted::new(large)).await;
+    assert_eq!(too_large, Fetched::TooLarge);
+}
+
+#[tokio::test]
+async fn an_index_that_is_being_written_when_the_daemon_stops_is_followed_by_the_last() {
+    let rig = Rig::new(64 * MIB);
+    for number in 1..20 {
+        rig.cached(number, 10).await;
+        rig.cache.enqueue(ImageId::from_bytes([100 + number; 16]));
+        // Dropped where it waits for the disk.
+        assert!(futures_util::FutureExt::now_or_never(rig.cache.save()).is_none());
+        rig.cache.enqueue(ImageId::from_bytes([200 + number; 16]));
+        rig.cache.close().await;
+        let path = rig.place.path().join("saccade-cache");
+        let index: serde_json::Value =
+            serde_json::from_slice(&fs::read(path.join("index.json")).unwrap()).unwrap();
+        assert_eq!(index["queue"].as_array().unwrap().len(), 2 * usize::from(number));
+        let names = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        assert_eq!(
+            names
+                .filter(|name| name.to_str().unwrap().contains("new"))
+                .count(),
+            0
+        );
+    }
 }

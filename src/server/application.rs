@@ -271,7 +271,7 @@ pub fn check(config: &Config) -> Result<(), ApplicationError> {
     Ok(())
 }
 
-/// The configured image cache, if there is one.
+/// The configured image cache, if there is one. Trouble with its disk does not keep images from being served without it.
 fn open_cache(config: &Config, digests: &DigestPool) -> Result<Option<ReadThrough>, cache::OpenError> {
     let Some(told) = &config.cache else {
         return Ok(None);
@@ -279,6 +279,7 @@ fn open_cache(config: &Config, digests: &DigestPool) -> Result<Option<ReadThroug
     let options = cache::Options {
         dir: told.dir.clone(),
         limit: told.max_size.bytes(),
+        free_space_reserve: config.node.free_space_reserve.bytes(),
         stall: told.stall_time,
     };
     let fills = match (told.pipeline, told.filesystem_stores) {
@@ -286,8 +287,15 @@ fn open_cache(config: &Config, digests: &DigestPool) -> Result<Option<ReadThroug
         (_, false) => Fills::Remote,
         (_, true) => Fills::Everything,
     };
-    let cache = Cache::open(&options, digests.clone())?;
-    Ok(Some(ReadThrough { cache, fills }))
+    match Cache::open(&options, digests.clone()) {
+        Ok(cache) => Ok(Some(ReadThrough { cache, fills })),
+        Err(error) if error.is_misconfiguration() => Err(error),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(%error, cause, "there is no image cache until the next start: images are read from their stores");
+            Ok(None)
+        }
+    }
 }
 
 /// Who knows how much projects may use.

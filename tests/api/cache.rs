@@ -160,10 +160,12 @@ fn the_stock_client_manages_the_cache() {
 #[test]
 fn a_full_disk_under_the_cache_is_no_readers_trouble() {
     let bucket = Bucket::new();
-    let disk = SmallDisk::of_mib(8);
+    // The least that can be reserved, and room for one image.
+    let disk = SmallDisk::of_mib(24);
     let mut daemon = disk
         .setup(setup(&bucket, bucket.address(), &disk.path()))
-        .expect_log("image cache: an image cannot be written there")
+        .option("free_space_reserve = 16MiB")
+        .expect_log("image cache: an image is not cached, so that free_space_reserve stays free there")
         .start();
     let admin = daemon.admin();
     let small = Payload::bytes(24, LEN);
@@ -175,6 +177,22 @@ fn a_full_disk_under_the_cache_is_no_readers_trouble() {
     }
     eventually("what fits is cached", || cached(&admin).len() == 1);
     assert_eq!(cached(&admin)[0]["image_id"], small_id.as_str());
+    daemon.stop();
+}
+
+#[test]
+fn a_disk_in_trouble_at_the_start_costs_the_cache_and_no_more() {
+    let (bucket, place) = (Bucket::new(), tempfile::tempdir().unwrap());
+    // Nobody can open it as a file.
+    fs::create_dir_all(place.path().join("saccade-cache/lock")).unwrap();
+    let mut daemon = setup(&bucket, bucket.address(), place.path())
+        .expect_log("there is no image cache until the next start")
+        .start();
+    let admin = daemon.admin();
+    let bytes = Payload::bytes(26, LEN);
+    let id = put(&admin, &bytes);
+    assert!(admin.download(&id).expect_status(200).body == bytes);
+    admin.get("/v2/cache").expect_status(404);
     daemon.stop();
 }
 

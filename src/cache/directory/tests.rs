@@ -27,7 +27,7 @@ fn stopped(images: &[(u8, &[u8])]) -> tempfile::TempDir {
     for (number, bytes) in images {
         let key = key(*number, bytes.len() as u64);
         let name = format!("{}.x", key.image());
-        let mut file = directory.create(&name, key.size()).unwrap();
+        let mut file = directory.create(&name).unwrap();
         file.write_all(bytes).unwrap();
         let stamp = directory.publish(&name, &file).unwrap();
         index.insert(key.image(), Entry::new(&key, name, stamp, Timestamp::now()));
@@ -177,4 +177,77 @@ fn a_place_that_is_no_directory_is_an_error_that_names_it() {
     let place = tempfile::NamedTempFile::new().unwrap();
     let error = Directory::open(place.path()).unwrap_err();
     assert!(error.to_string().contains("cannot create"), "{error}");
+}
+
+#[test]
+fn indexes_that_are_written_at_once_are_each_whole() {
+    let place = stopped(&[(1, b"one")]);
+    let (directory, found) = start(&place);
+    let snapshot = Snapshot::of(&found.index);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    directory.write_index(&snapshot).unwrap();
+                    assert!(directory.read_index().unwrap().is_some());
+                }
+            });
+        }
+    });
+    let names = fs::read_dir(place.path().join(NAME)).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with(UNFINISHED)).count(), 0);
+}
+
+#[test]
+fn an_index_that_was_not_written_to_its_end_is_removed_at_the_start() {
+    let place = stopped(&[(1, b"one")]);
+    let root = place.path().join(NAME);
+    for name in ["index.new", "index.new0123"] {
+        fs::write(root.join(name), "{").unwrap();
+    }
+    let (_directory, found) = start(&place);
+    assert_eq!(images(&found), [1]);
+    assert!(!root.join("index.new").exists() && !root.join("index.new0123").exists());
+}
+
+#[test]
+fn the_longest_index_that_is_written_is_read_back() {
+    use crate::cache::index::{LONGEST_QUEUE, MOST_ENTRIES};
+    let last = Timestamp::from_micros(253_402_300_799_999_999);
+    let image = ImageId::from_bytes([255; 16]);
+    // The longest identity is that of the longest hash.
+    let record = Record {
+        image,
+        number: u64::MAX,
+        size: u64::MAX,
+        identity: format!("sha3_512:{}", "f".repeat(128)),
+        file: format!("{image}.{}", Uuid::new_v4().simple()),
+        inode: u64::MAX,
+        written: (i64::MIN, 999_999_999),
+        hits: u64::MAX,
+        accessed: last,
+        modified: last,
+    };
+    let record = serde_json::to_vec(&record).unwrap().len() + 1;
+    let queued = serde_json::to_vec(&image).unwrap().len() + 1;
+    let all = record * MOST_ENTRIES + queued * LONGEST_QUEUE + 1000;
+    assert!((all as u64) < LONGEST_INDEX, "{all}");
+}
+
+#[test]
+fn only_what_somebody_has_to_configure_otherwise_stops_the_start() {
+    let place = stopped(&[]);
+    let _first = Directory::open(place.path()).unwrap();
+    assert!(Directory::open(place.path()).unwrap_err().is_misconfiguration());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(Directory::open(file.path()).unwrap_err().is_misconfiguration());
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join(NAME), "").unwrap();
+    assert!(Directory::open(place.path()).unwrap_err().is_misconfiguration());
+    use rustix::io::Errno;
+    for errno in [Errno::IO, Errno::ROFS, Errno::NOSPC] {
+        let error = failed("create", place.path())(errno.into());
+        assert!(!error.is_misconfiguration(), "{errno}");
+    }
 }

@@ -35,6 +35,7 @@ impl Slow {
         let options = Options {
             dir: place.path().join("cache"),
             limit: 64 << 20,
+            free_space_reserve: 0,
             stall: Duration::from_secs(5),
         };
         let cache = Cache::open(&options, DigestPool::new(NonZeroUsize::MIN).unwrap()).unwrap();
