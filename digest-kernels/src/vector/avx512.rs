@@ -1,7 +1,12 @@
 //! AVX-512 in whole registers: 16 words of 32 bits, 8 of 64.
 //!
 // In every method: the caller promises the features and the pointers that the traits ask for. Indices are constants.
-#![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::indexing_slicing)]
+#![allow(
+    unsafe_code,
+    clippy::undocumented_unsafe_blocks,
+    clippy::indexing_slicing,
+    clippy::wildcard_imports
+)]
 
 use std::arch::x86_64::*;
 

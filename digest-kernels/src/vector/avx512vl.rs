@@ -2,7 +2,12 @@
 //! streams.
 //!
 // In every method: the caller promises the features and the pointers that the traits ask for. Indices are constants.
-#![allow(unsafe_code, clippy::undocumented_unsafe_blocks, clippy::indexing_slicing)]
+#![allow(
+    unsafe_code,
+    clippy::undocumented_unsafe_blocks,
+    clippy::indexing_slicing,
+    clippy::wildcard_imports
+)]
 
 use std::arch::x86_64::*;
 
