@@ -30,7 +30,6 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fdatasync,
     libc::SYS_sync_file_range,
     libc::SYS_ftruncate,
-    libc::SYS_fallocate,
     libc::SYS_fadvise64,
     libc::SYS_copy_file_range,
     // Files. What may be opened is Landlock's to say, and how below.
@@ -194,6 +193,12 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
             SeccompCmpOp::MaskedEq(thread),
             thread,
         )?],
+    );
+    // Holes. Space for the whole disk at once would be gone before anybody looks.
+    let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    rules.insert(
+        libc::SYS_fallocate,
+        one_of(1, SeccompCmpOp::Eq, [hole.unsigned_abs()])?,
     );
     // Signals to itself: how `abort` ends it.
     let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());

@@ -20,7 +20,7 @@ use std::{
 
 use libtest_mimic::Trial;
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{FallocateFlags, Mode, OFlags},
     io::Errno,
     process::{Pid, test_kill_process},
 };
@@ -78,11 +78,19 @@ const PROBES: &[(&str, Probe)] = &[
         missing(command(&io::stdin(), F_SETSIG, libc::SIGKILL))
     }),
     ("lease", |_| {
-        missing(command(&io::stdin(), libc::F_SETLEASE, libc::F_RDLCK.into()))
+        missing(command(&io::stdin(), libc::F_SETLEASE, libc::F_RDLCK))
     }),
     ("driver", |_| {
         // Harmless, and possible without a filter.
         missing(rustix::io::ioctl_fionbio(io::stdin(), false))
+    }),
+    ("allocate", |_| {
+        missing(rustix::fs::fallocate(
+            io::stdout(),
+            FallocateFlags::empty(),
+            0,
+            4096,
+        ))
     }),
     ("clone", |_| {
         missing(rustix::fs::ioctl_ficlone(io::stdout(), io::stdin()))
@@ -362,6 +370,9 @@ pub fn trials() -> Vec<Trial> {
         trial("asks_drivers_only_what_it_needs_to", || {
             refused("driver", "");
             refused("clone", "");
+        }),
+        trial("takes_no_space_but_by_writing", || {
+            refused("allocate", "");
         }),
         trial("gains_no_rights", || refused("privileges", "")),
         trial("has_no_rights_of_the_super_user", || {
