@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -47,6 +47,7 @@ fn work(arguments: &[OsString]) -> Result<std::convert::Infallible, WorkerError>
     let order = Order::parse(arguments)?;
     confine::hold_to_parent(order.parent)?;
     confine::keep_only_stdio()?;
+    be_the_first_to_go();
     let destination = match order.job {
         Job::Check => None,
         Job::Convert { .. } => Some(move_stdout_away().map_err(WorkerError::Files)?),
@@ -71,6 +72,11 @@ fn work(arguments: &[OsString]) -> Result<std::convert::Infallible, WorkerError>
         }
     }
     Err(WorkerError::Program(command.exec()))
+}
+
+/// When memory runs out, the kernel ends this process rather than the daemon. Where that cannot be said, its own judgement holds.
+fn be_the_first_to_go() {
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// The destination under a number of its own, which `qemu-img` inherits; whatever it prints goes nowhere.

@@ -163,7 +163,16 @@ impl Reserve {
     /// Whether there is less free space than must stay free. Asks the file system: a few microseconds.
     fn is_reached(&self) -> bool {
         // A file system that does not say how full it is is taken to have room: the write itself will tell.
-        rustix::fs::statvfs(&self.dir)
-            .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) < self.bytes)
+        self.free().is_some_and(|free| free < self.bytes)
+    }
+
+    /// How much more than must stay free there is, if the file system says so.
+    fn spare(&self) -> Option<u64> {
+        self.free().map(|free| free.saturating_sub(self.bytes))
+    }
+
+    fn free(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.dir).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }

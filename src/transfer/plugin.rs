@@ -90,10 +90,11 @@ impl Bounds<'_> {
         self.room.check(bytes)
     }
 
-    /// Whether the node has room for files, for whoever asks often and from another thread.
-    pub fn reserve(&self) -> impl Fn() -> bool + Send + use<> {
+    /// The bytes that may still be written to the node's disk, for whoever asks often and from another thread; `None` where
+    /// the file system does not say how full it is.
+    pub fn spare(&self) -> impl Fn() -> Option<u64> + Send + use<> {
         let reserve = self.limits.reserve.clone();
-        move || !reserve.is_reached()
+        move || reserve.spare()
     }
 
     /// The most bytes that any image may have.

@@ -189,6 +189,34 @@ fn what_another_server_sends_packed_is_unpacked_and_converted() {
     assert!(data(&api, &id) == raw);
 }
 
+/// With local users, the other region is this one.
+#[test]
+fn an_image_of_another_region_is_converted_whatever_format_it_has_there() {
+    let methods = "[DEFAULT]\nenabled_import_methods = [glance-direct,glance-download]\n";
+    let daemon = converting_to("raw").glance(methods).start();
+    let api = daemon.admin();
+    let directory = daemon.scratch();
+    let raw = fs::read(disk(&directory)).unwrap();
+    // Uploads are left alone.
+    let original = queued(&api, "qcow2", "bare");
+    let image = made(&directory, "qcow2", &[]);
+    let body = Body::Sized("application/octet-stream", &image);
+    api.request("PUT", &format!("/v2/images/{original}/file"), &[], body)
+        .expect_status(204);
+    assert_eq!(api.show(&original)["disk_format"], "qcow2");
+    let id = queued(&api, "vmdk", "bare");
+    let method =
+        json!({"name": "glance-download", "glance_region": "RegionOne", "glance_image_id": original});
+    import(&api, &id, &method);
+    let converted = active(&api, &id);
+    assert_eq!(
+        [&converted["disk_format"], &converted["size"]],
+        [&json!("raw"), &json!(raw.len())]
+    );
+    assert!(data(&api, &id) == raw);
+    assert_eq!(data(&api, &original), image);
+}
+
 #[test]
 fn a_disk_becomes_the_format_that_is_configured() {
     for format in ["qcow2", "vmdk"] {

@@ -1,16 +1,18 @@
 //! How a worker locks itself in, before it touches a byte of the image.
 //!
-//! Four layers, of which each holds without the others:
+//! Five layers, of which each holds without the others:
 //!
 //! | layer | what is left |
 //! |---|---|
 //! | limits | processor time, address space, length of files; no core |
 //! | namespaces | a user without rights and a network without interfaces, where the kernel allows it |
+//! | rights | none of the super-user's, whoever the daemon is |
 //! | Landlock | reading the two files, the program and libraries; writing the destination |
 //! | seccomp | what a program needs that reads and writes files with several threads: no new process, no socket |
 
 mod files;
 mod limits;
+mod rights;
 mod system_calls;
 
 use std::{fmt, io, os::fd::AsFd, str::FromStr};
@@ -71,6 +73,9 @@ pub enum ConfineError {
         #[allow(missing_docs)]
         source: io::Error,
     },
+    /// It would have rights of the super-user.
+    #[error("cannot give up the rights of the super-user: {0}")]
+    Rights(#[source] io::Error),
     /// A layer that is required does not hold.
     #[error("the kernel does not lock this process in: {0}")]
     Layer(String),
@@ -110,6 +115,7 @@ pub fn confine(order: &Order, files: Option<Files<'_>>) -> Result<Layers, Confin
     if namespaces == Namespaces::Own {
         limits::set_threads()?;
     }
+    rights::give_up().map_err(ConfineError::Rights)?;
     // Whether the kernel forgets it with the change of the user is its own business.
     hold_to_parent(order.parent)?;
     let required = |layer: &str, reason: String| match order.sandbox {

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use rustix::process::getpid;
+use rustix::{
+    ioctl::{Opcode, opcode},
+    process::getpid,
+};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
@@ -27,11 +30,9 @@ const ALLOWED: &[i64] = &[
     libc::SYS_fdatasync,
     libc::SYS_sync_file_range,
     libc::SYS_ftruncate,
-    libc::SYS_fallocate,
     libc::SYS_fadvise64,
     libc::SYS_copy_file_range,
-    // Files. What may be opened is Landlock's to say.
-    libc::SYS_openat,
+    // Files. What may be opened is Landlock's to say, and how below.
     libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_fstat,
@@ -46,9 +47,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_getcwd,
     libc::SYS_dup,
     libc::SYS_dup3,
-    libc::SYS_fcntl,
     libc::SYS_flock,
-    libc::SYS_ioctl,
     libc::SYS_umask,
     // Memory.
     libc::SYS_mmap,
@@ -112,7 +111,6 @@ const ALLOWED: &[i64] = &[
 /// Older ways to call the same, which newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[i64] = &[
-    libc::SYS_open,
     libc::SYS_stat,
     libc::SYS_lstat,
     libc::SYS_access,
@@ -131,6 +129,44 @@ const OLDER: &[i64] = &[
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[i64] = &[];
+
+/// How files may be opened: the access mode, and `O_TRUNC` only where the file is opened to be written. Otherwise it would empty files
+/// that may only be read, where Landlock does not know of truncation (before Linux 6.2), and the fourth access mode asks Landlock for
+/// nothing at all.
+const OPENED: &[i32] = &[
+    libc::O_RDONLY,
+    libc::O_WRONLY,
+    libc::O_RDWR,
+    libc::O_WRONLY | libc::O_TRUNC,
+    libc::O_RDWR | libc::O_TRUNC,
+];
+
+/// What may be done to open files. Not among it: to have another process signalled about one (`F_SETOWN`).
+const FILE_COMMANDS: &[i32] = &[
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
+    libc::F_OFD_GETLK,
+    libc::F_OFD_SETLK,
+    libc::F_OFD_SETLKW,
+    libc::F_GETPIPE_SZ,
+];
+
+/// What may be asked of drivers and file systems; each only tells something. `qemu-img` would also set a hint of how to allocate
+/// its new file (`FS_IOC_FSSETXATTR`), which the same call sets for files that may only be read, and does without.
+const DRIVER_REQUESTS: &[Opcode] = &[
+    // Whether it is a terminal; what a pipe holds.
+    0x5401,
+    0x541b,
+    // `FS_IOC_FSGETXATTR`: a `struct fsxattr` of linux/fs.h.
+    opcode::read::<[u32; 7]>(b'X', 31),
+];
 
 /// Only those are left, also for whatever program this process becomes.
 ///
@@ -158,6 +194,12 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
             thread,
         )?],
     );
+    // Holes. Space for the whole disk at once would be gone before anybody looks.
+    let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    rules.insert(
+        libc::SYS_fallocate,
+        one_of(1, SeccompCmpOp::Eq, [hole.unsigned_abs()])?,
+    );
     // Signals to itself: how `abort` ends it.
     let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
     rules.insert(
@@ -176,11 +218,20 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::PR_SET_TIMERSLACK,
         libc::PR_SET_VMA,
     ];
-    let options = options.map(|option| {
-        let option = u64::from(option.unsigned_abs());
-        argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, option)
-    });
-    rules.insert(libc::SYS_prctl, options.into_iter().collect::<Result<_, _>>()?);
+    let options = options.map(i32::unsigned_abs);
+    rules.insert(libc::SYS_prctl, one_of(0, SeccompCmpOp::Eq, options)?);
+    let commands = FILE_COMMANDS.iter().map(|command| command.unsigned_abs());
+    rules.insert(libc::SYS_fcntl, one_of(1, SeccompCmpOp::Eq, commands)?);
+    let requests = DRIVER_REQUESTS.iter().copied();
+    rules.insert(libc::SYS_ioctl, one_of(1, SeccompCmpOp::Eq, requests)?);
+    let flags = u64::from((libc::O_ACCMODE | libc::O_TRUNC).unsigned_abs());
+    let opened = |argument| {
+        let modes = OPENED.iter().map(|mode| mode.unsigned_abs());
+        one_of(argument, SeccompCmpOp::MaskedEq(flags), modes)
+    };
+    rules.insert(libc::SYS_openat, opened(2)?);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, opened(1)?);
     let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let filter = SeccompFilter::new(
         rules,
@@ -189,6 +240,18 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
         std::env::consts::ARCH.try_into()?,
     )?;
     filter.try_into()
+}
+
+/// The argument, of 32 bits, is one of those.
+fn one_of(
+    index: u8,
+    is: SeccompCmpOp,
+    values: impl IntoIterator<Item = u32>,
+) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let rules = values.into_iter();
+    rules
+        .map(|value| argument(index, SeccompCmpArgLen::Dword, is.clone(), u64::from(value)))
+        .collect()
 }
 
 fn argument(

@@ -15,15 +15,22 @@ use std::{
     cell::Cell,
     fmt,
     io::{self, BufRead, BufReader, Read},
+    mem,
     ops::ControlFlow,
 };
 
-use bzip2::bufread::MultiBzDecoder;
+use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 
 /// The length of what is handed on at once, in bytes.
 const CHUNK: usize = 256 * 1024;
+
+/// So many members of gzip, streams of bzip2 and frames of zstd may follow one another in anything; more only if there is one for so
+/// many bytes that have gone in, or come out: programs that work on blocks of 64 KiB (BGZF) pass, also with disks that are empty.
+const FREE_MEMBERS: u64 = 1000;
+const MEMBER_IN: u64 = 1 << 10;
+const MEMBER_OUT: u64 = 16 << 10;
 
 /// For the window of XZ, in KiB: that of `xz -9`, and what the decoder itself needs.
 const XZ_MEMORY: u32 = 68 * 1024;
@@ -163,6 +170,8 @@ pub fn decompress(
         ratio,
         gone_in: &gone_in,
         come_out: 0,
+        members: 0,
+        buffer: vec![0; CHUNK],
         sink,
     };
     let mut input = BufReader::with_capacity(CHUNK, counted);
@@ -176,7 +185,7 @@ pub fn decompress(
                 .and_then(|()| at_end(&mut input, compression))
         }
         Compression::Zstd => zstd::unpack(&mut input, &mut come_out),
-        Compression::Bzip2 => come_out.drain(&mut MultiBzDecoder::new(&mut input)),
+        Compression::Bzip2 => bzip2(&mut input, &mut come_out),
         Compression::Lha => Err(DecompressError::Unsupported(
             "LHA archives are not unpacked here: use gzip, XZ or zstd".to_owned(),
         )),
@@ -193,6 +202,7 @@ pub fn decompress(
 /// Members one after another; zeroes behind them fill a tape's last block.
 fn gzip(input: &mut impl BufRead, output: &mut Output<'_>) -> Result<(), DecompressError> {
     loop {
+        output.begin_member()?;
         output.drain(&mut GzDecoder::new(&mut *input))?;
         loop {
             let rest = input.fill_buf().map_err(|error| output.damaged(error))?;
@@ -207,6 +217,18 @@ fn gzip(input: &mut impl BufRead, output: &mut Output<'_>) -> Result<(), Decompr
                     input.consume(zeroes);
                 }
             }
+        }
+    }
+}
+
+/// Streams one after another.
+fn bzip2(input: &mut impl BufRead, output: &mut Output<'_>) -> Result<(), DecompressError> {
+    loop {
+        output.begin_member()?;
+        output.drain(&mut BzDecoder::new(&mut *input))?;
+        let rest = input.fill_buf().map_err(|error| output.damaged(error))?;
+        if rest.is_empty() {
+            return Ok(());
         }
     }
 }
@@ -251,15 +273,38 @@ struct Output<'a> {
     ratio: Ratio,
     gone_in: &'a Cell<u64>,
     come_out: u64,
+    members: u64,
+    /// Used for every member again.
+    buffer: Vec<u8>,
     sink: &'a mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 }
 
 impl Output<'_> {
+    /// Another one of the compressed files that follow one another. Each takes a decoder, however little is in it.
+    fn begin_member(&mut self) -> Result<(), DecompressError> {
+        self.members = self.members.saturating_add(1);
+        let worth = (self.gone_in.get() / MEMBER_IN).saturating_add(self.come_out / MEMBER_OUT);
+        if self.members > FREE_MEMBERS.saturating_add(worth) {
+            return Err(DecompressError::Unsupported(format!(
+                "the {} data consists of more than {} pieces that hold next to nothing: compress the image as one",
+                self.compression,
+                self.members.saturating_sub(1)
+            )));
+        }
+        Ok(())
+    }
+
     /// Hands on all that the decoder has.
     fn drain(&mut self, decoder: &mut dyn Read) -> Result<(), DecompressError> {
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = mem::take(&mut self.buffer);
+        let drained = self.drain_through(decoder, &mut buffer);
+        self.buffer = buffer;
+        drained
+    }
+
+    fn drain_through(&mut self, decoder: &mut dyn Read, buffer: &mut [u8]) -> Result<(), DecompressError> {
         loop {
-            let filled = fill(decoder, &mut buffer).map_err(|error| self.damaged(error))?;
+            let filled = fill(decoder, buffer).map_err(|error| self.damaged(error))?;
             if filled == 0 {
                 return Ok(());
             }

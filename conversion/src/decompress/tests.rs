@@ -365,3 +365,37 @@ fn random_bytes_behind_every_magic_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn many_members_are_one_file_as_long_as_something_is_in_them() {
+    // Blocks of nothing but zeroes, as of a disk that is empty.
+    let zeroes = vec![0; 64 << 10];
+    for program in ["gzip", "zstd", "bzip2"] {
+        let member = packed(&[program, "-c"], &zeroes);
+        let whole = unpack(&member.repeat(1100)).unwrap();
+        assert_eq!(whole.len(), 1100 * zeroes.len(), "{program}");
+        assert!(whole.iter().all(|&byte| byte == 0), "{program}");
+    }
+}
+
+#[test]
+fn refuses_members_without_number_that_hold_nothing() {
+    for (program, compression) in [
+        ("gzip", Compression::Gzip),
+        ("zstd", Compression::Zstd),
+        ("bzip2", Compression::Bzip2),
+    ] {
+        let member = packed(&[program, "-c"], b"");
+        let unpack = |times| unpack_in(compression, &member.repeat(times), usize::MAX, Ratio::DEFAULT);
+        assert_eq!(unpack(900).unwrap(), b"", "{program}");
+        let error = unpack(20_000).unwrap_err();
+        assert!(
+            error.to_string().contains("next to nothing"),
+            "{program}: {error}"
+        );
+    }
+    // Frames that are to be skipped, each with nothing in it.
+    let mut skipped = packed(&["zstd", "-c"], b"");
+    skipped.extend([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(100_000));
+    assert!(matches!(unpack(&skipped), Err(DecompressError::Unsupported(_))));
+}

@@ -3,19 +3,22 @@
 use std::io::{self, BufRead, Read};
 
 use ruzstd::decoding::{
-    StreamingDecoder,
+    FrameDecoder, StreamingDecoder,
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
 use super::{DecompressError, Output};
 
 pub(super) fn unpack(input: &mut impl BufRead, output: &mut Output<'_>) -> Result<(), DecompressError> {
+    // Its window and tables are used for every frame again.
+    let mut decoder = FrameDecoder::new();
     while !input
         .fill_buf()
         .map_err(|error| output.damaged(error))?
         .is_empty()
     {
-        match StreamingDecoder::new(&mut *input) {
+        output.begin_member()?;
+        match StreamingDecoder::new_with_decoder(&mut *input, &mut decoder) {
             Ok(mut frame) => {
                 output.drain(&mut frame)?;
                 let decoder = frame.into_frame_decoder();

@@ -5,20 +5,28 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
-    os::unix::{
-        net::{UnixListener, UnixStream},
-        process::{CommandExt, ExitStatusExt},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::{
+            net::{UnixListener, UnixStream},
+            process::{CommandExt, ExitStatusExt},
+        },
     },
     path::Path,
     process::{Command, ExitCode, Output, Stdio},
+    sync::{Mutex, OnceLock},
     thread,
 };
 
 use libtest_mimic::Trial;
-use rustix::process::{Pid, test_kill_process};
+use rustix::{
+    fs::{FallocateFlags, Mode, OFlags},
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use saccade_conversion::{Job, Limits, Order, Sandbox, SourceFormat, TargetFormat, confine};
 
-use crate::{LIMITS, directory, qemu_img, this_program, trial, unnamed};
+use crate::{LIMITS, directory, processes, qemu_img, this_program, trial, unnamed};
 
 /// `Ok` is what must not be.
 type Probe = fn(&str) -> io::Result<()>;
@@ -32,6 +40,14 @@ const PROBES: &[(&str, Probe)] = &[
     ("create", |path| File::create_new(path).map(drop)),
     ("truncate", |path| {
         OpenOptions::new().write(true).truncate(true).open(path).map(drop)
+    }),
+    ("truncate-reading", |path| {
+        missing(rustix::fs::open(path, OFlags::RDONLY | OFlags::TRUNC, Mode::empty()).map(drop))
+    }),
+    ("truncate-neither", |path| {
+        // The fourth access mode: neither reading nor writing.
+        let neither = OFlags::from_bits_retain(libc::O_ACCMODE.unsigned_abs());
+        missing(rustix::fs::open(path, neither | OFlags::TRUNC, Mode::empty()).map(drop))
     }),
     ("remove", |path| fs::remove_file(path)),
     ("link", |path| fs::hard_link("/proc/self/fd/0", path)),
@@ -54,6 +70,33 @@ const PROBES: &[(&str, Probe)] = &[
         let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
         Ok(test_kill_process(pid)?)
     }),
+    ("signal-by-file", |pid| {
+        let (pipe, _other) = rustix::pipe::pipe()?;
+        missing(command(&pipe, libc::F_SETOWN, pid.parse().unwrap()))
+    }),
+    ("choose-signal", |_| {
+        missing(command(&io::stdin(), F_SETSIG, libc::SIGKILL))
+    }),
+    ("lease", |_| {
+        missing(command(&io::stdin(), libc::F_SETLEASE, libc::F_RDLCK))
+    }),
+    ("driver", |_| {
+        // Harmless, and possible without a filter.
+        missing(rustix::io::ioctl_fionbio(io::stdin(), false))
+    }),
+    ("allocate", |_| {
+        missing(rustix::fs::fallocate(
+            io::stdout(),
+            FallocateFlags::empty(),
+            0,
+            4096,
+        ))
+    }),
+    ("clone", |_| {
+        missing(rustix::fs::ioctl_ficlone(io::stdout(), io::stdin()))
+    }),
+    ("rights", |sets| none_of(sets)),
+    ("rights-without-namespaces", |sets| none_of(sets)),
     ("memory", |bytes| {
         let mut memory: Vec<u8> = Vec::new();
         memory
@@ -108,6 +151,45 @@ const PROBES: &[(&str, Probe)] = &[
     ("inherited", |_| unreachable!("looked at before it is locked in")),
 ];
 
+/// Of linux/fcntl.h: which signal is sent.
+const F_SETSIG: i32 = 10;
+
+/// The filter of system calls has refused it, and nothing else that would have, too.
+fn missing(outcome: rustix::io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(Errno::NOSYS) => Err(Errno::NOSYS.into()),
+        _ => Ok(()),
+    }
+}
+
+#[allow(unsafe_code)]
+fn command(file: &impl AsFd, command: i32, argument: i32) -> rustix::io::Result<()> {
+    // Safety: the commands that are tried take a number.
+    match unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) } {
+        -1 => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap()),
+        _ => Ok(()),
+    }
+}
+
+/// It has no rights of the super-user in any of these sets.
+fn none_of(sets: &str) -> io::Result<()> {
+    let mut status = String::new();
+    STATUS
+        .get()
+        .unwrap()
+        .lock()
+        .unwrap()
+        .read_to_string(&mut status)?;
+    let is_empty = |set: &str| status.contains(&format!("{set}:\t0000000000000000\n"));
+    match sets.split(',').all(is_empty) {
+        true => Err(io::Error::other("there are none")),
+        false => Ok(()),
+    }
+}
+
+/// `/proc/self/status`, which cannot be opened later.
+static STATUS: OnceLock<Mutex<File>> = OnceLock::new();
+
 /// The process itself: its arguments are the probe, what it is tried on, and an order.
 pub fn run(arguments: &[OsString]) -> ExitCode {
     let [name, target, order @ ..] = arguments else {
@@ -119,6 +201,12 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     confine::keep_only_stdio().unwrap();
     if name == "inherited" {
         return ExitCode::from(if is_anything_inherited() { 1 } else { 0 });
+    }
+    STATUS
+        .set(Mutex::new(File::open("/proc/self/status").unwrap()))
+        .unwrap();
+    if name == "rights-without-namespaces" {
+        processes::deny(libc::SYS_unshare);
     }
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let files = confine::Files {
@@ -236,6 +324,11 @@ pub fn trials() -> Vec<Trial> {
         trial("does_not_write_the_source", || {
             refused("write", "/proc/self/fd/0");
             refused("truncate", "/proc/self/fd/0");
+            // Neither by system calls, where Landlock does not know of it.
+            for file in ["/proc/self/fd/0", "/proc/self/fd/1"] {
+                refused("truncate-reading", file);
+                refused("truncate-neither", file);
+            }
         }),
         trial("follows_no_symbolic_link_to_another_file", || {
             let directory = directory();
@@ -269,7 +362,30 @@ pub fn trials() -> Vec<Trial> {
             // As this process itself may.
             assert!(test_kill_process(rustix::process::getpid()).is_ok());
         }),
+        trial("has_no_signal_sent_about_an_open_file", || {
+            refused("signal-by-file", std::process::id().to_string());
+            refused("choose-signal", "");
+            refused("lease", "");
+        }),
+        trial("asks_drivers_only_what_it_needs_to", || {
+            refused("driver", "");
+            refused("clone", "");
+        }),
+        trial("takes_no_space_but_by_writing", || {
+            refused("allocate", "");
+        }),
         trial("gains_no_rights", || refused("privileges", "")),
+        trial("has_no_rights_of_the_super_user", || {
+            refused("rights", "CapInh,CapPrm,CapEff,CapAmb");
+            // Only who has rights can bound those of others.
+            refused(
+                "rights-without-namespaces",
+                match rustix::process::geteuid().is_root() {
+                    true => "CapInh,CapPrm,CapEff,CapBnd,CapAmb",
+                    false => "CapInh,CapPrm,CapEff,CapAmb",
+                },
+            );
+        }),
         trial("has_an_end_of_memory_and_threads", || {
             refused("memory", (2_u64 << 30).to_string());
             refused("threads", "");

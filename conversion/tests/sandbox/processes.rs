@@ -52,6 +52,12 @@ pub fn idle(arguments: &[OsString]) -> ExitCode {
 
 /// A worker on a kernel without this system call.
 pub fn on_a_kernel_without(call: i64, arguments: &[OsString]) -> ExitCode {
+    deny(call);
+    worker::run(arguments)
+}
+
+/// This process is on a kernel without this system call from now on.
+pub fn deny(call: i64) {
     let filter = SeccompFilter::new(
         [(call, Vec::new())].into(),
         SeccompAction::Allow,
@@ -60,7 +66,6 @@ pub fn on_a_kernel_without(call: i64, arguments: &[OsString]) -> ExitCode {
     );
     let program: BpfProgram = filter.unwrap().try_into().unwrap();
     apply_filter(&program).unwrap();
-    worker::run(arguments)
 }
 
 pub fn trials() -> Vec<Trial> {

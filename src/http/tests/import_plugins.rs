@@ -17,7 +17,7 @@ use crate::{
     quota::Configured,
 };
 
-fn with(plugins: impl IntoIterator<Item = Plugin>) -> App {
+pub(super) fn with(plugins: impl IntoIterator<Item = Plugin>) -> App {
     over(Fixture::new(rules()), plugins)
 }
 

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::Write,
     ops::ControlFlow,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +21,10 @@ use saccade_conversion::{Conversion, ConvertError, Converter, SourceFormat, Targ
 use saccade_store_contract::FileRegion;
 use tokio::sync::Semaphore;
 
-use super::guard::{Guard, failed, guarded};
+use super::{
+    guard::{Guard, failed, guarded},
+    space::Space,
+};
 use crate::{
     inspect::Report,
     transfer::{Bounds, Data, Incoming, Passing, Plugin, UploadErrorKind, broken_off},
@@ -30,11 +33,17 @@ use crate::{
 /// Its name in the configuration.
 pub(super) const NAME: &str = "image_conversion";
 
-/// How often the room on the node's disk is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the space on the node's disk is looked at.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// What is read of a file at once, in bytes.
 const BLOCK: usize = 1 << 20;
+
+/// How many of those a thread reads before others have their turn.
+const BLOCKS: usize = 4;
+
+/// The unit of disks' lengths, and of `st_blocks`, in bytes.
+const SECTOR: u64 = 512;
 
 /// The plugin.
 #[derive(Debug)]
@@ -43,6 +52,7 @@ pub struct Conversions {
     to: TargetFormat,
     /// Conversions side by side.
     permits: Semaphore,
+    space: Space,
 }
 
 impl Conversions {
@@ -52,6 +62,7 @@ impl Conversions {
             converter: Arc::new(converter),
             to,
             permits: Semaphore::new(at_once),
+            space: Space::default(),
         }
     }
 }
@@ -82,12 +93,14 @@ impl Plugin for Conversions {
         admit(&report, self.to, bounds)?;
         let permit = self.permits.acquire().await;
         let _permit = permit.map_err(|_| UploadErrorKind::Unavailable)?;
-        let (result, length) = self.convert(source, from, bounds).await?;
         let expected = report
             .fixed_vhd
             .filter(|_| from == SourceFormat::Vhd)
             .or(report.virtual_size);
-        if self.to == TargetFormat::Raw && expected.is_none_or(|size| size.next_multiple_of(512) != length) {
+        let (result, length) = self.convert(source, from, expected, bounds).await?;
+        if self.to == TargetFormat::Raw
+            && expected.is_none_or(|size| size.checked_next_multiple_of(SECTOR) != Some(length))
+        {
             // Then the inspector and the converter have not seen the same disk.
             return Err(failed(format!(
                 "the disk was to have {} bytes, and has {length} converted",
@@ -118,7 +131,7 @@ impl Conversions {
     ) -> Result<(Arc<File>, Report), UploadErrorKind> {
         match data {
             // What was staged is a file of its own.
-            Data::File(region) if region.offset == 0 => blocking(move || read_through(&region, guard)).await,
+            Data::File(region) if region.offset == 0 => read_through(region, guard).await,
             other => self.written(other.into_incoming(), guard, bounds).await,
         }
     }
@@ -132,7 +145,8 @@ impl Conversions {
     ) -> Result<(Arc<File>, Report), UploadErrorKind> {
         let converter = Arc::clone(&self.converter);
         let mut file = blocking(move || converter.scratch().map_err(|error| not_written(&error))).await?;
-        let has_room = bounds.reserve();
+        let spare = bounds.spare();
+        let mut promise = self.space.promise(incoming.size.unwrap_or(0), spare())?;
         let (mut chunks, mut received, mut looked) = (incoming.chunks, 0_u64, Instant::now());
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| broken_off(&*error))?;
@@ -140,7 +154,8 @@ impl Conversions {
             bounds.check(received)?;
             guard.push(&chunk)?;
             if looked.elapsed() >= LOOK {
-                if !has_room() {
+                promise.written(received);
+                if promise.most(spare()) == 0 {
                     return Err(UploadErrorKind::StoreFull);
                 }
                 looked = Instant::now();
@@ -157,24 +172,32 @@ impl Conversions {
         Ok((Arc::new(file), guard.finish()?))
     }
 
-    /// Runs the process; it is killed when nobody waits for it any more.
+    /// Runs the process; it is killed when nobody waits for it any more. `expected`: the length of the disk.
     async fn convert(
         &self,
         source: Arc<File>,
         from: SourceFormat,
+        expected: Option<u64>,
         bounds: &Bounds<'_>,
     ) -> Result<(File, u64), UploadErrorKind> {
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let is_wanted = Arc::clone(&wanted.0);
-        let (converter, to, most, has_room) = (
-            Arc::clone(&self.converter),
-            self.to,
-            bounds.size_cap(),
-            bounds.reserve(),
-        );
+        let (converter, space, to) = (Arc::clone(&self.converter), self.space.clone(), self.to);
+        let (cap, spare) = (bounds.size_cap(), bounds.spare());
         let begun = Instant::now();
         let converted = blocking(move || {
             let destination = converter.scratch().map_err(|error| not_written(&error))?;
+            // The result takes up about what the image does: more if that is compressed, and less if the disk is smaller.
+            let image = source.metadata().map_err(|error| broken_off(&error))?.len();
+            let disk = expected.and_then(|size| size.checked_next_multiple_of(SECTOR));
+            let mut promise = space.promise(disk.map_or(image, |disk| disk.min(image)), spare())?;
+            // The length of a raw disk is known, and most of it may take up nothing. Other files are not much longer than what they
+            // take up.
+            let room = promise.most(spare());
+            let most = match disk.filter(|_| to == TargetFormat::Raw) {
+                Some(disk) => cap.min(disk),
+                None => cap.min(room),
+            };
             let conversion = Conversion {
                 source: &source,
                 from,
@@ -182,12 +205,10 @@ impl Conversions {
                 to,
                 most,
             };
-            let (mut looked, mut is_full) = (Instant::now(), false);
+            let mut is_full = false;
             let length = converter.convert(&conversion, &mut || {
-                if looked.elapsed() >= LOOK {
-                    looked = Instant::now();
-                    is_full = !has_room();
-                }
+                promise.written(taken_up(&destination));
+                is_full = promise.most(spare()) == 0;
                 match is_wanted.load(Ordering::Relaxed) && !is_full {
                     true => ControlFlow::Continue(()),
                     false => ControlFlow::Break(()),
@@ -196,6 +217,9 @@ impl Conversions {
             match length {
                 Ok(length) => Ok((destination, length)),
                 Err(ConvertError::Stopped) if is_full => Err(UploadErrorKind::StoreFull),
+                Err(ConvertError::TooLong(most)) if most == room && room < cap => {
+                    Err(UploadErrorKind::StoreFull)
+                }
                 Err(error) => Err(told(&error)),
             }
         });
@@ -233,18 +257,32 @@ fn admit(report: &Report, to: TargetFormat, bounds: &Bounds<'_>) -> Result<(), U
     }
 }
 
-fn read_through(region: &FileRegion, mut guard: Guard) -> Result<(Arc<File>, Report), UploadErrorKind> {
+/// Reads a file, a few blocks at a time: no thread is kept for long, and whoever does not wait for it any more ends it.
+async fn read_through(region: FileRegion, mut guard: Guard) -> Result<(Arc<File>, Report), UploadErrorKind> {
     let mut block = vec![0; BLOCK];
     let mut at = 0_u64;
     while at < region.len {
-        let length = usize::try_from(region.len.saturating_sub(at)).map_or(BLOCK, |rest| rest.min(BLOCK));
-        let part = block.get_mut(..length).unwrap_or_default();
-        let read = region.file.read_exact_at(part, at);
-        read.map_err(|error| broken_off(&error))?;
-        guard.push(part)?;
-        at = at.saturating_add(length as u64);
+        let (file, end) = (Arc::clone(&region.file), region.len);
+        (guard, block, at) = blocking(move || {
+            for _ in 0..BLOCKS {
+                let length = usize::try_from(end.saturating_sub(at)).map_or(BLOCK, |rest| rest.min(BLOCK));
+                let part = block.get_mut(..length).unwrap_or_default();
+                let read = file.read_exact_at(part, at);
+                read.map_err(|error| broken_off(&error))?;
+                guard.push(part)?;
+                at = at.saturating_add(length as u64);
+            }
+            Ok((guard, block, at))
+        })
+        .await?;
     }
-    Ok((Arc::clone(&region.file), guard.finish()?))
+    Ok((region.file, guard.finish()?))
+}
+
+/// The bytes of the disk that a file has.
+fn taken_up(file: &File) -> u64 {
+    let found = file.metadata();
+    found.map_or(0, |found| found.blocks().saturating_mul(SECTOR))
 }
 
 /// On a thread that may wait, to its end: it outlives a future that is dropped.

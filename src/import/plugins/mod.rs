@@ -4,12 +4,14 @@
 //! * `inject`: properties
 //! * `decompress`: compressed data, as a stream
 //! * `convert`: another disk format, by a process that is locked in
+//! * `space`: what they write to the node's disk, of all together
 //! * `guard`: that data is what it is said to be, and nothing else
 
 mod convert;
 mod decompress;
 mod guard;
 mod inject;
+mod space;
 #[cfg(test)]
 mod tests;
 

@@ -45,21 +45,31 @@ impl Plan {
     /// The length of a part, from 1 on, that has so many bytes before it; `None` when there are too many.
     ///
     /// Of a size that is known all parts are equal, unless there was no memory for some: then the next ones make up for it.
-    /// Otherwise they grow slowly, since memory is theirs: to 1 TiB with Glance's default of 10 MiB.
+    /// Otherwise they grow slowly, since memory is theirs: to 1 TiB with Glance's default of 10 MiB. There, too, later ones make up
+    /// for what earlier ones were short of, as far as the memory that is shared goes.
     pub(crate) fn part(&self, number: u32, before: u64) -> Option<Length> {
-        let steps = u64::from(number.checked_sub(1)? / EQUAL_PARTS);
+        let earlier = u64::from(number.checked_sub(1)?);
         let later = u64::from(MOST_PARTS.checked_sub(number)?);
+        let (steps, since) = (earlier / u64::from(EQUAL_PARTS), earlier % u64::from(EQUAL_PARTS));
+        let with_shared = self.base.saturating_add(u64::from(SHARED).saturating_mul(MIB));
         let each = |bytes: u64, parts: u64| bytes.div_ceil(parts).next_multiple_of(MIB);
         let (wanted, needed) = match self.declared.filter(|size| before < *size) {
             Some(size) => {
                 let (equal, left) = (each(size, u64::from(MOST_PARTS)), size.saturating_sub(before));
-                let longest = equal.max(self.base.saturating_add(u64::from(SHARED).saturating_mul(MIB)));
+                let longest = equal.max(with_shared);
                 let wanted = equal.max(each(left, later.saturating_add(1)));
                 (wanted, left.saturating_sub(later.saturating_mul(longest)))
             }
             None => {
                 let step = self.base.max(SMALLEST_STEP);
-                (steps.saturating_mul(step).saturating_add(self.base), 0)
+                let usual = steps.saturating_mul(step).saturating_add(self.base);
+                // What there would be before it, had all parts been as long as they should: the sum of the steps.
+                let grown = u64::from(EQUAL_PARTS)
+                    .saturating_mul(steps.saturating_mul(steps.saturating_sub(1)) / 2)
+                    .saturating_add(since.saturating_mul(steps));
+                let due = (self.base.saturating_mul(earlier)).saturating_add(step.saturating_mul(grown));
+                let behind = each(due.saturating_sub(before), u64::from(EQUAL_PARTS));
+                (usual.max(usual.saturating_add(behind).min(with_shared)), 0)
             }
         };
         let wanted = wanted.clamp(self.base, LONGEST_PART.max(self.base));
@@ -72,7 +82,7 @@ impl Plan {
 
 /// The memory for parts: each writer has that of one part of the configured length for itself, and what it needs beyond is
 /// shared. With its own a writer always goes on: whoever holds the rest may have a client that has stopped. What is shared is
-/// taken if it is free, all of a part's at once. Only a part that cannot be shorter waits for it, not for ever, and its
+/// taken if it is free, all of a part's at once; a part that can be shorter takes what there is. Only a part that cannot be shorter waits for it, not for ever, and its
 /// writer holds none meanwhile but what its own requests give back.
 ///
 /// Buffers of that length are used again: freed ones stay with the allocator, and came to half as much once more.
@@ -137,8 +147,8 @@ impl Memory {
         })
     }
 
-    /// Adds to the writer's own what a longer part takes, and returns how long it may be: as long as it should be, or at least as
-    /// it must be.
+    /// Adds to the writer's own what a longer part takes, and returns how long it may be: as long as it should be, or as there is
+    /// memory for, but at least as it must be.
     ///
     /// # Errors
     /// Others have held what it must have for a whole minute.
@@ -151,6 +161,17 @@ impl Memory {
         if let Some(permit) = take(beyond(length.wanted)) {
             lease.shared = Some(permit);
             return Ok(length.wanted);
+        }
+        // Others may take some of it meanwhile: then there is less.
+        let mut some = u32::try_from(self.shared.available_permits()).unwrap_or(SHARED);
+        some = some.min(beyond(length.wanted));
+        while some > 0 && some >= beyond(length.needed) {
+            if let Some(permit) = take(some) {
+                lease.shared = Some(permit);
+                let longer = self.base.saturating_add(u64::from(some).saturating_mul(MIB));
+                return Ok(longer.min(length.wanted));
+            }
+            some /= 2;
         }
         if length.needed <= self.base {
             return Ok(self.base);
@@ -321,8 +342,11 @@ mod tests {
             assert!(stalled.1.is_some() && memory.another(wanted).is_none());
             let begun = tokio::time::Instant::now();
             let mut lease = Memory::own();
-            assert_eq!(memory.extend(&mut lease, length).await, Ok(base), "with its own");
+            let left = u64::from(SHARED) * MIB - 2 * base;
+            let extended = memory.extend(&mut lease, length).await;
+            assert_eq!(extended, Ok(base + left), "with its own, and what is left");
             assert_eq!(begun.elapsed(), Duration::ZERO);
+            let mut lease = Memory::own();
             // One that cannot be shorter is told so.
             let needed = Length {
                 wanted,
@@ -348,6 +372,40 @@ mod tests {
             before += if starved { DEFAULT } else { length.wanted };
         }
         assert!((9_000..=10_000).contains(&number), "{number}");
+    }
+
+    /// How many parts an image of undeclared size has while others hold so much of what is shared, all the time.
+    async fn parts_beside(held: u64, size: u64) -> u32 {
+        let (memory, plan) = (Memory::new(DEFAULT), plan(None));
+        let _held = memory.another(held).unwrap();
+        let (mut before, mut number) = (0, 0);
+        while before < size {
+            number += 1;
+            let length = plan.part(number, before).unwrap();
+            let mut lease = Memory::own();
+            before += memory.extend(&mut lease, length).await.unwrap();
+        }
+        number
+    }
+
+    #[tokio::test]
+    async fn an_undeclared_size_fits_beside_others_that_hold_shared_memory_all_the_time() {
+        assert!(parts_beside(DEFAULT, 700_000_000_000).await <= 10_000);
+        assert!(parts_beside(5 * DEFAULT, 400_000_000_000).await <= 10_000);
+        assert!(parts_beside(80 * MIB, 200_000_000_000).await <= 10_000);
+        assert!(parts_beside(96 * MIB, 100_000_000_000).await <= 10_000);
+    }
+
+    #[test]
+    fn an_undeclared_size_makes_up_for_parts_that_had_no_memory() {
+        let (mut before, mut number) = (0, 0);
+        while before < 500_000_000_000 {
+            number += 1;
+            let length = plan(None).part(number, before).unwrap();
+            assert!(length.wanted <= 200 * MIB);
+            before += if number <= 5000 { DEFAULT } else { length.wanted };
+        }
+        assert!(number <= 10_000, "{number}");
     }
 
     proptest! {

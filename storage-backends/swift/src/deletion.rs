@@ -16,6 +16,8 @@ use crate::{
 
 /// What a note of a deletion begins with.
 const NOTE: &str = "saccade swift deletion:2\n";
+/// An earlier form: then one line with what names begin with, as manifests say it.
+const NOTE_1: &str = "saccade swift deletion:1\n";
 /// What its lines begin with: names by their beginning, or one name.
 const PREFIX: &str = "prefix ";
 const OBJECT: &str = "object ";
@@ -79,10 +81,21 @@ pub(crate) async fn prepare_delete(inner: &Inner, place: &Place) -> Result<()> {
     }
 }
 
-/// What a deletion that has begun has still to remove.
+/// What a deletion that has begun has still to remove. A note that cannot be read is an error: it may be of segments that nothing
+/// else names.
 async fn noted(account: &Account, place: &Place) -> Result<Option<Remains>, Failure> {
-    let note = account.note(place, &place.deletion()).await?;
-    Ok(note.and_then(|note| Remains::parse(place, &note)))
+    let Some(note) = account.note(place, &place.deletion()).await? else {
+        return Ok(None);
+    };
+    let remains = Remains::parse(place, &note).ok_or_else(|| {
+        Failure::Corrupt(format!(
+            "{}/{} is no note of a deletion that this version can read; once it is gone, the image can be deleted, and segments \
+             that it names stay",
+            place.container,
+            place.deletion()
+        ))
+    });
+    remains.map(Some)
 }
 
 impl Remains {
@@ -122,9 +135,17 @@ impl Remains {
             .collect()
     }
 
-    /// Takes any bytes: what is not the object's own is passed over.
+    /// Takes any bytes: what is not the object's own is passed over. `None` if they are no note.
     fn parse(place: &Place, note: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(note).ok()?.strip_prefix(NOTE)?;
+        let text = std::str::from_utf8(note).ok()?;
+        if let Some(manifest) = text.strip_prefix(NOTE_1) {
+            let prefixes = manifest.lines().next().and_then(|path| place.segments_of(path));
+            return Some(Self {
+                prefixes: prefixes.into_iter().collect(),
+                objects: BTreeSet::new(),
+            });
+        }
+        let text = text.strip_prefix(NOTE)?;
         let own = |path: &str| {
             let (container, name) = path.split_once('/')?;
             let decoded = |text| percent_decode_str(text).decode_utf8().ok();
@@ -198,6 +219,23 @@ mod tests {
         );
         assert_eq!(Remains::parse(&place(), b"something else"), None);
         assert_eq!(Remains::parse(&place(), b"\xff"), None);
+    }
+
+    #[test]
+    fn notes_of_the_first_form_are_read() {
+        let note = format!("{NOTE_1}images%2Dx/{ID}-7%2F\n");
+        let remains = Remains {
+            prefixes: [pair("images-x", &format!("{ID}-7/"))].into(),
+            objects: BTreeSet::new(),
+        };
+        assert_eq!(Remains::parse(&place(), note.as_bytes()), Some(remains));
+        let others = format!("{NOTE_1}images/7\n");
+        assert_eq!(
+            Remains::parse(&place(), others.as_bytes()),
+            Some(Remains::default())
+        );
+        let later = b"saccade swift deletion:3\nprefix images/x\n";
+        assert_eq!(Remains::parse(&place(), later), None);
     }
 
     proptest! {

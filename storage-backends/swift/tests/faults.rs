@@ -596,6 +596,31 @@ async fn a_note_of_an_earlier_deletion_is_not_passed_over() {
     }
 }
 
+/// It may name segments that nothing else does: an operator decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_that_cannot_be_read_is_not_taken_for_none() {
+    let rig = Rig::new(Kind::Swift).await;
+    let name = name();
+    let note = format!(".saccade.{name}.deletion");
+    rig.container.put(&note, b"written by a later version").await;
+    let location = rig.location(name);
+    for deleted in [
+        rig.store.prepare_delete(&location).await,
+        rig.store.delete(&location).await,
+    ] {
+        assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    let (handle, uploaded) = rig.upload(name, &bytes(1000)).await;
+    uploaded.unwrap();
+    rig.store.settle(&handle).await.unwrap();
+    let error = rig.store.delete(&location).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    rig.holds(&location, &bytes(1000)).await;
+    rig.container.send(Method::DELETE, &note, &[], b"").await;
+    rig.store.delete(&location).await.unwrap();
+    assert_eq!(rig.left().await, [""; 0]);
+}
+
 /// Servers show as many names at once as their operators want.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn segments_of_several_pages_are_all_deleted() {

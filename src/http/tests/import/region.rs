@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::*;
-use crate::metadata::Metadata;
+use super::{super::import_plugins::with, *};
+use crate::{import::plugins::Plugin, metadata::Metadata};
 
 const ID: &str = "0c0a9a0b-3a3c-4a5e-8f5b-1b2a3c4d5e6f";
 const DATA: &[u8] = b"hello, world";
@@ -231,6 +231,43 @@ async fn an_image_that_cannot_be_taken_over_leaves_everything_as_it_was() {
         for name in ["status", "disk_format", "container_format", "size", "hw_disk_bus"] {
             assert_eq!(image.get(name), before.get(name), "{reason}: {name}");
         }
+        emptied(&app, "images").await;
+        forgotten(&app).await;
+    }
+}
+
+/// What is stored is not what came then: it is hashed before plugins have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_plugins_get_is_what_the_other_region_says_it_has() {
+    let with_plugins = || with([Plugin::Decompression]);
+    let app = with_plugins();
+    let path = queued(&app, "qcow2").await;
+    let region = Region::of(vec![record(|_| {}), file()]).await;
+    assert_eq!(download(&app, &path, &region).await.status, 202);
+    let image = end(&app, &path).await;
+    assert_eq!(
+        (&image["status"], &image["disk_format"]),
+        (&json!("active"), &json!("raw"))
+    );
+    for (field, wrong, algorithm) in [
+        ("checksum", "0".repeat(32), "md5"),
+        ("os_hash_value", "0".repeat(64), "sha256"),
+    ] {
+        let app = with_plugins();
+        let path = queued(&app, "qcow2").await;
+        let region = Region::of(vec![record(|record| record[field] = json!(wrong)), file()]).await;
+        assert_eq!(download(&app, &path, &region).await.status, 202);
+        let image = end(&app, &path).await;
+        assert_eq!(
+            (&image["status"], &image["disk_format"]),
+            (&json!("queued"), &json!("qcow2"))
+        );
+        let task = task(&app, &path).await;
+        let message = task["message"].as_str().unwrap();
+        assert!(
+            message.contains("not what the source image says") && message.contains(algorithm),
+            "{message}"
+        );
         emptied(&app, "images").await;
         forgotten(&app).await;
     }
