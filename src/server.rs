@@ -31,6 +31,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     io::{self, Write as _},
     mem,
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -127,6 +128,12 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     // wait until everything is ready.
     let listener = Listener::bind(config.server.bind, limits).await?;
     let address = actual(&listener, config.server.bind);
+    let metrics = match metrics {
+        Some((metrics, address)) => bind_metrics(address, limits)
+            .await?
+            .map(|listener| (metrics, listener)),
+        None => None,
+    };
     let mut callers = Callers::open(&config, &data_dir, address)?;
     let identity = Arc::clone(&callers.identity);
     let extra = mem::take(&mut callers.extra);
@@ -136,25 +143,15 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     // From here on a signal waits to be asked for, instead of ending the process half-started.
     let signals = StopSignals::catch().map_err(ServeError::Signals)?;
     let mut listeners = JoinSet::new();
-    if let Some((metrics, address)) = metrics {
-        match Listener::bind(address, limits).await {
-            Ok(listener) => {
-                tracing::info!(address = %actual(&listener, address), "serving metrics");
-                let lifecycle = lifecycle.clone();
-                listeners.spawn(async move {
-                    let serving = listener.serve(metrics.clone().router(), &lifecycle);
-                    tokio::select! {
-                        () = serving => {}
-                        () = metrics.upkeep() => {}
-                    }
-                });
+    if let Some((metrics, listener)) = metrics {
+        let lifecycle = lifecycle.clone();
+        listeners.spawn(async move {
+            let serving = listener.serve(metrics.clone().router(), &lifecycle);
+            tokio::select! {
+                () = serving => {}
+                () = metrics.upkeep() => {}
             }
-            // Nobody has asked for this one: daemons side by side need not each be told of another.
-            Err(error) if address == DEFAULT_METRICS_BIND => {
-                tracing::warn!(%address, "metrics are not served: {error}; metrics_bind names another address");
-            }
-            Err(error) => return Err(error.into()),
-        }
+        });
     }
     // The rest of the daemon works without it.
     match operator::bind(data_dir.path()) {
@@ -192,6 +189,22 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Where metrics are served; nowhere when the address that is nobody's wish is taken.
+async fn bind_metrics(address: SocketAddr, limits: Limits) -> Result<Option<Listener>, ServeError> {
+    match Listener::bind(address, limits).await {
+        Ok(listener) => {
+            tracing::info!(address = %actual(&listener, address), "serving metrics");
+            Ok(Some(listener))
+        }
+        // Nobody has asked for this one: daemons side by side need not each be told of another.
+        Err(error) if address == DEFAULT_METRICS_BIND => {
+            tracing::warn!(%address, "metrics are not served: {error}; metrics_bind names another address");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The lines that a person types next, on standard output, where a log does not hide them.
 fn show(lines: &[String; 3]) {
     let mut out = io::stdout().lock();
@@ -204,7 +217,7 @@ fn show(lines: &[String; 3]) {
 }
 
 /// Port 0 is configured where any will do; the log says which it became.
-fn actual(listener: &Listener, configured: std::net::SocketAddr) -> std::net::SocketAddr {
+fn actual(listener: &Listener, configured: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(configured)
 }
 

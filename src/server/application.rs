@@ -240,9 +240,12 @@ impl Application {
     /// Waits for uploads and deletions under way, for so long at most, and closes the metadata. Uploads whose
     /// connection is gone end by themselves; what is not finished is finished by the next start.
     pub(super) async fn close(self, patience: Duration) {
-        self.scrubber.abort();
-        self.imports.abort();
-        self.cache_keepers.iter().for_each(tokio::task::JoinHandle::abort);
+        let [keeper, saver] = self.cache_keepers;
+        for task in [self.scrubber, self.imports, keeper, saver] {
+            task.abort();
+            // What it was doing is over then, and nothing is said of what is being closed.
+            let _ = task.await;
+        }
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::info!(operations = self.tasks.len(), "left to the next start");
