@@ -131,7 +131,7 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     let metrics = match metrics {
         Some((metrics, address)) => bind_metrics(address, limits)
             .await?
-            .map(|listener| (metrics, listener)),
+            .map(|listener| (metrics, address, listener)),
         None => None,
     };
     let mut callers = Callers::open(&config, &data_dir, address)?;
@@ -143,7 +143,8 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
     // From here on a signal waits to be asked for, instead of ending the process half-started.
     let signals = StopSignals::catch().map_err(ServeError::Signals)?;
     let mut listeners = JoinSet::new();
-    if let Some((metrics, listener)) = metrics {
+    if let Some((metrics, address, listener)) = metrics {
+        tracing::info!(address = %actual(&listener, address), "serving metrics");
         let lifecycle = lifecycle.clone();
         listeners.spawn(async move {
             let serving = listener.serve(metrics.clone().router(), &lifecycle);
@@ -192,10 +193,7 @@ pub async fn run(loaded: Loaded) -> Result<(), ServeError> {
 /// Where metrics are served; nowhere when the address that is nobody's wish is taken.
 async fn bind_metrics(address: SocketAddr, limits: Limits) -> Result<Option<Listener>, ServeError> {
     match Listener::bind(address, limits).await {
-        Ok(listener) => {
-            tracing::info!(address = %actual(&listener, address), "serving metrics");
-            Ok(Some(listener))
-        }
+        Ok(listener) => Ok(Some(listener)),
         // Nobody has asked for this one: daemons side by side need not each be told of another.
         Err(error) if address == DEFAULT_METRICS_BIND => {
             tracing::warn!(%address, "metrics are not served: {error}; metrics_bind names another address");
