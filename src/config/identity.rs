@@ -31,6 +31,8 @@ pub(super) struct Choice {
     pub(super) kind: Kind,
     /// What stands in the same pipeline for the image cache.
     pub(super) caching: CachePipeline,
+    /// Whether that pipeline compresses answers.
+    pub(super) gzip: bool,
     because: String,
 }
 
@@ -58,9 +60,11 @@ pub(super) fn choose(reader: &mut Reader<'_>, sources: &Sources, given: Given) -
     let caching = pipeline
         .as_ref()
         .map_or(CachePipeline::None, |found| found.caching);
+    let gzip = pipeline.as_ref().is_some_and(|found| found.gzip);
     let by_name = |kind| Choice {
         kind,
         caching,
+        gzip,
         because: "[saccade] identity says so".to_owned(),
     };
     match (named, pipeline) {
@@ -68,6 +72,7 @@ pub(super) fn choose(reader: &mut Reader<'_>, sources: &Sources, given: Given) -
         (Named::Not, None) => Some(Choice {
             kind: Kind::Local,
             caching,
+            gzip,
             because: "no Glance configuration is given".to_owned(),
         }),
         (
@@ -80,6 +85,7 @@ pub(super) fn choose(reader: &mut Reader<'_>, sources: &Sources, given: Given) -
         ) => Some(Choice {
             kind: Kind::Keystone,
             caching,
+            gzip,
             because,
         }),
         (Named::Not, Some(found)) => {

@@ -120,7 +120,8 @@ fn build(reader: &mut Reader<'_>, sources: &Sources) -> Built {
     };
     let callers = identity::choose(reader, sources, given);
     let kind = callers.as_ref().map(|choice| choice.kind);
-    let server = saccade::server(reader, sources, given, kind);
+    let gzip = callers.as_ref().is_some_and(|choice| choice.gzip);
+    let server = saccade::server(reader, sources, given, kind, gzip);
     let cors = cors::cors(reader);
     // Nobody's identity stands in for one that cannot be had.
     let identity = identity::identity(reader, kind, server.bind);

@@ -30,6 +30,7 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("drain_delay", Some("0s")),
     ("free_space_reserve", Some("256MiB")),
     ("graceful_timeout", Some("60s")),
+    ("gzip_responses", None),
     ("identity", None),
     ("inspect_ova", Some("false")),
     ("log_format", Some("text")),
@@ -45,12 +46,13 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
 /// Where metrics are served when nobody says where.
 pub const DEFAULT_METRICS_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9299);
 
-/// What listens for these callers.
+/// What listens for these callers; whether Glance's pipeline compresses answers.
 pub(super) fn server(
     reader: &mut Reader<'_>,
     sources: &Sources,
     given: Given,
     callers: Option<Kind>,
+    gzip: bool,
 ) -> Server {
     let positive = || value::duration_from(Duration::from_millis(1));
     let seconds = Duration::from_secs;
@@ -80,6 +82,7 @@ pub(super) fn server(
             let n = value::integer_within(0, 16_384)(text)?;
             usize::try_from(n).map_err(|_| Rejected::accepts("a whole number from 0 to 16384"))
         }),
+        gzip_responses: reader.or(SACCADE, "gzip_responses", gzip, value::boolean),
         healthcheck_disable_file: glance::healthcheck(reader, given),
         drain_delay: reader.or(SACCADE, "drain_delay", Duration::ZERO, value::duration),
         graceful_timeout: reader.or(SACCADE, "graceful_timeout", seconds(60), value::duration),

@@ -56,6 +56,8 @@ pub struct Server {
     pub enable_proxy_headers_parsing: bool,
     /// Longer request ids of clients are cut. In bytes.
     pub max_request_id_length: usize,
+    /// Whether answers are compressed for clients that ask for it; never image data.
+    pub gzip_responses: bool,
     /// `/healthcheck` answers 503 while this file exists.
     pub healthcheck_disable_file: Option<PathBuf>,
     /// From the signal to stop until the listener closes, `/healthcheck` answering 503 already.

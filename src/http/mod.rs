@@ -2,11 +2,12 @@
 //! transfer's.
 //!
 //! ```text
-//! observe ─► render ─┬─► /healthcheck, routes merged from outside
-//!                    └─► cors ─► negotiate ─► context ─► one handler of one resource
+//! observe ─► gzip ─► render ─┬─► /healthcheck, routes merged from outside
+//!                            └─► cors ─► negotiate ─► context ─► one handler of one resource
 //! ```
 //!
 //! * `middleware::observe`: span, access line, metrics
+//! * `middleware::gzip`: answers in JSON and text become small for clients that ask for it, where the operator says so
 //! * `middleware::render`: errors become the bodies that Glance's clients know, by `Accept`
 //! * `middleware::cors`: what pages of other origins may do
 //! * `negotiate`: which version; everything that is none is answered with the list of versions
@@ -88,18 +89,23 @@ pub struct State {
 /// ([`FileRegion`](saccade_store_contract::FileRegion)), so that the connection can send it without copying. Whoever
 /// does so keeps the body until the last byte is sent: it stands for the request in the log.
 pub fn router(state: State, extra: Router) -> Router {
+    let gzip = state.settings.gzip_responses.then(middleware::gzip);
     let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);
     let shared = from_fn_with_state(state.settings.clone(), middleware::cors).layer(negotiated);
     let health = healthcheck::PATHS.into_iter();
-    health
+    let rendered = health
         .fold(Router::new(), |router, path| {
             router.route(path, any(healthcheck::answer))
         })
         .with_state(state.clone())
         .merge(extra)
         .fallback_service(shared)
-        .layer(from_fn(middleware::render))
-        .layer(from_fn(middleware::observe))
+        .layer(from_fn(middleware::render));
+    let compressed = match gzip {
+        Some(gzip) => rendered.layer(gzip),
+        None => rendered,
+    };
+    compressed.layer(from_fn(middleware::observe))
 }
 
 /// What is behind identity.

@@ -27,6 +27,8 @@ pub struct Settings {
     pub cors: Cors,
     /// Longer request ids are refused; 0 is no limit. In bytes.
     pub max_request_id_length: usize,
+    /// Whether answers are compressed for clients that ask for it; never image data.
+    pub gzip_responses: bool,
     /// `/healthcheck` answers 503 while this file exists.
     pub disable_file: Option<PathBuf>,
     /// The import methods that clients may use, by their names in the API.
@@ -164,6 +166,7 @@ impl From<&Config> for Settings {
             believe_proxy: config.server.enable_proxy_headers_parsing,
             cors: config.cors.clone(),
             max_request_id_length: config.server.max_request_id_length,
+            gzip_responses: config.server.gzip_responses,
             disable_file: config.server.healthcheck_disable_file.clone(),
             import_methods: (config.api.import_methods.iter())
                 .map(|method| name(*method))

@@ -4,6 +4,7 @@ mod cache;
 mod cors;
 mod data;
 mod delayed_delete;
+mod gzip;
 mod images;
 mod import;
 mod import_plugins;
@@ -53,6 +54,7 @@ pub(super) fn settings() -> Settings {
         believe_proxy: false,
         cors: config::load(&sources).unwrap().config.cors,
         max_request_id_length: 64,
+        gzip_responses: false,
         disable_file: None,
         import_methods: vec!["glance-direct", "web-download", "copy-image"],
         stores: StoreNames::Hidden,

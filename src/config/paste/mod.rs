@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub(super) pipeline: Pipeline,
     /// What stands in it for the image cache.
     pub(super) caching: CachePipeline,
+    /// Whether it compresses answers.
+    pub(super) gzip: bool,
     /// For people: `[paste_deploy] flavor = "keystone"`, with the file where one was read.
     pub(super) because: String,
 }
@@ -66,15 +68,16 @@ pub(super) fn pipeline(reader: &mut Reader<'_>, sources: &Sources) -> Option<Fou
         .into_iter()
         .flatten()
         .collect();
-    let (pipeline, caching, because) = match locate(reader, sources)? {
+    let (pipeline, caching, gzip, because) = match locate(reader, sources)? {
         Located::Stock => {
             let pipeline = stock(reader, name.as_deref())?;
-            (pipeline, stock_caching(name.as_deref()), shown)
+            // Glance's own file has the filter, and no pipeline with it.
+            (pipeline, stock_caching(name.as_deref()), false, shown)
         }
         Located::File(path) => {
             let because = format!("{shown}, by {}", path.display());
             let resolved = from_file(reader, &path, name.as_deref(), &accepted)?;
-            (resolved.pipeline, resolved.caching, because)
+            (resolved.pipeline, resolved.caching, resolved.gzip, because)
         }
     };
     if pipeline != Pipeline::Keystone && name.is_some_and(|name| name.contains("keystone")) {
@@ -86,6 +89,7 @@ pub(super) fn pipeline(reader: &mut Reader<'_>, sources: &Sources) -> Option<Fou
     Some(Found {
         pipeline,
         caching,
+        gzip,
         because,
     })
 }

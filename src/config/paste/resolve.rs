@@ -25,6 +25,8 @@ pub(super) struct Problem {
 pub(super) struct Resolved {
     pub(super) pipeline: Pipeline,
     pub(super) caching: CachePipeline,
+    /// Whether answers are compressed.
+    pub(super) gzip: bool,
     /// Filters that the operator lets pass, with their lines.
     pub(super) left_out: BTreeSet<(String, usize)>,
 }
@@ -52,11 +54,10 @@ const IDENTIFYING: [(&str, Identifies); 3] = [
     ),
 ];
 /// Filters of Glance whose work Saccade does itself, or that only add speed or measurements.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 11] = [
     "glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory",
     "glance.api.middleware.cache:CacheFilter.factory",
     "glance.api.middleware.cache_manage:CacheManageFilter.factory",
-    "glance.api.middleware.gzip:GzipMiddleware.factory",
     "osprofiler.web:WsgiMiddleware.factory",
     "oslo_middleware.cors:filter_factory",
     "oslo_middleware:CORS.factory",
@@ -66,6 +67,8 @@ const OTHERS: [&str; 12] = [
     "oslo_middleware.healthcheck:Healthcheck.factory",
     "oslo_middleware:RequestId.factory",
 ];
+/// Compresses answers for clients that ask for it.
+const GZIP: &str = "glance.api.middleware.gzip:GzipMiddleware.factory";
 /// Those of them that stand for the image cache.
 const CACHING: [(&str, CachePipeline); 2] = [
     (
@@ -121,6 +124,7 @@ pub(super) fn resolve(
         found: Vec::new(),
         left_out: BTreeSet::new(),
         caching: CachePipeline::None,
+        gzip: false,
         problems: Vec::new(),
     };
     let name = flavor.map_or("glance-api".to_owned(), |flavor| format!("glance-api-{flavor}"));
@@ -138,6 +142,7 @@ struct Walk<'a> {
     found: Vec<Option<Pipeline>>,
     left_out: BTreeSet<(String, usize)>,
     caching: CachePipeline,
+    gzip: bool,
     problems: Vec<Problem>,
 }
 
@@ -164,6 +169,7 @@ impl<'a> Walk<'a> {
                 Ok(Resolved {
                     pipeline: *first,
                     caching: self.caching,
+                    gzip: self.gzip,
                     left_out: self.left_out,
                 })
             }
@@ -274,7 +280,8 @@ impl<'a> Walk<'a> {
         if let Some((_, caching)) = CACHING.iter().find(|(known, _)| factory == Some(known)) {
             self.caching = self.caching.max(*caching);
         }
-        let is_known = factory.is_some_and(|factory| OTHERS.contains(&factory));
+        self.gzip |= factory == Some(GZIP);
+        let is_known = factory.is_some_and(|factory| factory == GZIP || OTHERS.contains(&factory));
         let lost = section.items.iter().find(lost).filter(|_| is_known);
         if is_known && lost.is_none() {
             return None;

@@ -123,6 +123,24 @@ fn a_filter_of_someone_else_stops_the_start_until_it_is_let_pass() {
 }
 
 #[test]
+fn answers_are_compressed_where_the_pipeline_says_so_unless_the_operator_does() {
+    let compresses = |setup: &Setup| setup.loaded().config.server.gzip_responses;
+    let stock = beside(STOCK);
+    assert!(!compresses(&stock), "Glance's own pipelines do not");
+    let named = STOCK.replace("osprofiler authtoken", "osprofiler gzip authtoken");
+    assert_ne!(named, STOCK);
+    let named = format!(
+        "{named}[filter:gzip]\npaste.filter_factory = glance.api.middleware.gzip:GzipMiddleware.factory\n"
+    );
+    let setup = beside(&named);
+    assert!(compresses(&setup));
+    let setup = setup.file("saccade.conf", "[saccade]\ngzip_responses = false\n");
+    assert!(!compresses(&setup));
+    let stock = stock.file("saccade.conf", "[saccade]\ngzip_responses = true\n");
+    assert!(compresses(&stock));
+}
+
+#[test]
 fn another_identity_does_not_let_an_unknown_filter_pass() {
     let setup = beside(&helm()).file("saccade.conf", "[saccade]\nidentity = local\n");
     assert_eq!(setup.only_error().kind, ErrorKind::Unsupported);

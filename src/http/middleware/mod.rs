@@ -2,7 +2,8 @@
 
 mod context;
 mod cors;
+mod gzip;
 mod observe;
 mod render;
 
-pub(super) use self::{context::context, cors::cors, observe::observe, render::render};
+pub(super) use self::{context::context, cors::cors, gzip::gzip, observe::observe, render::render};
