@@ -74,7 +74,7 @@ pub(super) async fn converse(
         biased;
         ended = &mut connection => ended,
         () = lifecycle.reached(Phase::Closing) => {
-            Pin::new(&mut connection).graceful_shutdown();
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
             tokio::select! {
                 biased;
                 ended = &mut connection => ended,
