@@ -74,6 +74,7 @@ fn broken(error: Broken) -> io::Error {
     io::Error::other(error)
 }
 
+/// A peer that is gone is an error here and no signal: Rust's runtime ignores SIGPIPE.
 fn send_from_file(socket: &TcpStream, due: &Due) -> Result<usize, Errno> {
     let mut offset = due.offset;
     rustix::io::retry_on_intr(|| sendfile(socket, &due.file, Some(&mut offset), due.len))
