@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod definitions;
 pub mod digest;
+pub mod file_answer;
 pub mod http;
 pub mod identity;
 pub mod image;

@@ -57,7 +57,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "inspect::Rules",
         ],
     ),
-    ("listener", &["config", "lifecycle"]),
+    ("listener", &["config", "lifecycle", "file_answer"]),
     ("telemetry", &["config"]),
     (
         "http",
@@ -75,6 +75,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "inspect::Refusal",
             "metadata",
             "cache",
+            "file_answer",
         ],
     ),
     (
@@ -112,6 +113,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("image", &[]),
     ("digest", &[]),
+    ("file_answer", &[]),
     ("inspect", &[]),
     ("ledger", &[]),
     ("lifecycle", &[]),

@@ -24,6 +24,7 @@ use super::{
     resource::resource,
 };
 use crate::{
+    file_answer::FileAnswer,
     identity::Caller,
     transfer::{Download, Source},
 };
@@ -144,8 +145,9 @@ async fn download(
         } => {
             let mut response = match body {
                 Data::File(region) => {
-                    let mut response = Response::new(Body::new(FileBody::new(region.clone())));
-                    response.extensions_mut().insert(region);
+                    let answer = FileAnswer::new(region.clone());
+                    let mut response = Response::new(Body::new(FileBody::new(region)));
+                    response.extensions_mut().insert(answer);
                     response
                 }
                 Data::Stream(chunks) => Response::new(Body::from_stream(chunks)),

@@ -6,6 +6,7 @@
 //! - When the [`Lifecycle`] closes, nothing is accepted any more, idle connections end at once, and open
 //!   requests go on until they finish or the lifecycle aborts: then their futures and bodies are dropped.
 //! - A panicking handler is a 500.
+//! - An answer that is a part of a file ([`crate::file_answer`]) goes from the page cache to the socket.
 //!
 //! The peer's [`SocketAddr`] is among the extensions of every request.
 
@@ -13,6 +14,7 @@ mod backoff;
 mod body;
 mod connection;
 mod patience;
+mod sendfile;
 mod stall;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
 
 /// Fails a write of which the peer has taken no byte for the whole limit; everything else passes through.
 #[derive(Debug)]
@@ -35,6 +38,29 @@ impl<T> StallGuard<T> {
                 Err(self.patience.error("the client took no data"))
             }),
         }
+    }
+}
+
+impl StallGuard<TcpStream> {
+    /// `send`, a system call that gives bytes to the socket, as soon as the socket takes any. Judged as a write.
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let socket = &self.inner;
+        let polled = loop {
+            match socket.poll_write_ready(cx) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+            match socket.try_io(Interest::WRITABLE, || send(socket)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => break Poll::Ready(done),
+            }
+        };
+        self.judge(cx, polled)
     }
 }
 

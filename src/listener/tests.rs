@@ -220,10 +220,24 @@ async fn the_http_2_preface_is_not_served() {
     let answer = server
         .exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await;
+    assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
     assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 400 "),
+        answer.ends_with("\n\nThis server speaks HTTP/1.1 only.\n"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn an_upgrade_to_http_2_is_not_taken_up() {
+    let server = Server::start(limits()).await;
+    let answer = server
+        .exchange(
+            "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\n\
+             HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        )
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
 }
 
 #[tokio::test]

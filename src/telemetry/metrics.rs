@@ -96,6 +96,12 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "Image bytes sent to clients, in bytes.",
     ),
     (
+        "saccade_download_uncached_parts_total",
+        Kind::Counter,
+        Unit::Count,
+        "Parts of files, of 2 MiB at most, that downloads had to read from disk before they could be sent.",
+    ),
+    (
         "saccade_upload_size_bytes",
         Kind::Histogram,
         Unit::Bytes,

@@ -392,15 +392,71 @@ fn a_download_finishes_although_the_image_is_deleted() {
     let bytes = Payload::bytes(1, 32 << 20);
     let id = admin.active("read", &bytes);
     let mut connection = Connection::open(daemon.address());
-    let request = format!(
-        "GET /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Auth-Token: {}\r\n\r\n",
-        admin.token()
-    );
-    connection.send(request.as_bytes());
+    connection.send(&get(&admin, &id, "\r\nConnection: close"));
     assert_eq!(connection.head().status, 200);
     admin.delete(&format!("/v2/images/{id}")).expect_status(204);
     admin.download(&id).expect_status(404);
     assert!(connection.rest() == bytes);
+}
+
+/// The head of a request for the data that the test then reads as it likes.
+fn get(api: &Client, id: &str, more: &str) -> Vec<u8> {
+    format!(
+        "GET /v2/images/{id}/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {}{more}\r\n\r\n",
+        api.token()
+    )
+    .into_bytes()
+}
+
+#[test]
+fn one_connection_carries_many_downloads_and_the_log_says_what_was_sent() {
+    let daemon = Daemon::fresh();
+    let admin = daemon.admin();
+    let bytes = Payload::bytes(1, 9_999_999);
+    let id = admin.active("large", &bytes);
+    let mut connection = Connection::open(daemon.address());
+    let whole = get(&admin, &id, "");
+    let part = get(&admin, &id, "\r\nRange: bytes=4097-9000000");
+    // Three requests ahead of the first answer.
+    connection.send(&[&whole[..], &part[..], &whole[..]].concat());
+    for expected in [&bytes[..], &bytes[4097..=9_000_000], &bytes[..]] {
+        let (head, body) = connection.answer();
+        assert_eq!(head.header("Content-MD5"), Some(md5(&bytes).as_str()));
+        assert!(body == expected);
+    }
+    connection.send(b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(connection.answer().1, b"OK");
+    eventually("each download is in the log with its length", || {
+        let log = daemon.log().join("\n");
+        log.matches("\"sent\":9999999,").count() == 2 && log.matches("\"sent\":8995904,").count() == 1
+    });
+}
+
+#[test]
+fn a_file_that_is_cut_short_breaks_its_download_and_nothing_else() {
+    let daemon = Setup::default()
+        .expect_log("a download broke off: its file cannot be read")
+        .start();
+    let admin = daemon.admin();
+    // More than the buffers of both sides hold.
+    let bytes = Payload::bytes(1, 32 << 20);
+    let id = admin.active("cut short", &bytes);
+    let other = admin.active("another", &bytes[..100_000]);
+    let mut connection = Connection::open(daemon.address());
+    connection.send(&get(&admin, &id, ""));
+    let head = connection.head();
+    assert_eq!(
+        head.header("Content-Length"),
+        Some(bytes.len().to_string().as_str())
+    );
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(daemon.images_dir().join(&id))
+        .unwrap();
+    file.set_len(16 << 20).unwrap();
+    let rest = connection.rest();
+    assert!(rest.len() <= 16 << 20 && rest == bytes[..rest.len()]);
+    assert!(admin.download(&other).body == bytes[..100_000]);
 }
 
 #[test]

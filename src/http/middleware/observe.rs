@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use crate::file_answer::FileAnswer;
 use axum::{
     body::Body,
     extract::{MatchedPath, Request},
@@ -59,9 +60,11 @@ pub(in crate::http) async fn observe(mut request: Request, next: Next) -> Respon
         route,
         status: CLIENT_GONE,
         sent: 0,
+        file: None,
     };
     let response = next.run(request).instrument(span).await;
     record.status = response.status().as_u16();
+    record.file = response.extensions().get().cloned();
     response.map(|body| Body::new(Observed { body, record }))
 }
 
@@ -86,19 +89,23 @@ struct Record {
     method: &'static str,
     route: Route,
     status: u16,
+    /// What was read of the body.
     sent: u64,
+    /// What may leave without being read.
+    file: Option<FileAnswer>,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let status = self.status;
+        let from_file = self.file.as_ref().map_or(0, FileAnswer::sent);
         let route = self.route.0.get().map_or(UNMATCHED, String::as_str).to_owned();
         let _entered = self.span.enter();
         info!(
             route,
             status,
-            sent = self.sent,
+            sent = self.sent.saturating_add(from_file),
             milliseconds = (seconds * 1e6).round() / 1e3,
             "answered"
         );

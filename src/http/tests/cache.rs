@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saccade_store_contract::FileRegion;
+use crate::file_answer::FileAnswer;
 use serde_json::json;
 
 use super::*;
@@ -356,7 +356,7 @@ async fn an_image_that_was_read_is_read_again_from_the_cache() {
     let path = format!("/v2/images/{id}/file");
     let response = app.respond(request(Method::GET, &path, MEMBER)).await;
     assert!(
-        response.extensions().get::<FileRegion>().is_some(),
+        response.extensions().get::<FileAnswer>().is_some(),
         "for sendfile"
     );
     let second = app.download(&id).await;

@@ -6,8 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use crate::file_answer::FileAnswer;
 use http_body::Frame;
-use saccade_store_contract::FileRegion;
 use serde_json::json;
 
 use super::*;
@@ -87,7 +87,7 @@ async fn the_connection_gets_the_region_of_the_file() {
     let path = active(&app, b"hello, world").await;
     let whole = request(Method::GET, &format!("{path}/file"), MEMBER);
     let response = app.respond(with(whole, "range", "bytes=7-")).await;
-    let region = response.extensions().get::<FileRegion>().unwrap();
+    let region = response.extensions().get::<FileAnswer>().unwrap().region();
     assert_eq!((region.offset, region.len), (7, 5));
 }
 
