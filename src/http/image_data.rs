@@ -22,10 +22,11 @@ use super::{
     query::QueryPairs,
     range,
     resource::resource,
+    turn_body::TurnBody,
 };
 use crate::{
     identity::Caller,
-    transfer::{Download, Source},
+    transfer::{Download, Source, Tenant},
 };
 
 /// The MD5 of the whole image in hex, in whatever part of it: not what RFC 1864 says, but what clients expect.
@@ -58,9 +59,15 @@ async fn upload(
         body: request.into_body(),
         declared_size,
         store,
+        tenant: tenant(&caller),
     };
     state.transfers.upload(permission, image, source).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// On whose account the caller's transfers are.
+pub(super) fn tenant(caller: &Caller) -> Tenant {
+    Tenant::new(caller.project_id.as_deref().unwrap_or(&caller.user_id))
 }
 
 /// Image data has no other type.
@@ -132,7 +139,7 @@ async fn download(
     let range = range::requested(&headers, image.size())?;
     match state
         .transfers
-        .download(permission, image, range, &preferred)
+        .download(permission, image, range, &preferred, &tenant(&caller))
         .await?
     {
         Download::NoData => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -141,14 +148,19 @@ async fn download(
             size,
             range,
             body,
+            turn,
         } => {
             let mut response = match body {
                 Data::File(region) => {
-                    let mut response = Response::new(Body::new(FileBody::new(region.clone())));
+                    let body = TurnBody::file(FileBody::new(region.clone()), turn);
+                    let mut response = Response::new(Body::new(body));
                     response.extensions_mut().insert(region);
                     response
                 }
-                Data::Stream(chunks) => Response::new(Body::from_stream(chunks)),
+                Data::Stream(chunks) => {
+                    let body = TurnBody::stream(Body::from_stream(chunks), turn);
+                    Response::new(Body::new(body))
+                }
             };
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(OCTETS));

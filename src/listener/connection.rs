@@ -3,6 +3,7 @@
 use super::{
     Limits,
     body::{RequestBody, Sender},
+    departure::{DepartureGuard, Unasked},
     stall::StallGuard,
 };
 use crate::lifecycle::{Lifecycle, Phase};
@@ -38,8 +39,12 @@ pub(super) async fn converse(
         tracing::debug!(%peer, %error, "TCP_NODELAY not set");
     }
     let idle = limits.transfer_idle_timeout;
-    let io = TokioIo::new(StallGuard::new(stream, idle));
-    let service = service_fn(move |request| answer(router.clone(), request, peer, idle));
+    let unasked = Unasked::default();
+    let io = TokioIo::new(StallGuard::new(
+        DepartureGuard::new(stream, unasked.clone()),
+        idle,
+    ));
+    let service = service_fn(move |request| answer(router.clone(), request, peer, idle, unasked.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Also closes connections that are kept alive and ask nothing.
@@ -82,12 +87,13 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     idle: Duration,
+    unasked: Unasked,
 ) -> Result<Response, Infallible> {
     let sender = match request.headers().contains_key(header::EXPECT) {
         true => Sender::Waits,
         false => Sender::Sends,
     };
-    let mut request = request.map(|body| Body::new(RequestBody::new(body, idle, sender)));
+    let mut request = request.map(|body| Body::new(RequestBody::new(body, idle, sender, unasked)));
     request.extensions_mut().insert(peer);
     let handled = AssertUnwindSafe(async move { router.call(request).await })
         .catch_unwind()

@@ -12,6 +12,7 @@
 mod backoff;
 mod body;
 mod connection;
+mod departure;
 mod patience;
 mod stall;
 #[cfg(test)]
