@@ -39,7 +39,7 @@ use crate::{
     policy::{Policy, PropertyProtection},
     quota::{self, Configured},
     stores::Stores,
-    transfer::{Fills, Limits, ReadThrough, Reserve, Transfers},
+    transfer::{Concurrency, Fills, Limits, ReadThrough, Reserve, Transfers},
 };
 
 fn url_filter() -> config::UrlFilter {
@@ -207,6 +207,8 @@ impl Fixture {
                 claim_lease: Duration::from_secs(60),
                 hash_adopted: true,
                 retries: 1,
+                uploads: Concurrency::default(),
+                downloads: Concurrency::default(),
                 imported_at_once: NonZeroUsize::MIN,
                 stage_host: Some("http://here:9292".to_owned()),
                 reserve: Reserve {

@@ -5,7 +5,7 @@ use super::{
     glance::{self, Given},
     identity::Kind,
     reader::Reader,
-    settings::{Log, LogFormat, LogLevel, Node, Server},
+    settings::{AtOnce, Log, LogFormat, LogLevel, Node, Server},
     sources::{Sources, User},
     value::{self, ByteSize, Rejected},
 };
@@ -35,11 +35,17 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("inspect_ova", Some("false")),
     ("log_format", Some("text")),
     ("max_connections", Some("10000")),
+    ("max_downloads", Some("none")),
+    ("max_downloads_per_project", Some("none")),
+    ("max_uploads", Some("none")),
+    ("max_uploads_per_project", Some("none")),
     ("metrics_bind", Some("127.0.0.1:9299")),
     ("request_header_timeout", Some("30s")),
     ("token_lifetime", Some("24h")),
-    ("transfer_idle_timeout", Some("60s")),
+    ("transfer_idle_timeout", Some("10m")),
     ("transfer_memory", Some("64MiB")),
+    ("transfer_queue_length", Some("1000")),
+    ("transfer_queue_timeout", Some("30s")),
     ("trusted_headers_allow_remote", Some("false")),
 ];
 
@@ -86,7 +92,7 @@ pub(super) fn server(
         healthcheck_disable_file: glance::healthcheck(reader, given),
         drain_delay: reader.or(SACCADE, "drain_delay", Duration::ZERO, value::duration),
         graceful_timeout: reader.or(SACCADE, "graceful_timeout", seconds(60), value::duration),
-        transfer_idle_timeout: reader.or(SACCADE, "transfer_idle_timeout", seconds(60), positive()),
+        transfer_idle_timeout: reader.or(SACCADE, "transfer_idle_timeout", seconds(600), positive()),
         request_header_timeout: reader.or(SACCADE, "request_header_timeout", seconds(30), positive()),
         transfer_memory: reader.or(
             SACCADE,
@@ -103,7 +109,30 @@ pub(super) fn server(
                     .map_err(|_| Rejected::accepts("a whole number from 1 to 4294967295"))
             },
         ),
+        uploads: AtOnce {
+            total: at_once(reader, "max_uploads"),
+            per_project: at_once(reader, "max_uploads_per_project"),
+        },
+        downloads: AtOnce {
+            total: at_once(reader, "max_downloads"),
+            per_project: at_once(reader, "max_downloads_per_project"),
+        },
+        transfer_queue_length: reader.or(SACCADE, "transfer_queue_length", 1000, |text| {
+            text.parse()
+                .map_err(|_| Rejected::accepts("a whole number from 0 to 4294967295"))
+        }),
+        transfer_queue_timeout: reader.or(SACCADE, "transfer_queue_timeout", seconds(30), value::duration),
     }
+}
+
+fn at_once(reader: &mut Reader<'_>, option: &'static str) -> Option<NonZeroU32> {
+    reader.or(SACCADE, option, None, |text| match text {
+        "none" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Rejected::accepts("none, or a whole number from 1 to 4294967295")),
+    })
 }
 
 pub(super) fn log(reader: &mut Reader<'_>) -> Log {

@@ -72,6 +72,23 @@ pub struct Server {
     pub transfer_memory: ByteSize,
     /// More connections wait to be accepted.
     pub max_connections: NonZeroU32,
+    /// Of clients, upload and staging.
+    pub uploads: AtOnce,
+    /// Of image data.
+    pub downloads: AtOnce,
+    /// How many transfers of each direction wait for their turn.
+    pub transfer_queue_length: u32,
+    /// For how long.
+    pub transfer_queue_timeout: Duration,
+}
+
+/// How many of something there may be at once; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct AtOnce {
+    /// Altogether.
+    pub total: Option<NonZeroU32>,
+    /// Of one project.
+    pub per_project: Option<NonZeroU32>,
 }
 
 /// `[cors]`: what browsers let pages of other origins do.

@@ -6,20 +6,28 @@ use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
 };
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::{
-    HeaderMap, Method, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
     request::Parts,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::error::ApiError;
 
 /// The longest JSON body, in bytes: all properties that an image may have by default, each as long as Glance's column.
 const MAX_JSON: usize = 10 * 1024 * 1024;
+/// Bodies up to this length are only bounded by the number of connections, in bytes. Nearly all are shorter.
+const USUAL: usize = 64 * 1024;
+/// What is longer shares memory with all others that are, while it is read and parsed: so much, in units of [`USUAL`].
+const LARGE_UNITS: usize = 1024;
+static LARGE: Semaphore = Semaphore::const_new(LARGE_UNITS);
 /// How long a JSON body may take.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -33,7 +41,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !has_body(request.method(), request.headers()) {
             return Err(ApiError::bad_request("Body expected in request."));
         }
-        let bytes = read(request.into_body()).await?;
+        // What was set aside for it is free again when it has been parsed.
+        let (bytes, _set_aside) = read(request.into_body(), &LARGE).await?;
         match serde_json::from_slice(&bytes) {
             Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(Self(value)),
             Ok(_) => Err(ApiError::bad_request("Unexpected body type. Expected list/dict.")),
@@ -43,22 +52,52 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    let collected = timeout(MAX_WAIT, Limited::new(body, MAX_JSON).collect()).await;
-    let collected = collected.map_err(|_| {
+async fn read(body: Body, memory: &Semaphore) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), ApiError> {
+    let read = timeout(MAX_WAIT, collect(Limited::new(body, MAX_JSON), memory)).await;
+    read.map_err(|_| {
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             "The request's body did not come in time.",
         )
-    })?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The request's JSON is longer than {MAX_JSON} bytes."),
-        )),
-        Err(_) => Err(ApiError::bad_request("The request broke off within its body.")),
+    })?
+}
+
+/// The whole body, with what it takes of the memory of large ones. A body for which there is none left is refused at once, so that
+/// nobody holds some and waits for more.
+async fn collect(
+    mut body: Limited<Body>,
+    memory: &Semaphore,
+) -> Result<(BytesMut, Option<SemaphorePermit<'_>>), ApiError> {
+    let mut bytes = BytesMut::new();
+    let mut set_aside: Option<SemaphorePermit<'_>> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The request's JSON is longer than {MAX_JSON} bytes."),
+            ),
+            false => ApiError::bad_request("The request broke off within its body."),
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len().saturating_add(data.len());
+        let has = set_aside.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let wants = length.div_ceil(USUAL).saturating_sub(1).saturating_sub(has);
+        if wants > 0 {
+            let more = memory.try_acquire_many(u32::try_from(wants).unwrap_or(u32::MAX));
+            let more = more.map_err(|_| {
+                let explanation = "The server is reading as many large requests as it may. Nothing was changed; try \
+                                   again in a moment.";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, explanation)
+                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
+            })?;
+            match &mut set_aside {
+                Some(all) => all.merge(more),
+                None => set_aside = Some(more),
+            }
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok((bytes, set_aside))
 }
 
 /// That the request has no body, where Glance refuses one.
@@ -94,4 +133,43 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     Some(media_type.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body of so many bytes in frames of 1000.
+    fn body(length: usize) -> Body {
+        let frames = (0..length.div_ceil(1000)).map(move |at| {
+            let frame = vec![b' '; (length - at * 1000).min(1000)];
+            Ok::<_, std::io::Error>(Bytes::from(frame))
+        });
+        Body::from_stream(stream::iter(frames.collect::<Vec<_>>()))
+    }
+
+    #[tokio::test]
+    async fn large_bodies_together_take_no_more_than_there_is_for_them() {
+        let memory = Semaphore::new(3);
+        let (first, held) = read(body(3 * USUAL), &memory).await.unwrap();
+        assert_eq!((first.len(), memory.available_permits()), (3 * USUAL, 1));
+        let refused = read(body(3 * USUAL), &memory).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        // The one that was refused keeps nothing, and the usual ones go on.
+        assert_eq!(memory.available_permits(), 1);
+        let (usual, nothing) = read(body(USUAL), &memory).await.unwrap();
+        assert!(usual.len() == USUAL && nothing.is_none());
+        drop(held);
+        read(body(4 * USUAL), &memory).await.unwrap();
+        assert_eq!(memory.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_longest_is_too_large() {
+        let refused = read(body(MAX_JSON + 1), &LARGE).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(LARGE.available_permits(), LARGE_UNITS);
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     identity::Unidentified,
     import::ImportError,
     metadefs::DraftError,
-    transfer::{DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
+    transfer::{Busy, DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
 };
 
 /// An answer that is no success. It has no body before `middleware::render` gives it one.
@@ -222,6 +222,7 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         use UploadErrorKind as Kind;
         let status = match error.kind() {
+            Kind::Busy(busy) => return Self::busy(busy),
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Gone => StatusCode::GONE,
             Kind::NotQueued { .. } | Kind::Lost | Kind::ClearingUp { .. } => StatusCode::CONFLICT,
@@ -265,6 +266,7 @@ impl From<ImportError> for ApiError {
 impl From<DownloadError> for ApiError {
     fn from(error: DownloadError) -> Self {
         let status = match error.kind() {
+            DownloadErrorKind::Busy(busy) => return Self::busy(&busy),
             DownloadErrorKind::NotFound => StatusCode::NOT_FOUND,
             DownloadErrorKind::Unsatisfiable { size } => return Self::unsatisfiable_start(size, "Range"),
             DownloadErrorKind::Unsupported => StatusCode::BAD_REQUEST,
@@ -289,6 +291,14 @@ impl ApiError {
     /// 416 with the reason.
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::RANGE_NOT_SATISFIABLE).detail(detail)
+    }
+
+    /// 503 for what did not get its turn. The log is told by whoever gives the turns, and not of each.
+    fn busy(busy: &Busy) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, busy.to_string()).header(
+            http::header::RETRY_AFTER,
+            HeaderValue::from(busy.retry_after.as_secs()),
+        )
     }
 
     /// 401 or 503, with what goes with it.

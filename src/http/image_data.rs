@@ -22,11 +22,12 @@ use super::{
     query::QueryPairs,
     range,
     resource::resource,
+    turn_body::TurnBody,
 };
 use crate::{
     file_answer::FileAnswer,
     identity::Caller,
-    transfer::{Download, Source},
+    transfer::{Download, Source, Tenant},
 };
 
 /// The MD5 of the whole image in hex, in whatever part of it: not what RFC 1864 says, but what clients expect.
@@ -59,9 +60,15 @@ async fn upload(
         body: request.into_body(),
         declared_size,
         store,
+        tenant: tenant(&caller),
     };
     state.transfers.upload(permission, image, source).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// On whose account the caller's transfers are.
+pub(super) fn tenant(caller: &Caller) -> Tenant {
+    Tenant::new(caller.project_id.as_deref().unwrap_or(&caller.user_id))
 }
 
 /// Image data has no other type.
@@ -133,7 +140,7 @@ async fn download(
     let range = range::requested(&headers, image.size())?;
     match state
         .transfers
-        .download(permission, image, range, &preferred)
+        .download(permission, image, range, &preferred, &tenant(&caller))
         .await?
     {
         Download::NoData => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -142,15 +149,20 @@ async fn download(
             size,
             range,
             body,
+            turn,
         } => {
             let mut response = match body {
                 Data::File(region) => {
                     let answer = FileAnswer::new(region.clone());
-                    let mut response = Response::new(Body::new(FileBody::new(region)));
+                    let body = TurnBody::file(FileBody::new(region), turn);
+                    let mut response = Response::new(Body::new(body));
                     response.extensions_mut().insert(answer);
                     response
                 }
-                Data::Stream(chunks) => Response::new(Body::from_stream(chunks)),
+                Data::Stream(chunks) => {
+                    let body = TurnBody::stream(Body::from_stream(chunks), turn);
+                    Response::new(Body::new(body))
+                }
             };
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(OCTETS));

@@ -12,7 +12,7 @@ use super::{
     RequestId, State,
     body::JsonBody,
     error::ApiError,
-    image_data::{STORE, declared_size, require_octets},
+    image_data::{STORE, declared_size, require_octets, tenant},
     path::Segments,
     resource::resource,
 };
@@ -46,6 +46,7 @@ async fn stage(
         declared_size: declared_size(request.headers())?,
         body: request.into_body(),
         store: None,
+        tenant: tenant(&caller),
     };
     state.imports.stage(&caller, &id, source).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -48,6 +48,7 @@ mod stores;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn_body;
 mod versions;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! A request body whose sender must not fall silent, and is heard out when the answer comes before its end.
 
-use super::patience::Patience;
+use super::{departure::Unasked, patience::Patience};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -26,6 +26,8 @@ pub(super) struct RequestBody<B: Discard> {
     patience: Patience,
     over: bool,
     sender: Sender,
+    /// For the connection: whether nobody has asked for anything of it yet.
+    unasked: Unasked,
 }
 
 /// What the sender of a body does before anybody has asked for the first frame.
@@ -55,18 +57,21 @@ where
 }
 
 impl<B: Discard> RequestBody<B> {
-    pub(super) fn new(inner: B, limit: Duration, sender: Sender) -> Self {
+    pub(super) fn new(inner: B, limit: Duration, sender: Sender, unasked: Unasked) -> Self {
+        unasked.set(!inner.is_end_stream());
         Self {
             inner: Some(inner),
             patience: Patience::new(limit),
             over: false,
             sender,
+            unasked,
         }
     }
 }
 
 impl<B: Discard> Drop for RequestBody<B> {
     fn drop(&mut self) {
+        self.unasked.set(false);
         let Some(rest) = self.inner.take() else { return };
         if self.over || self.sender == Sender::Waits || rest.is_end_stream() {
             return;
@@ -96,6 +101,7 @@ where
             return Poll::Ready(None);
         }
         self.sender = Sender::Sends;
+        self.unasked.set(false);
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
@@ -138,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_sender_is_an_error_after_the_limit_and_then_the_end() {
         let inner = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let mut body = RequestBody::new(inner, LIMIT, Sender::Sends);
+        let mut body = RequestBody::new(inner, LIMIT, Sender::Sends, Unasked::default());
         let start = Instant::now();
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(start.elapsed().as_secs(), 60);
@@ -155,14 +161,19 @@ mod tests {
             sleep(Duration::from_secs(50)).await;
             (sent < 5).then(|| (frame("x"), sent + 1))
         });
-        let body = RequestBody::new(StreamBody::new(Box::pin(frames)), LIMIT, Sender::Sends);
+        let body = RequestBody::new(
+            StreamBody::new(Box::pin(frames)),
+            LIMIT,
+            Sender::Sends,
+            Unasked::default(),
+        );
         assert_eq!(body.collect().await.unwrap().to_bytes(), "xxxxx");
     }
 
     #[tokio::test(start_paused = true)]
     async fn our_own_slowness_is_not_held_against_the_sender() {
         let frames = stream::iter([frame("a"), frame("b")]);
-        let mut body = RequestBody::new(StreamBody::new(frames), LIMIT, Sender::Sends);
+        let mut body = RequestBody::new(StreamBody::new(frames), LIMIT, Sender::Sends, Unasked::default());
         for _ in 0..2 {
             assert!(body.frame().await.unwrap().is_ok());
             sleep(LIMIT * 10).await;
@@ -177,7 +188,12 @@ mod tests {
             let frame = receiver.recv().await?;
             Some((frame, receiver))
         });
-        let body = RequestBody::new(StreamBody::new(Box::pin(frames)), LIMIT, Sender::Sends);
+        let body = RequestBody::new(
+            StreamBody::new(Box::pin(frames)),
+            LIMIT,
+            Sender::Sends,
+            Unasked::default(),
+        );
         drop(body);
         for _ in 0..100 {
             sender.send(frame("x")).await.expect("nobody reads the rest");
@@ -192,7 +208,12 @@ mod tests {
             seen.store(true, std::sync::atomic::Ordering::SeqCst);
             Poll::Ready(None::<Result<Frame<Bytes>, Infallible>>)
         });
-        drop(RequestBody::new(StreamBody::new(frames), LIMIT, Sender::Waits));
+        drop(RequestBody::new(
+            StreamBody::new(frames),
+            LIMIT,
+            Sender::Waits,
+            Unasked::default(),
+        ));
         tokio::task::yield_now().await;
         assert!(!asked.load(std::sync::atomic::Ordering::SeqCst));
     }

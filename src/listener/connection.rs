@@ -3,6 +3,7 @@
 use super::{
     Limits,
     body::{RequestBody, Sender},
+    departure::{DepartureGuard, Unasked},
     sendfile::{Lane, ResponseBody, Socket},
     stall::StallGuard,
 };
@@ -55,11 +56,13 @@ pub(super) async fn converse(
     }
     let idle = limits.transfer_idle_timeout;
     let lane = Arc::new(Lane::default());
-    let io = TokioIo::new(Socket::new(StallGuard::new(stream, idle), lane.clone()));
+    let unasked = Unasked::default();
+    let socket = Socket::new(StallGuard::new(stream, idle), lane.clone());
+    let io = TokioIo::new(DepartureGuard::new(socket, unasked.clone()));
     let service = service_fn(move |request| {
-        let (router, lane) = (router.clone(), lane.clone());
+        let (router, lane, unasked) = (router.clone(), lane.clone(), unasked.clone());
         async move {
-            let response = answer(router, request, peer, idle).await;
+            let response = answer(router, request, peer, idle, unasked).await;
             Ok::<_, Infallible>(ResponseBody::of(response, &lane))
         }
     });
@@ -112,12 +115,13 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
     idle: Duration,
+    unasked: Unasked,
 ) -> Response {
     let sender = match request.headers().contains_key(header::EXPECT) {
         true => Sender::Waits,
         false => Sender::Sends,
     };
-    let mut request = request.map(|body| Body::new(RequestBody::new(body, idle, sender)));
+    let mut request = request.map(|body| Body::new(RequestBody::new(body, idle, sender, unasked)));
     request.extensions_mut().insert(peer);
     let handled = AssertUnwindSafe(async move { router.call(request).await })
         .catch_unwind()

@@ -13,6 +13,7 @@
 mod backoff;
 mod body;
 mod connection;
+mod departure;
 mod patience;
 mod sendfile;
 mod stall;

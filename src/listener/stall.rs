@@ -1,6 +1,6 @@
 //! A socket whose peer must go on reading.
 
-use super::patience::Patience;
+use super::{departure::Peer, patience::Patience};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -38,6 +38,12 @@ impl<T> StallGuard<T> {
                 Err(self.patience.error("the client took no data"))
             }),
         }
+    }
+}
+
+impl<T: Peer> Peer for StallGuard<T> {
+    fn is_gone(&self) -> bool {
+        self.inner.is_gone()
     }
 }
 

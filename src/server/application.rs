@@ -1,6 +1,6 @@
 //! The parts of the daemon, joined: from the checked configuration to the router that answers.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::Router;
 use saccade_disk::RealDisk;
@@ -39,7 +39,7 @@ use crate::{
     },
     quota::{self, Configured, Unified},
     stores::{Stores, StoresError, outgoing_filter},
-    transfer::{Fills, Limits, Parts, ReadThrough, Reserve, Transfers},
+    transfer::{Concurrency, Fills, Limits, Parts, ReadThrough, Reserve, Transfers},
 };
 
 /// The daemon's parts could not be opened. Nothing was served.
@@ -371,12 +371,28 @@ fn limits(config: &Config, data_dir: &DataDir, hash_algorithm: Algorithm) -> Lim
         claim_lease: config.node.claim_lease,
         hash_adopted: config.hashing.do_secure_hash,
         retries: config.hashing.retries,
+        uploads: concurrency(config.server.uploads, &config.server),
+        downloads: concurrency(config.server.downloads, &config.server),
         imported_at_once: config.api.imported_at_once,
         stage_host: (config.api.worker_url.clone()).or_else(|| config.server.public_endpoint.clone()),
         reserve: Reserve {
             dir: data_dir.path().to_owned(),
             bytes: config.node.free_space_reserve.bytes(),
         },
+    }
+}
+
+/// How many transfers of one direction may run at once.
+fn concurrency(most: config::AtOnce, server: &config::Server) -> Concurrency {
+    let count = |most: Option<NonZeroU32>| {
+        let most = most?.get();
+        Some(usize::try_from(most).unwrap_or(usize::MAX))
+    };
+    Concurrency {
+        total: count(most.total),
+        per_tenant: count(most.per_project),
+        waiting: usize::try_from(server.transfer_queue_length).unwrap_or(usize::MAX),
+        patience: server.transfer_queue_timeout,
     }
 }
 

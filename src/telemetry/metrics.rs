@@ -120,6 +120,24 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "Transfers under way now, by direction.",
     ),
     (
+        "saccade_transfers_waiting",
+        Kind::Gauge,
+        Unit::Count,
+        "Transfers that wait for their turn now, by direction.",
+    ),
+    (
+        "saccade_transfer_wait_duration_seconds",
+        Kind::Histogram,
+        Unit::Seconds,
+        "How many seconds transfers waited that had to wait for their turn, whatever became of it, by direction.",
+    ),
+    (
+        "saccade_transfers_refused_total",
+        Kind::Counter,
+        Unit::Count,
+        "Transfers whose turn did not come, by direction and reason (timeout, queue_full).",
+    ),
+    (
         "saccade_store_errors_total",
         Kind::Counter,
         Unit::Count,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream::BoxStream};
 use saccade_store_contract::{Body, Error, ErrorKind, Operation, Result};
 
-use super::{Download, DownloadError, DownloadErrorKind, RangeRequest, Transfers, adopt::region_chunks};
+use super::{DownloadError, DownloadErrorKind, RangeRequest, Transfers, adopt::region_chunks};
 use crate::{
     cache::{Cache, Key, OnMiss, Origin},
     image::{Entry, Image, Status},
@@ -58,7 +58,7 @@ impl Transfers {
         self.shared.parts.cache.as_ref().map(|parts| &parts.cache)
     }
 
-    /// The image's data, or a range of it, from the cache; `None` when it is to be asked of the stores.
+    /// The size of the image's data, and all of it or the range that is wanted, from the cache; `None` when it is to be asked of the stores.
     ///
     /// A deactivated image is never served from the cache, to whomever (Glance 33, `api/middleware/cache.py`).
     pub(super) async fn read_through(
@@ -66,7 +66,7 @@ impl Transfers {
         image: &Image,
         range: Option<RangeRequest>,
         preferred: &[&str],
-    ) -> Option<Download> {
+    ) -> Option<(u64, Option<Range<u64>>, Body)> {
         let ReadThrough { cache, fills } = self.shared.parts.cache.as_ref()?;
         if image.status != Status::Active {
             return None;
@@ -93,12 +93,7 @@ impl Transfers {
             local,
         });
         let body = cache.read(&key, wanted.clone(), on_miss, &origin).await?;
-        Some(Download::Content {
-            image: Box::new(image.clone()),
-            size: key.size(),
-            range: wanted,
-            body,
-        })
+        Some((key.size(), wanted, body))
     }
 
     /// All data of the image, wherever it is, for whoever caches it.
@@ -189,7 +184,9 @@ fn failed(error: DownloadError) -> Error {
         DownloadErrorKind::NotFound => ErrorKind::NotFound,
         DownloadErrorKind::Denied => ErrorKind::Denied,
         DownloadErrorKind::Unsupported => ErrorKind::Unsupported,
-        DownloadErrorKind::Unsatisfiable { .. } | DownloadErrorKind::Unavailable => ErrorKind::Unavailable,
+        DownloadErrorKind::Unsatisfiable { .. }
+        | DownloadErrorKind::Unavailable
+        | DownloadErrorKind::Busy(_) => ErrorKind::Unavailable,
     };
     Error::new(kind, Operation::Read, "an image's data").caused_by(error)
 }

@@ -3,7 +3,8 @@
 //! HTTP hands over frames of any size that pin buffers of any size. They are copied, once, into buffers of one size
 //! from a pool whose total is bounded for the whole process: so the memory of all uploads together is what the pool holds,
 //! and chunks are of a size that suits hashing and writing. A buffer is taken only when there are bytes for it, so that
-//! a client that sends nothing holds none.
+//! a client that sends nothing holds none. Who waits for a buffer gets the next one when its tenant holds the fewest, and no tenant takes
+//! all of them: however many uploads it has, and however slow their store is, others' go on.
 
 use std::{
     error::Error,
@@ -16,9 +17,11 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{UploadError, UploadErrorKind};
+use super::{
+    UploadError, UploadErrorKind,
+    turns::{Asked, Bounds, Place, Places, Tenant},
+};
 
 /// The length of a buffer in bytes: large enough that the work per chunk does not count, small enough that many
 /// uploads share the pool.
@@ -30,19 +33,25 @@ const FEWEST: usize = 8;
 /// The buffers of all uploads.
 #[derive(Debug, Clone)]
 pub(super) struct ChunkPool {
-    /// Buffers that were used before; never more than there are permits.
+    /// Buffers that were used before; never more than there are places.
     idle: Arc<Mutex<Vec<Vec<u8>>>>,
-    permits: Arc<Semaphore>,
+    /// One for each buffer.
+    places: Places,
 }
 
 impl ChunkPool {
     /// A pool of `memory` bytes, at least a few buffers.
     pub(super) fn new(memory: u64) -> Self {
         let buffers = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
-        let buffers = buffers.clamp(FEWEST, Semaphore::MAX_PERMITS);
+        let bounds = Bounds {
+            places: buffers.max(FEWEST),
+            per_tenant: usize::MAX,
+            // Each upload waits for one at most.
+            waiting: usize::MAX,
+        };
         Self {
             idle: Arc::default(),
-            permits: Arc::new(Semaphore::new(buffers)),
+            places: Places::new(bounds),
         }
     }
 
@@ -52,15 +61,20 @@ impl ChunkPool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// An empty buffer, as soon as there is one.
-    async fn take(&self) -> Chunk {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+    /// An empty buffer, as soon as it is the tenant's turn. Cancel safe.
+    async fn take(&self, tenant: &Tenant) -> Chunk {
+        let place = match self.places.ask(tenant) {
+            Asked::Placed(place) => Some(place),
+            // Nobody is refused: as many as there are uploads may wait.
+            Asked::Waits(waiting) => waiting.await.ok(),
+            Asked::Full => None,
+        };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let buffer = idle.unwrap_or_else(|| Vec::with_capacity(CHUNK));
         Chunk {
             buffer,
             pool: self.clone(),
-            _permit: permit,
+            _place: place,
         }
     }
 }
@@ -69,7 +83,7 @@ impl ChunkPool {
 struct Chunk {
     buffer: Vec<u8>,
     pool: ChunkPool,
-    _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -94,6 +108,7 @@ impl Drop for Chunk {
 pub(super) struct Chunks<B> {
     body: Pin<Box<B>>,
     pool: ChunkPool,
+    tenant: Tenant,
     /// What of the last frame did not fit into the last chunk.
     rest: Bytes,
     /// Whether the body has ended.
@@ -105,10 +120,12 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn new(body: B, pool: &ChunkPool) -> Self {
+    /// The body's chunks, in buffers on the tenant's account.
+    pub(super) fn new(body: B, pool: &ChunkPool, tenant: &Tenant) -> Self {
         Self {
             body: Box::pin(body),
             pool: pool.clone(),
+            tenant: tenant.clone(),
             rest: Bytes::new(),
             at_end: false,
         }
@@ -122,7 +139,7 @@ where
         if self.rest.is_empty() && !self.wait().await? {
             return Ok(None);
         }
-        let mut chunk = self.pool.take().await;
+        let mut chunk = self.pool.take(&self.tenant).await;
         loop {
             let room = CHUNK - chunk.buffer.len();
             let fits = self.rest.len().min(room);
@@ -193,3 +210,6 @@ fn broken_off(error: Box<dyn Error + Send + Sync>) -> UploadError {
     };
     UploadError::because(kind, error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use saccade_store_contract::{Blob, Body, ErrorKind, Location as BlobLocation, St
 use tracing::{error, info, warn};
 
 use super::{
-    DownloadError, DownloadErrorKind, Transfers,
+    DownloadError, DownloadErrorKind, Tenant, Transfers, Turn,
     fail_over::{self, Opened},
 };
 use crate::{
@@ -43,13 +43,33 @@ pub enum Download {
         range: Option<Range<u64>>,
         /// The bytes.
         body: Body,
+        /// Held until the last byte is sent, or nobody wants it.
+        turn: Turn,
     },
 }
 
 /// How often the record is read again when the blob is not where it says.
 const TRIES: u32 = 2;
 
+/// Downloads of so many bytes or fewer are not counted, and never wait: they are over before a place would be free, and who reads an
+/// image in small pieces would wait for each.
+const UNCOUNTED: u64 = 1 << 20;
+
 impl RangeRequest {
+    /// The most bytes it may be, of an image whose size is known or not.
+    fn at_most(self, size: Option<u64>) -> Option<u64> {
+        match (size, self) {
+            (Some(size), _) => Some(
+                self.of(size)
+                    .map_or(0, |range| range.end.saturating_sub(range.start)),
+            ),
+            (None, Self::From { first, last }) => {
+                last.map(|last| last.saturating_sub(first).saturating_add(1))
+            }
+            (None, Self::Suffix(len)) => Some(len),
+        }
+    }
+
     /// The bytes of an image of this size; `None` when there are none. (Glance 33, `image_data.py`: the end is cut to
     /// the image's, a suffix longer than the image is all of it.)
     pub(super) fn of(self, size: u64) -> Option<Range<u64>> {
@@ -75,17 +95,25 @@ impl Transfers {
         mut image: Image,
         range: Option<RangeRequest>,
         preferred: &[&str],
+        tenant: &Tenant,
     ) -> Result<Download, DownloadError> {
         if authorized.image_id() != image.id {
             return Err(DownloadErrorKind::NotFound.into());
         }
+        let turn = self.turn(&image, range, tenant).await?;
         for _ in 0..TRIES {
             // A location alone is no data: what is there may have been found to be another's.
             if image.locations.is_empty() || !image.status.keeps_data() {
                 return Ok(Download::NoData);
             }
-            if let Some(cached) = self.read_through(&image, range, preferred).await {
-                return Ok(cached);
+            if let Some((size, range, body)) = self.read_through(&image, range, preferred).await {
+                return Ok(Download::Content {
+                    image: Box::new(image),
+                    size,
+                    range,
+                    body,
+                    turn,
+                });
             }
             match self.open(&image, range, preferred).await {
                 Err(error) if error.kind() == DownloadErrorKind::NotFound => {
@@ -105,11 +133,28 @@ impl Transfers {
                         image: Box::new(image),
                         range,
                         body: blob.body,
+                        turn,
                     });
                 }
             }
         }
         Err(DownloadErrorKind::NotFound.into())
+    }
+
+    /// A turn for what counts.
+    async fn turn(
+        &self,
+        image: &Image,
+        range: Option<RangeRequest>,
+        tenant: &Tenant,
+    ) -> Result<Turn, DownloadError> {
+        let size = image.size();
+        let most = range.map_or(size, |range| range.at_most(size));
+        if image.locations.is_empty() || most.is_some_and(|most| most <= UNCOUNTED) {
+            return Ok(Turn::uncounted());
+        }
+        let turn = self.shared.downloads.take(tenant).await;
+        turn.map_err(|busy| DownloadErrorKind::Busy(busy).into())
     }
 
     /// The image when its locations are others by now; `None` when they are the same.

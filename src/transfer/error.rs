@@ -1,5 +1,6 @@
 //! How transfers fail.
 
+use super::turns::Busy;
 use crate::{image::Status, inspect::Refusal};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -71,6 +72,9 @@ pub enum UploadErrorKind {
     /// The owner's limits cannot be known before the operator has changed something.
     #[error("the limits of the project are not set up: the operator has to look at the log")]
     LimitsMisconfigured,
+    /// Too many others are under way.
+    #[error("{0}")]
+    Busy(Busy),
     /// There is no room for it.
     #[error("there is no room for the image's data")]
     StoreFull,
@@ -146,6 +150,9 @@ pub enum DownloadErrorKind {
     /// The store reads whole images only.
     #[error("the store of this image cannot read ranges")]
     Unsupported,
+    /// Too many others are under way.
+    #[error("{0}")]
+    Busy(Busy),
     /// The store may not be read.
     #[error("the store refuses to be read")]
     Denied,

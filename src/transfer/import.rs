@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
 use super::{
-    Limits, Transfers, UploadError, UploadErrorKind,
+    Limits, Tenant, Transfers, UploadError, UploadErrorKind,
     adopt::region_chunks,
     chunks::Chunks,
     fan_out::{Expected, at_store, fan_out},
@@ -447,7 +447,9 @@ async fn stream(
     };
     let frames: BoxStream<'static, _> = incoming.chunks.map(frame).boxed();
     let body = StreamBody::new(frames);
-    let chunks = Chunks::new(body, &transfers.shared.chunks);
+    // Nobody calls any more: what it needs is on the owner's account.
+    let tenant = Tenant::new(image.owner.as_deref().unwrap_or_default());
+    let chunks = Chunks::new(body, &transfers.shared.chunks, &tenant);
     let algorithm = match import.origin {
         Origin::Own => algorithm_of(image).unwrap_or(limits.hash_algorithm),
         Origin::Staged(_) | Origin::Elsewhere(_) => limits.hash_algorithm,

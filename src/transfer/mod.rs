@@ -8,6 +8,7 @@
 //!
 //! * `upload`: the five steps of an upload: claim, stream, verify, commit blob, commit metadata
 //! * `room`: how much an upload may add to what its owner's images take up
+//! * `turns`: which transfers run where their number is limited, and which wait
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
@@ -39,6 +40,7 @@ mod stage;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod upload;
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
@@ -46,7 +48,6 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use self::chunks::ChunkPool;
 pub use self::{
     adopt::Adoption,
     cached::{Fills, ReadThrough},
@@ -55,8 +56,10 @@ pub use self::{
     import::{Arrival, Import, Importing, Incoming, Opening, Origin, Partial},
     original::Original,
     plugin::{Bounds, Data, Passing, Plugin, PluginError, Treatment, broken_off},
+    turns::{Busy, Concurrency, Direction, Limit, Tenant, Turn, Wait},
     upload::Source,
 };
+use self::{chunks::ChunkPool, turns::Turns};
 use crate::{
     digest::{Algorithm, DigestPool},
     image::NodeId,
@@ -109,6 +112,10 @@ pub struct Limits {
     pub size_cap: u64,
     /// For the chunks of all uploads together, in bytes.
     pub memory: u64,
+    /// How many uploads may run at once: those of clients. Imports have a limit of their own.
+    pub uploads: Concurrency,
+    /// How many downloads may run at once.
+    pub downloads: Concurrency,
     /// How long a claim lasts when it is not renewed; uploads renew theirs.
     pub claim_lease: Duration,
     /// Whether data that clients give an image by its address is hashed (`do_secure_hash`).
@@ -139,6 +146,8 @@ const HASHED_AT_ONCE: usize = 8;
 struct Shared {
     parts: Parts,
     chunks: ChunkPool,
+    uploads: Turns,
+    downloads: Turns,
     hashed: Semaphore,
     imported: Semaphore,
 }
@@ -147,11 +156,15 @@ impl Transfers {
     /// Transfers with the given parts.
     pub fn new(parts: Parts) -> Self {
         let chunks = ChunkPool::new(parts.limits.memory);
+        let uploads = Turns::new(Direction::Upload, parts.limits.uploads);
+        let downloads = Turns::new(Direction::Download, parts.limits.downloads);
         let imported = parts.limits.imported_at_once.get().min(Semaphore::MAX_PERMITS);
         Self {
             shared: Arc::new(Shared {
                 parts,
                 chunks,
+                uploads,
+                downloads,
                 hashed: Semaphore::new(HASHED_AT_ONCE),
                 imported: Semaphore::new(imported),
             }),

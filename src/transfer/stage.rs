@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info};
 
 use super::{
-    Source, Transfers, UploadError, UploadErrorKind,
+    Source, Transfers, Turn, UploadError, UploadErrorKind,
     chunks::Chunks,
     fan_out::{RESERVE_INTERVAL, at_store},
     meter::{self, Meter},
@@ -39,13 +39,16 @@ struct Running<B> {
     size: u64,
     failure: Option<UploadError>,
     meter: Meter,
+    /// Held to the end.
+    _turn: Turn,
 }
 
 impl Transfers {
     /// Keeps data for an import of a queued image. When it returns `Ok`, the image is `uploading`, and the data and the
     /// record are on stable storage. The store in `source` means nothing.
     ///
-    /// It is a task of its own, which dropping this future does not stop; it ends when the body does.
+    /// It is a task of its own, which dropping this future does not stop; it ends when the body does. It takes its turn among
+    /// uploads, and is nothing yet while it waits for it.
     ///
     /// # Errors
     /// See [`UploadErrorKind`].
@@ -67,6 +70,8 @@ impl Transfers {
         }
         let parts = &self.shared.parts;
         self.check_size(source.declared_size)?;
+        let turn = self.shared.uploads.take(&source.tenant).await;
+        let turn = turn.map_err(UploadErrorKind::Busy)?;
         let room = Room::find_for_staging(parts, image, source.declared_size).await?;
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
         let staging = parts.stores.staging().map_err(unavailable)?;
@@ -94,6 +99,7 @@ impl Transfers {
             size: 0,
             failure: None,
             meter: Meter::upload(),
+            _turn: turn,
         };
         let (told, answer) = oneshot::channel();
         parts.tasks.spawn(running.drive(told).instrument(Span::current()));
@@ -245,7 +251,7 @@ where
 {
     let limits = &transfers.shared.parts.limits;
     let declared = source.declared_size;
-    let mut chunks = Chunks::new(source.body, &transfers.shared.chunks);
+    let mut chunks = Chunks::new(source.body, &transfers.shared.chunks, &source.tenant);
     let (mut received, mut reserve_at) = (0_u64, 0);
     while let Some(chunk) = chunks.next().await? {
         received = received.saturating_add(chunk.len() as u64);

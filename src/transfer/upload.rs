@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info, warn};
 
 use super::{
-    Transfers, UploadError, UploadErrorKind,
+    Tenant, Transfers, Turn, UploadError, UploadErrorKind,
     chunks::Chunks,
     fan_out::{Expected, Received, at_store, fan_out, renewal},
     meter::Meter,
@@ -36,6 +36,8 @@ pub struct Source<B> {
     pub declared_size: Option<u64>,
     /// The store that is to take the data, by its id; `None` is the default one.
     pub store: Option<String>,
+    /// On whose account it is: for the number of uploads under way, and for their memory.
+    pub tenant: Tenant,
 }
 
 /// One attempt under way.
@@ -56,13 +58,16 @@ struct Running<B> {
     /// Why it does not succeed: the first thing that went wrong.
     failure: Option<UploadError>,
     meter: Meter,
+    /// Held to the end.
+    _turn: Turn,
 }
 
 impl Transfers {
     /// Brings data into a queued image. When it returns `Ok`, the image is active, and its bytes and record are on
     /// stable storage.
     ///
-    /// The upload is a task of its own, which dropping this future does not stop; it ends when the body does.
+    /// The upload is a task of its own, which dropping this future does not stop; it ends when the body does. While it waits for its
+    /// turn, it is none yet: dropped then, nothing was done.
     ///
     /// # Errors
     /// See [`UploadErrorKind`].
@@ -80,8 +85,10 @@ impl Transfers {
             return Err(UploadErrorKind::NotFound.into());
         }
         self.check(&image, source.declared_size)?;
+        let turn = self.shared.uploads.take(&source.tenant).await;
+        let turn = turn.map_err(UploadErrorKind::Busy)?;
         let room = Room::find(&self.shared.parts, &image, source.declared_size).await?;
-        let running = self.begin(image, source, room).await?;
+        let running = self.begin(image, source, room, turn).await?;
         let (told, answer) = oneshot::channel();
         self.shared
             .parts
@@ -119,7 +126,13 @@ impl Transfers {
         Ok(())
     }
 
-    async fn begin<B>(&self, image: Image, source: Source<B>, room: Room) -> Result<Running<B>, UploadError> {
+    async fn begin<B>(
+        &self,
+        image: Image,
+        source: Source<B>,
+        room: Room,
+        turn: Turn,
+    ) -> Result<Running<B>, UploadError> {
         let attempt = AttemptId::random();
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
         let stores = &self.shared.parts.stores;
@@ -151,6 +164,7 @@ impl Transfers {
             location: None,
             failure: None,
             meter: Meter::upload(),
+            _turn: turn,
         })
     }
 }
@@ -360,7 +374,7 @@ where
         limits,
         room,
     };
-    let chunks = Chunks::new(source.body, &transfers.shared.chunks);
+    let chunks = Chunks::new(source.body, &transfers.shared.chunks, &source.tenant);
     let streaming = fan_out(chunks, parts.digests.start(&algorithms), writer, expected);
     let received = tokio::select! {
         received = streaming => received?,

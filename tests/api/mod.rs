@@ -25,4 +25,5 @@ mod schemas;
 mod stores;
 mod swift;
 mod tasks;
+mod transfer_limits;
 mod versions;

@@ -29,8 +29,8 @@ use saccade::{
     quota::Configured,
     stores::Stores,
     transfer::{
-        Arrival, Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve, Source,
-        Transfers, Treatment,
+        Arrival, Concurrency, Download, Import, Incoming, Limits, Origin, Original, Partial, Parts, Reserve,
+        Source, Tenant, Transfers, Treatment,
     },
 };
 use saccade_disk::Disk;
@@ -182,6 +182,8 @@ impl Child {
                 claim_lease: Duration::from_secs(30),
                 hash_adopted: true,
                 retries: 3,
+                uploads: Concurrency::default(),
+                downloads: Concurrency::default(),
                 imported_at_once: std::num::NonZeroUsize::MIN,
                 stage_host: None,
                 reserve: Reserve {
@@ -228,6 +230,7 @@ impl Child {
             body: Full::new(bytes()),
             declared_size: Some(bytes().len() as u64),
             store: None,
+            tenant: Tenant::new("project"),
         };
         if self.transfers.upload(may, image.clone(), source).await.is_ok() {
             say("uploaded");
@@ -270,6 +273,7 @@ impl Child {
             body: Full::new(bytes()),
             declared_size: None,
             store: None,
+            tenant: Tenant::new("project"),
         };
         self.transfers.stage(may, image, source).await.ok()?;
         say("staged");
@@ -413,7 +417,7 @@ impl Child {
             .unwrap();
         let download = self
             .transfers
-            .download(may, image.clone(), None, &[])
+            .download(may, image.clone(), None, &[], &Tenant::new("project"))
             .await
             .unwrap();
         let Download::Content { size, body, .. } = download else {

@@ -5,7 +5,7 @@ use super::{
     lane::{Broken, Due, Lane, Way},
     page_cache::too_short,
 };
-use crate::listener::stall::StallGuard;
+use crate::listener::{departure::Peer, stall::StallGuard};
 use rustix::{
     fs::sendfile,
     io::{Errno, pread},
@@ -97,6 +97,12 @@ fn send_before_file(socket: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<us
     let sent =
         rustix::io::retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags));
     Ok(sent?)
+}
+
+impl Peer for Socket {
+    fn is_gone(&self) -> bool {
+        self.stream.is_gone()
+    }
 }
 
 impl AsyncRead for Socket {

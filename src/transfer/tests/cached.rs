@@ -85,6 +85,7 @@ impl Slow {
             body: http_body_util::Full::new(Bytes::from(bytes.to_vec())),
             declared_size: None,
             store: Some("here".to_owned()),
+            tenant: super::rig::tenant(),
         };
         self.rig
             .transfers
@@ -101,7 +102,7 @@ impl Slow {
         match self
             .rig
             .transfers
-            .download(may, image.clone(), range, &[])
+            .download(may, image.clone(), range, &[], &super::rig::tenant())
             .await?
         {
             Download::NoData => panic!("the image has data"),

@@ -104,10 +104,9 @@ impl Copies {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), &self.image)
             .unwrap();
-        let download = self
-            .rig
-            .transfers
-            .download(may, self.image.clone(), range, preferred);
+        let tenant = super::rig::tenant();
+        let transfers = &self.rig.transfers;
+        let download = transfers.download(may, self.image.clone(), range, preferred, &tenant);
         match download.await? {
             Download::NoData => panic!("the image has data"),
             Download::Content { body, size, .. } => {

@@ -9,3 +9,5 @@ mod power_cuts;
 mod quota;
 mod rig;
 mod uploads;
+
+pub(super) use rig::{noise, slow_body};

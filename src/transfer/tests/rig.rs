@@ -25,8 +25,8 @@ use crate::{
     quota::{self, Configured},
     stores::Stores,
     transfer::{
-        Download, DownloadError, Limits, Parts, RangeRequest, ReadThrough, Reserve, Source, Transfers,
-        UploadError,
+        Concurrency, Download, DownloadError, Limits, Parts, RangeRequest, ReadThrough, Reserve, Source,
+        Tenant, Transfers, UploadError,
     },
 };
 
@@ -130,6 +130,8 @@ impl Rig {
                 rules: Rules::default(),
                 size_cap: 16 << 20,
                 memory: 8 << 20,
+                uploads: Concurrency::default(),
+                downloads: Concurrency::default(),
                 claim_lease: Duration::from_secs(30),
                 hash_adopted: true,
                 retries: 1,
@@ -212,6 +214,7 @@ impl Rig {
                     body,
                     declared_size,
                     store: None,
+                    tenant: tenant(),
                 },
             )
             .await
@@ -225,7 +228,11 @@ impl Rig {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
-        match self.transfers.download(may, image.clone(), range, &[]).await? {
+        match self
+            .transfers
+            .download(may, image.clone(), range, &[], &tenant())
+            .await?
+        {
             Download::NoData => Ok(None),
             Download::Content { body, .. } => Ok(Some(bytes_of(body).await)),
         }
@@ -304,10 +311,15 @@ pub(super) async fn bytes_of(body: BlobBody) -> Vec<u8> {
     }
 }
 
-/// A body that hands over chunks as the test sends them.
-pub(super) struct SlowBody(tokio::sync::mpsc::Receiver<Result<Bytes, std::io::Error>>);
+pub(super) fn tenant() -> Tenant {
+    Tenant::new("project")
+}
 
-pub(super) fn slow_body() -> (tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>, SlowBody) {
+/// A body that hands over chunks as the test sends them.
+pub(in crate::transfer) struct SlowBody(tokio::sync::mpsc::Receiver<Result<Bytes, std::io::Error>>);
+
+pub(in crate::transfer) fn slow_body() -> (tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>, SlowBody)
+{
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     (sender, SlowBody(receiver))
 }
@@ -337,7 +349,7 @@ pub(super) fn broken_body(bytes: &'static [u8]) -> impl Body<Data = Bytes, Error
 }
 
 /// Bytes that are not all alike.
-pub(super) fn noise(len: usize) -> Vec<u8> {
+pub(in crate::transfer) fn noise(len: usize) -> Vec<u8> {
     (0..len)
         .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect()
