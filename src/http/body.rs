@@ -140,6 +140,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use bytes::Bytes;
 
     /// A body of so many bytes in frames of 1000.
     fn body(length: usize) -> Body {
