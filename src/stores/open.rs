@@ -76,13 +76,10 @@ pub(super) fn check(store: &config::Store, filter: &UrlFilter) -> Result<Option<
 
 /// A store of files in this directory alone.
 pub(super) fn staging(id: &str, directory: &Path) -> Result<Arc<dyn Store>, Cause> {
-    let config = FileStoreConfig {
-        id: id.to_owned(),
-        datadir: directory.to_owned(),
-        file_mode: None,
-        thin_provisioning: false,
-    };
-    Ok(Arc::new(FileStore::open(config, disk())?))
+    Ok(Arc::new(FileStore::open(
+        FileStoreConfig::new(id, directory),
+        disk(),
+    )?))
 }
 
 fn disk() -> Arc<dyn Disk> {
@@ -94,10 +91,9 @@ fn file_config(id: &str, file: &config::FileStore) -> Vec<DataDirectory> {
     let one = |directory: &config::DataDirectory| DataDirectory {
         priority: directory.priority,
         config: FileStoreConfig {
-            id: id.to_owned(),
-            datadir: directory.path.clone(),
             file_mode: file.file_mode.map(|mode| mode.bits()),
             thin_provisioning: file.thin_provisioning,
+            ..FileStoreConfig::new(id, &directory.path)
         },
     };
     file.datadirs.iter().map(one).collect()
