@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use saccade_disk::{Disk, RealDisk, WriteMode, simulated::SimulatedDisk};
 use saccade_store_conformance::Harness;
 use saccade_store_contract::{BlobName, Location, Store};
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
+use saccade_store_file::EngineKind;
 use saccade_store_file::{Engine, FileStore, FileStoreConfig, WriteChoice};
 use tempfile::TempDir;
 
@@ -76,6 +78,39 @@ impl Way for Buffered {
     fn write() -> (WriteChoice, Engine) {
         (WriteChoice::Always(WriteMode::Buffered), Engine::pwrite())
     }
+}
+
+#[cfg(feature = "tokio-uring")]
+struct ByTokioUring;
+
+#[cfg(feature = "tokio-uring")]
+impl Way for ByTokioUring {
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Auto, engine(EngineKind::TokioUring))
+    }
+}
+
+#[cfg(feature = "glommio")]
+struct ByGlommio;
+
+#[cfg(feature = "glommio")]
+impl Way for ByGlommio {
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Auto, engine(EngineKind::Glommio))
+    }
+}
+
+/// One for all tests, as in the daemon. Where the system forbids it, this is `pwrite`.
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
+fn engine(kind: EngineKind) -> Engine {
+    static STARTED: std::sync::Mutex<Vec<(EngineKind, Engine)>> = std::sync::Mutex::new(Vec::new());
+    let mut started = STARTED.lock().unwrap();
+    if let Some((_, engine)) = started.iter().find(|(other, _)| *other == kind) {
+        return engine.clone();
+    }
+    let engine = Engine::start(kind).unwrap();
+    started.push((kind, engine.clone()));
+    engine
 }
 
 struct OnADisk<W> {
@@ -202,6 +237,16 @@ mod on_the_disk_with_holes {
 
 mod through_the_page_cache {
     saccade_store_conformance::conformance_suite!(super::OnADisk<super::Buffered>);
+}
+
+#[cfg(feature = "tokio-uring")]
+mod by_tokio_uring {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::ByTokioUring>);
+}
+
+#[cfg(feature = "glommio")]
+mod by_glommio {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::ByGlommio>);
 }
 
 mod on_a_simulated_disk {

@@ -12,6 +12,14 @@ mod glommio;
 mod pwrite;
 #[cfg(any(feature = "glommio", feature = "tokio-uring"))]
 mod remote;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests;
 #[cfg(feature = "tokio-uring")]
 mod tokio_uring;
 
