@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     cache::Cache,
-    config::{self, FileStore, StoreDriver, StoreNaming},
+    config::{self, FileEngine, FileStore, FileWriteMode, StoreDriver, StoreNaming},
     digest::{Algorithm, DigestPool},
     identity::{Caller, Scope},
     image::{
@@ -149,6 +149,7 @@ impl Fixture {
                     metadata_file: None,
                     file_mode: None,
                     thin_provisioning: false,
+                    write_mode: FileWriteMode::Auto,
                 }),
             }
         };
@@ -157,6 +158,7 @@ impl Fixture {
             default: ids[0].to_owned(),
             list: ids.iter().map(store).collect(),
             url_filter: url_filter(),
+            file_engine: FileEngine::Pwrite,
         };
         let opened = Stores::open(&stores).unwrap();
         let (elsewhere, web) = (Shelf::new(), Shelf::new());

@@ -38,11 +38,11 @@ pub use report::{Report, explain};
 pub use saccade::DEFAULT_METRICS_BIND;
 pub use settings::{
     Api, AtOnce, ByteSize, CacheDriver, CachePipeline, Config, ConversionSandbox, Cors, CountLimit,
-    DataDirectory, DiskTarget, FileMode, FileStore, Formats, HashAlgorithm, Hashing, HttpStore, Identity,
-    ImageCache, ImportMethod, ImportPlugin, Limits, Log, LogFormat, LogLevel, Node, Plugins, Policy,
-    PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat, S3Checksums, S3Store,
-    Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication, SwiftEndpointType,
-    SwiftStore, TrustedPeers, UrlFilter,
+    DataDirectory, DiskTarget, FileEngine, FileMode, FileStore, FileWriteMode, Formats, HashAlgorithm,
+    Hashing, HttpStore, Identity, ImageCache, ImportMethod, ImportPlugin, Limits, Log, LogFormat, LogLevel,
+    Node, Plugins, Policy, PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat,
+    S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication,
+    SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 

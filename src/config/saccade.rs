@@ -28,6 +28,8 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
     ("conversion_time_limit", Some("4h")),
     ("data_dir", None),
     ("drain_delay", Some("0s")),
+    ("file_engine", Some("pwrite")),
+    ("file_write_mode", Some("auto")),
     ("free_space_reserve", Some("256MiB")),
     ("graceful_timeout", Some("60s")),
     ("gzip_responses", None),

@@ -293,6 +293,34 @@ pub struct Stores {
     pub list: Vec<Store>,
     /// Where users may send the daemon for data.
     pub url_filter: UrlFilter,
+    /// What writes the files of those that have any.
+    pub file_engine: FileEngine,
+}
+
+/// `file_engine` of `[saccade]`: who writes image files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FileEngine {
+    /// Threads that call `pwritev`.
+    #[default]
+    Pwrite,
+    /// io_uring by way of tokio-uring.
+    TokioUring,
+    /// io_uring by way of glommio.
+    Glommio,
+}
+
+/// `file_write_mode` of `[saccade]`: how bytes get to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FileWriteMode {
+    /// What the file system does best.
+    #[default]
+    Auto,
+    /// Through the page cache.
+    Buffered,
+    /// Through the page cache, which lets go of them (`RWF_DONTCACHE`).
+    DontCache,
+    /// From the buffers of the upload (`O_DIRECT`).
+    Direct,
 }
 
 /// One store of image data.
@@ -481,6 +509,8 @@ pub struct FileStore {
     pub file_mode: Option<FileMode>,
     /// Whether zeroes become holes.
     pub thin_provisioning: bool,
+    /// How bytes get to the disk.
+    pub write_mode: FileWriteMode,
 }
 
 /// One of the directories of a store of files.

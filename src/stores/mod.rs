@@ -88,8 +88,11 @@ impl Stores {
     pub fn open(config: &config::Stores) -> Result<Self, StoresError> {
         let (mut stores, mut mountpoints) = (Vec::new(), BTreeMap::new());
         let (mut places, mut homes) = (Places::default(), BTreeMap::new());
+        // Of what is wrong with the engine, the store that needs it says so.
+        let engine = open::engine(config.file_engine)
+            .map_err(|source| StoresError::new(&config.default, source.into()))?;
         for store in &config.list {
-            let opened = open::store(store, &config.url_filter)
+            let opened = open::store(store, &config.url_filter, &engine)
                 .map_err(|source| StoresError::new(&store.id, source))?;
             places.take(&store.id, opened.place)?;
             stores.push((store.id.clone(), opened.store));

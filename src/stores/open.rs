@@ -2,17 +2,20 @@
 
 use std::{error::Error, path::Path, sync::Arc};
 
-use saccade_disk::{Disk, RealDisk};
+use saccade_disk::{Disk, RealDisk, WriteMode};
 use saccade_outgoing as outgoing;
 use saccade_store_contract::Store;
-use saccade_store_file::{DataDirectory, FileStore, FileStoreConfig, FileStores};
+use saccade_store_file::{
+    DataDirectory, Engine, EngineKind, FileStore, FileStoreConfig, FileStores, NotCompiledIn, WriteChoice,
+};
 use saccade_store_http::{HttpStore, HttpStoreConfig};
 use saccade_store_s3::{self as s3, BucketUrlFormat, Checksums, S3Store, S3StoreConfig};
 use saccade_store_swift::{self as swift, EndpointType, SwiftStore, SwiftStoreConfig};
 
 use super::{mountpoints::Mountpoints, outgoing_filter};
 use crate::config::{
-    self, S3BucketUrlFormat, S3Checksums, StoreDriver, SwiftAuthentication, SwiftEndpointType, UrlFilter,
+    self, FileWriteMode, S3BucketUrlFormat, S3Checksums, StoreDriver, SwiftAuthentication, SwiftEndpointType,
+    UrlFilter,
 };
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -41,13 +44,22 @@ impl Opened {
     }
 }
 
-pub(super) fn store(store: &config::Store, filter: &UrlFilter) -> Result<Opened, Cause> {
+/// What writes the files of all stores. Started once: it may have a thread.
+pub(super) fn engine(engine: config::FileEngine) -> Result<Engine, NotCompiledIn> {
+    Engine::start(match engine {
+        config::FileEngine::Pwrite => EngineKind::Pwrite,
+        config::FileEngine::TokioUring => EngineKind::TokioUring,
+        config::FileEngine::Glommio => EngineKind::Glommio,
+    })
+}
+
+pub(super) fn store(store: &config::Store, filter: &UrlFilter, engine: &Engine) -> Result<Opened, Cause> {
     Ok(match &store.driver {
         StoreDriver::File(file) => {
             let mountpoints = file.metadata_file.as_deref().map(Mountpoints::read).transpose()?;
             Opened {
                 mountpoints,
-                ..Opened::plain(FileStores::open(file_config(&store.id, file), disk())?)
+                ..Opened::plain(FileStores::open(file_config(&store.id, file, engine), disk())?)
             }
         }
         StoreDriver::Http(http) => Opened::plain(HttpStore::open(http_config(&store.id, http, filter)?)?),
@@ -70,19 +82,17 @@ pub(super) fn check(store: &config::Store, filter: &UrlFilter) -> Result<Option<
             file.metadata_file.as_deref().map(Mountpoints::read).transpose()?;
             Ok(None)
         }
-        _ => Ok(self::store(store, filter)?.place),
+        // No other has files.
+        _ => Ok(self::store(store, filter, &Engine::pwrite())?.place),
     }
 }
 
 /// A store of files in this directory alone.
 pub(super) fn staging(id: &str, directory: &Path) -> Result<Arc<dyn Store>, Cause> {
-    let config = FileStoreConfig {
-        id: id.to_owned(),
-        datadir: directory.to_owned(),
-        file_mode: None,
-        thin_provisioning: false,
-    };
-    Ok(Arc::new(FileStore::open(config, disk())?))
+    Ok(Arc::new(FileStore::open(
+        FileStoreConfig::new(id, directory),
+        disk(),
+    )?))
 }
 
 fn disk() -> Arc<dyn Disk> {
@@ -90,14 +100,21 @@ fn disk() -> Arc<dyn Disk> {
 }
 
 /// One for each directory.
-fn file_config(id: &str, file: &config::FileStore) -> Vec<DataDirectory> {
+fn file_config(id: &str, file: &config::FileStore, engine: &Engine) -> Vec<DataDirectory> {
+    let write = match file.write_mode {
+        FileWriteMode::Auto => WriteChoice::Auto,
+        FileWriteMode::Buffered => WriteChoice::Always(WriteMode::Buffered),
+        FileWriteMode::DontCache => WriteChoice::Always(WriteMode::DontCache),
+        FileWriteMode::Direct => WriteChoice::Always(WriteMode::Direct),
+    };
     let one = |directory: &config::DataDirectory| DataDirectory {
         priority: directory.priority,
         config: FileStoreConfig {
-            id: id.to_owned(),
-            datadir: directory.path.clone(),
             file_mode: file.file_mode.map(|mode| mode.bits()),
             thin_provisioning: file.thin_provisioning,
+            write,
+            engine: engine.clone(),
+            ..FileStoreConfig::new(id, &directory.path)
         },
     };
     file.datadirs.iter().map(one).collect()

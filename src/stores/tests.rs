@@ -4,8 +4,9 @@ use tempfile::TempDir;
 
 use super::Stores;
 use crate::config::{
-    self, DataDirectory, FileStore, HttpStore, S3BucketUrlFormat, S3Checksums, S3Store, Secret, Store,
-    StoreDriver, StoreNaming, SwiftAuthentication, SwiftEndpointType, SwiftStore, UrlFilter,
+    self, DataDirectory, FileEngine, FileStore, FileWriteMode, HttpStore, S3BucketUrlFormat, S3Checksums,
+    S3Store, Secret, Store, StoreDriver, StoreNaming, SwiftAuthentication, SwiftEndpointType, SwiftStore,
+    UrlFilter,
 };
 
 const ID: &str = "6c9f0a51-6b0c-4a2e-8d6e-0f2d9f5b7a10";
@@ -74,6 +75,7 @@ fn file(directory: PathBuf) -> StoreDriver {
         metadata_file: None,
         file_mode: None,
         thin_provisioning: false,
+        write_mode: FileWriteMode::Auto,
     })
 }
 
@@ -88,6 +90,7 @@ fn config(drivers: Vec<(&str, StoreDriver)>) -> config::Stores {
         naming: StoreNaming::Named,
         default: "local".to_owned(),
         list: drivers.into_iter().map(store).collect(),
+        file_engine: FileEngine::Pwrite,
         url_filter: UrlFilter {
             allowed_schemes: Vec::new(),
             disallowed_schemes: Vec::new(),

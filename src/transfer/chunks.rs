@@ -24,8 +24,14 @@ use super::{
 };
 
 /// The length of a buffer in bytes: large enough that the work per chunk does not count, small enough that many
-/// uploads share the pool.
+/// uploads share the pool. A store that wants longer writes puts several chunks into one.
 pub(super) const CHUNK: usize = 256 * 1024;
+
+/// What address and length of chunks are a multiple of: the page, and no smaller than the block of any disk.
+pub(super) const BLOCK: usize = 4096;
+
+/// What a buffer takes: there is a multiple of [`BLOCK`] among its first addresses, with room for a chunk behind it.
+const ALLOCATED: usize = CHUNK + BLOCK;
 
 /// The fewest buffers that make an upload flow: one filling, one being written, a few being hashed.
 const FEWEST: usize = 8;
@@ -34,7 +40,7 @@ const FEWEST: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct ChunkPool {
     /// Buffers that were used before; never more than there are places.
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+    idle: Arc<Mutex<Vec<Buffer>>>,
     /// One for each buffer.
     places: Places,
 }
@@ -42,7 +48,7 @@ pub(super) struct ChunkPool {
 impl ChunkPool {
     /// A pool of `memory` bytes, at least a few buffers.
     pub(super) fn new(memory: u64) -> Self {
-        let buffers = usize::try_from(memory).unwrap_or(usize::MAX) / CHUNK;
+        let buffers = usize::try_from(memory).unwrap_or(usize::MAX) / ALLOCATED;
         let bounds = Bounds {
             places: buffers.max(FEWEST),
             per_tenant: usize::MAX,
@@ -70,7 +76,7 @@ impl ChunkPool {
             Asked::Full => None,
         };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let buffer = idle.unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        let buffer = idle.unwrap_or_else(Buffer::new);
         Chunk {
             buffer,
             pool: self.clone(),
@@ -79,23 +85,71 @@ impl ChunkPool {
     }
 }
 
+/// At most [`CHUNK`] bytes, of which the first is at a multiple of [`BLOCK`].
+#[derive(Debug, Default)]
+struct Buffer {
+    /// Never grows beyond what was allocated, and so never moves.
+    memory: Vec<u8>,
+    /// Where the bytes begin; before it is what lies between the allocation's beginning and the multiple.
+    start: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        let mut memory: Vec<u8> = Vec::with_capacity(ALLOCATED);
+        let start = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
+        memory.resize(start, 0);
+        Self { memory, start }
+    }
+
+    fn len(&self) -> usize {
+        self.memory.len().saturating_sub(self.start)
+    }
+
+    /// How many bytes still fit.
+    fn room(&self) -> usize {
+        CHUNK.saturating_sub(self.len())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.memory.get(self.start..).unwrap_or_default()
+    }
+
+    /// Takes as many of these bytes as fit, and returns how many that were.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let (fits, _) = bytes.split_at(bytes.len().min(self.room()));
+        self.memory.extend_from_slice(fits);
+        fits.len()
+    }
+
+    /// What stands behind the last multiple of [`BLOCK`].
+    fn excess(&self) -> &[u8] {
+        let bytes = self.bytes();
+        bytes.get(bytes.len() - bytes.len() % BLOCK..).unwrap_or_default()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.memory.truncate(self.start.saturating_add(len));
+    }
+}
+
 /// A buffer of the pool; goes back when the last reference to its bytes is dropped.
 struct Chunk {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     pool: ChunkPool,
     _place: Option<Place>,
 }
 
 impl AsRef<[u8]> for Chunk {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer
+        self.buffer.bytes()
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
+        buffer.truncate(0);
         self.pool
             .idle
             .lock()
@@ -109,6 +163,8 @@ pub(super) struct Chunks<B> {
     body: Pin<Box<B>>,
     pool: ChunkPool,
     tenant: Tenant,
+    /// What came before `rest` and is less than a block: no chunk of its own as long as more may come.
+    kept_back: Vec<u8>,
     /// What of the last frame did not fit into the last chunk.
     rest: Bytes,
     /// Whether the body has ended.
@@ -126,28 +182,44 @@ where
             body: Box::pin(body),
             pool: pool.clone(),
             tenant: tenant.clone(),
+            kept_back: Vec::new(),
             rest: Bytes::new(),
             at_end: false,
         }
     }
 
-    /// The next chunk: full, or what there is without waiting; `None` at the end of the body.
+    /// The next chunk: full, or the blocks that there are without waiting; only the last one may end within a block.
+    /// `None` at the end of the body.
     ///
     /// # Errors
     /// `Interrupted` when the body broke off, `Stalled` when it did because nothing came for too long.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, UploadError> {
-        if self.rest.is_empty() && !self.wait().await? {
-            return Ok(None);
-        }
-        let mut chunk = self.pool.take(&self.tenant).await;
         loop {
-            let room = CHUNK - chunk.buffer.len();
-            let fits = self.rest.len().min(room);
-            chunk.buffer.extend_from_slice(&self.rest.split_to(fits));
-            if chunk.buffer.len() == CHUNK || !self.frame_at_hand().await? {
-                return Ok(Some(Bytes::from_owner(chunk)));
+            let at_hand = self.kept_back.len().saturating_add(self.rest.len());
+            if at_hand >= BLOCK || (at_hand > 0 && self.at_end) {
+                break;
+            }
+            self.kept_back.extend_from_slice(&std::mem::take(&mut self.rest));
+            if !self.wait().await? && self.kept_back.is_empty() {
+                return Ok(None);
             }
         }
+        let mut chunk = self.pool.take(&self.tenant).await;
+        chunk.buffer.append(&self.kept_back);
+        self.kept_back.clear();
+        loop {
+            let taken = chunk.buffer.append(&self.rest);
+            self.rest.advance(taken);
+            if chunk.buffer.room() == 0 || !self.frame_at_hand().await? {
+                break;
+            }
+        }
+        if !self.at_end {
+            self.kept_back.extend_from_slice(chunk.buffer.excess());
+            let whole = chunk.buffer.len().saturating_sub(self.kept_back.len());
+            chunk.buffer.truncate(whole);
+        }
+        Ok(Some(Bytes::from_owner(chunk)))
     }
 
     /// Waits for bytes; whether there are any.

@@ -138,21 +138,11 @@ impl Child {
                 steps: steps.clone(),
             }),
             None => {
-                let config = FileStoreConfig {
-                    id: "file".into(),
-                    datadir: dir.join("images"),
-                    file_mode: None,
-                    thin_provisioning: false,
-                };
+                let config = FileStoreConfig::new("file", dir.join("images"));
                 Arc::new(FileStore::open(config, disk.clone()).unwrap())
             }
         };
-        let second = FileStoreConfig {
-            id: SECOND.into(),
-            datadir: dir.join(SECOND),
-            file_mode: None,
-            thin_provisioning: false,
-        };
+        let second = FileStoreConfig::new(SECOND, dir.join(SECOND));
         std::fs::create_dir_all(&second.datadir).unwrap();
         let second: Arc<dyn Store> = Arc::new(FileStore::open(second, disk).unwrap());
         let stores = Stores::of([("file".to_owned(), store), (SECOND.to_owned(), second)], "file")

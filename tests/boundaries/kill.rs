@@ -19,7 +19,7 @@ use saccade::{
     image::{Allowance, Change, Claim, Entry, ImageId, Timestamp, Tombstone, Usage},
     metadata::{Metadata, MetadataError, Page, Query},
 };
-use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat};
+use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat, WriteMode};
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, Result as Stored, Store,
 };
@@ -124,6 +124,10 @@ impl Disk for KillingDisk {
     fn space(&self, path: &Path) -> io::Result<Space> {
         RealDisk.space(path)
     }
+
+    fn favours_direct_writes(&self, directory: &Path) -> bool {
+        RealDisk.favours_direct_writes(directory)
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -131,6 +135,16 @@ impl DiskFile for KillingFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.steps.boundary();
         self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_pieces_at(&self, pieces: &[&[u8]], offset: u64, mode: WriteMode) -> io::Result<()> {
+        self.steps.boundary();
+        self.file.write_pieces_at(pieces, offset, mode)
+    }
+
+    /// Nobody writes past the steps.
+    fn writable(&self, _mode: WriteMode) -> Option<io::Result<Arc<File>>> {
+        None
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

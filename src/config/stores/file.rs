@@ -3,10 +3,13 @@
 use super::super::{
     error::{ErrorKind, OptionName, Warning},
     reader::Reader,
-    settings::{DataDirectory, FileStore},
-    value,
+    settings::{DataDirectory, FileEngine, FileStore, FileWriteMode, Store, StoreDriver},
+    value::{self, Rejected},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The option that a clash of two stores is reported at.
 pub(super) const PLACE: &str = DIRECTORY;
@@ -25,7 +28,73 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &str, fallback: &Path) -> F
             .map(PathBuf::from),
         file_mode: reader.or(section, "filesystem_store_file_perm", None, value::file_mode),
         thin_provisioning: reader.or(section, "filesystem_thin_provisioning", false, value::boolean),
+        write_mode: FileWriteMode::default(),
     }
+}
+
+const SACCADE: &str = "saccade";
+const WRITE_MODE: &str = "file_write_mode";
+
+/// `[saccade] file_engine`.
+pub(super) fn engine(reader: &mut Reader<'_>) -> FileEngine {
+    let built_without = |feature: &str| {
+        let accepted = format!("another: this program was built without the cargo feature {feature}");
+        Err(Rejected::accepts(accepted))
+    };
+    reader.or(SACCADE, "file_engine", FileEngine::default(), |text| match text {
+        "pwrite" => Ok(FileEngine::Pwrite),
+        "tokio-uring" if cfg!(feature = "tokio-uring") => Ok(FileEngine::TokioUring),
+        "glommio" if cfg!(feature = "glommio") => Ok(FileEngine::Glommio),
+        feature @ ("tokio-uring" | "glommio") => built_without(feature),
+        _ => Err(Rejected::accepts("pwrite, tokio-uring or glommio")),
+    })
+}
+
+/// `[saccade] file_write_mode`: one for all stores, others for some of them. Here and not in their sections, which are Glance's.
+pub(super) fn write_modes(reader: &mut Reader<'_>, stores: &mut [Store]) {
+    let Some((all, mut of)) = reader.optional(SACCADE, WRITE_MODE, modes) else {
+        return;
+    };
+    for store in stores {
+        if let StoreDriver::File(file) = &mut store.driver {
+            file.write_mode = of.remove(&store.id).unwrap_or(all);
+        }
+    }
+    if let Some(id) = of.into_keys().next() {
+        let message = format!("names {id}, which is no store of files");
+        reader.refuse(ErrorKind::Value, SACCADE, WRITE_MODE, message);
+    }
+}
+
+fn modes(text: &str) -> Result<(FileWriteMode, BTreeMap<String, FileWriteMode>), Rejected> {
+    let mode = |text: &str| {
+        Some(match text.trim() {
+            "auto" => FileWriteMode::Auto,
+            "buffered" => FileWriteMode::Buffered,
+            "dontcache" => FileWriteMode::DontCache,
+            "direct" => FileWriteMode::Direct,
+            _ => return None,
+        })
+    };
+    let rejected = || {
+        Rejected::accepts(
+            "auto, buffered, dontcache or direct, and such for single stores, as in auto, slow:buffered",
+        )
+    };
+    let (mut all, mut of) = (None, BTreeMap::new());
+    for item in value::list(text) {
+        let is_new = match item.split_once(':') {
+            None => all.replace(mode(&item).ok_or_else(rejected)?).is_none(),
+            Some((id, text)) => {
+                let mode = mode(text).ok_or_else(rejected)?;
+                of.insert(id.trim().to_owned(), mode).is_none()
+            }
+        };
+        if !is_new {
+            return Err(rejected());
+        }
+    }
+    Ok((all.unwrap_or_default(), of))
 }
 
 /// Its directories, without what makes no difference in a path; links are not followed: they need not be there yet.

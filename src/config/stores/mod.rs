@@ -11,7 +11,7 @@ use super::{
     error::ErrorKind,
     glance_options::RESERVED_BACKENDS,
     reader::Reader,
-    settings::{HttpStore, Store, StoreDriver, StoreNaming, Stores, UrlFilter},
+    settings::{FileEngine, HttpStore, Store, StoreDriver, StoreNaming, Stores, UrlFilter},
     sources,
     value::{self, Rejected},
 };
@@ -157,10 +157,13 @@ pub(super) fn enabled_backends(reader: &mut Reader<'_>) -> Option<Vec<Backend>> 
 /// The stores.
 pub(super) fn stores(reader: &mut Reader<'_>, backends: Option<Vec<Backend>>, places: &Places) -> Stores {
     let filter = url_filter(reader);
-    match backends {
+    let mut stores = match backends {
         Some(backends) => named(reader, &backends, places, filter),
         None => single(reader, places, filter),
-    }
+    };
+    stores.file_engine = file::engine(reader);
+    file::write_modes(reader, &mut stores.list);
+    stores
 }
 
 fn named(reader: &mut Reader<'_>, backends: &[Backend], places: &Places, url_filter: UrlFilter) -> Stores {
@@ -219,6 +222,7 @@ fn named(reader: &mut Reader<'_>, backends: &[Backend], places: &Places, url_fil
         default: default.unwrap_or_default(),
         list,
         url_filter,
+        file_engine: FileEngine::default(),
     }
 }
 
@@ -264,6 +268,7 @@ fn single(reader: &mut Reader<'_>, places: &Places, url_filter: UrlFilter) -> St
         default: default.name().to_owned(),
         list,
         url_filter,
+        file_engine: FileEngine::default(),
     }
 }
 

@@ -1,8 +1,8 @@
 use super::super::{
     ErrorKind,
     settings::{
-        DataDirectory, S3BucketUrlFormat, S3Checksums, S3Store, Store, StoreDriver, StoreNaming,
-        SwiftAuthentication, SwiftEndpointType, SwiftStore,
+        DataDirectory, FileEngine, FileWriteMode, S3BucketUrlFormat, S3Checksums, S3Store, Store,
+        StoreDriver, StoreNaming, SwiftAuthentication, SwiftEndpointType, SwiftStore,
     },
     tests::{Setup, glance},
 };
@@ -212,6 +212,69 @@ fn options_of_a_driver_that_is_not_in_use_are_reported_and_do_nothing() {
     );
     let single = glance("[glance_store]\ns3_store_thread_pools = 0\n").loaded();
     assert!(single.report.to_string().contains("s3_store_thread_pools"));
+}
+
+#[test]
+fn how_files_are_written_is_said_for_all_stores_or_for_one() {
+    let text = |modes: &str| {
+        let modes = match modes {
+            "" => String::new(),
+            modes => format!("[saccade]\nfile_write_mode = {modes}\n"),
+        };
+        format!(
+            "{modes}[DEFAULT]\nenabled_backends = fast:file,slow:file\n[glance_store]\ndefault_backend = fast\n\
+             [fast]\nfilesystem_store_datadir = /fast\n[slow]\nfilesystem_store_datadir = /slow\n"
+        )
+    };
+    let (auto, direct) = (FileWriteMode::Auto, FileWriteMode::Direct);
+    for (modes, expected) in [
+        ("", [auto, auto]),
+        ("direct", [direct, direct]),
+        ("slow:buffered, direct", [direct, FileWriteMode::Buffered]),
+        ("slow : dontcache", [auto, FileWriteMode::DontCache]),
+    ] {
+        let list = glance(&text(modes)).loaded().config.stores.list;
+        let found: Vec<_> = list
+            .iter()
+            .map(|store| match &store.driver {
+                StoreDriver::File(file) => file.write_mode,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(found, expected, "{modes}");
+    }
+    for modes in ["fast", "direct, buffered", "slow:direct,slow:auto", "slow:"] {
+        refused(&glance(&text(modes)), "auto, buffered, dontcache or direct");
+    }
+    refused(
+        &glance(&text("other:direct")),
+        "other, which is no store of files",
+    );
+}
+
+#[test]
+fn a_file_engine_is_one_that_is_compiled_in() {
+    let engine = |name: &str| glance(&format!("[saccade]\nfile_engine = {name}\n"));
+    assert_eq!(glance("").loaded().config.stores.file_engine, FileEngine::Pwrite);
+    assert_eq!(
+        engine("pwrite").loaded().config.stores.file_engine,
+        FileEngine::Pwrite
+    );
+    for (name, is_in, kind) in [
+        (
+            "tokio-uring",
+            cfg!(feature = "tokio-uring"),
+            FileEngine::TokioUring,
+        ),
+        ("glommio", cfg!(feature = "glommio"), FileEngine::Glommio),
+    ] {
+        if is_in {
+            assert_eq!(engine(name).loaded().config.stores.file_engine, kind);
+        } else {
+            refused(&engine(name), &format!("built without the cargo feature {name}"));
+        }
+    }
+    refused(&engine("aio"), "pwrite, tokio-uring or glommio");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-use std::{pin::pin, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
-use futures_util::FutureExt;
-use http_body_util::Full;
+use futures_util::{FutureExt, StreamExt as _, stream};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use proptest::prelude::*;
 
 use super::*;
 use crate::transfer::tests::{noise, slow_body};
@@ -32,8 +34,11 @@ async fn a_sender_that_stands_still_holds_no_buffer() {
         let mut chunks = Chunks::new(body, &pool, &Tenant::new("a"));
         if number % 2 == 0 {
             // Stops within its data, not before.
-            sender.send(Ok(Bytes::from_static(b"some"))).await.unwrap();
-            assert_eq!(chunks.next().await.unwrap().unwrap(), "some");
+            sender
+                .send(Ok(Bytes::from_static(&[7; BLOCK + 1])))
+                .await
+                .unwrap();
+            assert_eq!(chunks.next().await.unwrap().unwrap(), [7; BLOCK][..]);
         }
         stalled.push((sender, tokio::spawn(async move { chunks.next().await })));
     }
@@ -96,4 +101,81 @@ async fn the_next_buffer_goes_to_the_tenant_that_holds_the_fewest() {
     drop(held.remove(0));
     assert!(second.as_mut().now_or_never().is_some());
     assert!(first.as_mut().now_or_never().is_none());
+}
+
+/// A body that pauses where a length is 0.
+fn body(frames: Vec<Vec<u8>>) -> impl Body<Data = Bytes, Error = Infallible> {
+    let frames = stream::iter(frames).then(|frame| async move {
+        if frame.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        Ok(Frame::data(Bytes::from(frame)))
+    });
+    StreamBody::new(frames)
+}
+
+fn chunks_of(frames: Vec<Vec<u8>>) -> Vec<Bytes> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let pool = ChunkPool::new(64 << 20);
+        let mut chunks = Chunks::new(body(frames), &pool, &Tenant::new("a"));
+        let mut all = Vec::new();
+        while let Some(chunk) = chunks.next().await.unwrap() {
+            all.push(chunk);
+        }
+        all
+    })
+}
+
+#[test]
+fn the_bound_counts_what_is_allocated() {
+    let pool = ChunkPool::new(8 << 20);
+    let taken: Vec<Chunk> = (0..100)
+        .map_while(|tenant| pool.take(&Tenant::new(&tenant.to_string())).now_or_never())
+        .collect();
+    assert_eq!(taken.len(), 31);
+    let buffer = Buffer::new();
+    assert_eq!(buffer.memory.capacity(), ALLOCATED);
+    assert!(31 * buffer.memory.capacity() <= 8 << 20);
+}
+
+#[test]
+fn a_buffer_that_is_used_again_has_nothing_of_before_and_has_not_moved() {
+    let mut buffer = Buffer::new();
+    let at = buffer.bytes().as_ptr();
+    assert_eq!(buffer.append(&vec![7; CHUNK + 1]), CHUNK);
+    buffer.truncate(0);
+    assert_eq!(buffer.bytes(), b"");
+    buffer.append(b"new");
+    assert_eq!((buffer.bytes(), buffer.bytes().as_ptr()), (&b"new"[..], at));
+    assert_eq!(buffer.memory.capacity(), ALLOCATED);
+}
+
+#[test]
+fn less_than_a_block_waits_for_more_or_the_end() {
+    let chunks = chunks_of(vec![vec![1; 100], vec![], vec![2; 5000], vec![], vec![3; 10]]);
+    let lengths: Vec<usize> = chunks.iter().map(Bytes::len).collect();
+    assert_eq!(lengths, [4096, 100 + 5000 + 10 - 4096]);
+}
+
+proptest! {
+    #[test]
+    fn all_chunks_but_the_last_are_whole_blocks_and_nothing_is_lost(
+        lengths in proptest::collection::vec(prop_oneof![Just(0), 1..100_usize, 4000..5000_usize, 1..600_000_usize], 0..12)
+    ) {
+        let mut seed = 0_u32;
+        let frames: Vec<Vec<u8>> = lengths.iter().map(|len| {
+            (0..*len).map(|_| { seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); (seed >> 24) as u8 }).collect()
+        }).collect();
+        let whole = frames.concat();
+        let chunks = chunks_of(frames);
+        prop_assert_eq!(chunks.concat(), whole);
+        for chunk in &chunks {
+            prop_assert_eq!(chunk.as_ptr().addr() % BLOCK, 0);
+            prop_assert!((1..=CHUNK).contains(&chunk.len()));
+        }
+        for chunk in chunks.iter().rev().skip(1) {
+            prop_assert_eq!(chunk.len() % BLOCK, 0);
+        }
+    }
 }

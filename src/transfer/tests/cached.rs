@@ -46,12 +46,7 @@ impl Slow {
         ))));
         let files = place.path().join("files");
         std::fs::create_dir(&files).unwrap();
-        let config = FileStoreConfig {
-            id: "here".into(),
-            datadir: files,
-            file_mode: None,
-            thin_provisioning: false,
-        };
+        let config = FileStoreConfig::new("here", files);
         let disk = Arc::new(saccade_disk::RealDisk);
         let here: Arc<dyn Store> = Arc::new(FileStore::open(config, disk).unwrap());
         let slow: Arc<dyn Store> = store.clone();

@@ -266,12 +266,7 @@ impl Rig {
 }
 
 pub(super) fn file_store(disk: &SimulatedDisk) -> Arc<dyn Store> {
-    let config = FileStoreConfig {
-        id: "file".into(),
-        datadir: IMAGES.into(),
-        file_mode: None,
-        thin_provisioning: false,
-    };
+    let config = FileStoreConfig::new("file", IMAGES);
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Arc::new(FileStore::open(config, disk).unwrap())
 }

@@ -9,11 +9,39 @@
 
 use std::{fmt, fs::File, io, path::Path, sync::Arc};
 
+use rustix::io::Errno;
+
 mod real;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 
 pub use real::RealDisk;
+
+/// What address, offset and length of [`WriteMode::Direct`] writes are multiples of, whatever the disk: the page, which no
+/// block in use exceeds.
+pub const BLOCK: usize = 4096;
+
+/// How written bytes get to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriteMode {
+    /// Through the page cache (`pwritev`). [`DiskFile::write_behind`] sends them on.
+    Buffered,
+    /// Through the page cache, which starts writing them at once and lets go of them when they are written
+    /// (`RWF_DONTCACHE`, since Linux 6.14).
+    DontCache,
+    /// From where they are in memory (`O_DIRECT`): all in whole [`BLOCK`]s.
+    Direct,
+}
+
+impl fmt::Display for WriteMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buffered => "buffered",
+            Self::DontCache => "dontcache",
+            Self::Direct => "direct",
+        })
+    }
+}
 
 /// A file system, as durable writers use it.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -82,6 +110,10 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `NotFound`, and whatever the system says.
     fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Whether files in a directory are on a file system whose direct writes go to a disk of this machine as they are. Others
+    /// may take them, too, and wait for a server, or copy them after all. Where it cannot be told, they are not.
+    fn favours_direct_writes(&self, directory: &Path) -> bool;
 }
 
 /// An open file.
@@ -91,6 +123,21 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// A part may have been written.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `pieces`, one behind the other, from `offset` on.
+    ///
+    /// # Errors
+    /// A part may have been written. What [`refuses_mode`] knows says that the file does not take this mode: another may
+    /// follow.
+    fn write_pieces_at(&self, pieces: &[&[u8]], offset: u64, mode: WriteMode) -> io::Result<()>;
+
+    /// The descriptor that writes of a mode are made to, for who makes them in a way of its own (io_uring): each as
+    /// [`DiskFile::write_pieces_at`] would. The file must have been made or opened for writing. `None` where files are none
+    /// of the machine.
+    ///
+    /// # Errors
+    /// As [`DiskFile::write_pieces_at`].
+    fn writable(&self, mode: WriteMode) -> Option<io::Result<Arc<File>>>;
 
     /// Reads up to the length of `buffer` at `offset`; 0 at the end.
     ///
@@ -137,6 +184,14 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the system says.
     fn as_file(&self) -> io::Result<Arc<File>>;
+}
+
+/// Whether an error says that a file does not take writes of a mode, which says nothing about its bytes.
+pub fn refuses_mode(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    [Errno::INVAL, Errno::OPNOTSUPP]
+        .iter()
+        .any(|refusal| number == Some(refusal.raw_os_error()))
 }
 
 /// What is at a path.

@@ -1,7 +1,7 @@
 //! The simulated disk answers as the disk of this machine does, where no power is cut.
 
 #![cfg(feature = "simulated")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::{
     fmt::Debug,
@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use saccade_disk::{Disk, RealDisk, simulated::SimulatedDisk};
+use saccade_disk::{BLOCK, Disk, RealDisk, WriteMode, refuses_mode, simulated::SimulatedDisk};
 use tempfile::TempDir;
 
 /// What a call said, comparably.
@@ -58,6 +58,11 @@ fn transcript(disk: &dyn Disk, directory: &Path) -> Vec<String> {
         format!("{buffer:?}"),
         said(file.read_at(&mut buffer, 6)),
         said(file.read_at(&mut buffer, 100)),
+        said(file.write_pieces_at(&[b"gh", b"", b"i"], 7, WriteMode::Buffered)),
+        said(file.write_pieces_at(&[], 20, WriteMode::Buffered)),
+        said(file.size()),
+        said(file.read_at(&mut buffer, 6)),
+        format!("{buffer:?}"),
         said(file.set_len(4)),
         said(file.set_len(9)),
         said(file.reserve(100)),
@@ -130,4 +135,45 @@ fn the_real_disk_opens_for_reading_what_it_may_only_read() {
         denied.raw_os_error(),
         Some(rustix::io::Errno::BADF.raw_os_error())
     );
+}
+
+#[test]
+fn both_disks_refuse_direct_writes_that_are_not_whole_blocks_and_take_others() {
+    let directory = TempDir::new().unwrap();
+    if !RealDisk.favours_direct_writes(directory.path()) {
+        return;
+    }
+    let memory = vec![7; 4 * BLOCK];
+    let start = memory.as_ptr().align_offset(BLOCK);
+    let whole = &memory[start..start + 2 * BLOCK];
+    let simulated = SimulatedDisk::new();
+    let disks: [(&dyn Disk, &Path); 2] = [(&RealDisk, directory.path()), (&simulated, Path::new("/"))];
+    for (disk, directory) in disks {
+        let file = disk.create_new(&directory.join("direct"), 0o600).unwrap();
+        let write = |bytes: &[u8], offset| file.write_pieces_at(&[bytes], offset, WriteMode::Direct);
+        write(whole, 4096).unwrap();
+        assert_eq!(file.size().unwrap(), 4096 + whole.len() as u64);
+        for (bytes, offset) in [(whole, 100), (&whole[..700], 0), (&whole[10..10 + BLOCK], 0)] {
+            let error = write(bytes, offset).unwrap_err();
+            assert!(refuses_mode(&error), "{disk:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn all_descriptors_of_a_file_lead_to_it_also_when_its_name_does_not() {
+    let directory = TempDir::new().unwrap();
+    let file = RealDisk
+        .create_new(&directory.path().join("file"), 0o600)
+        .unwrap();
+    let same = |mode| {
+        let descriptor = file.writable(mode).unwrap();
+        descriptor.map(|descriptor| std::os::unix::fs::MetadataExt::ino(&descriptor.metadata().unwrap()))
+    };
+    let inode = same(WriteMode::Buffered).unwrap();
+    assert_eq!(same(WriteMode::DontCache).unwrap(), inode);
+    // Its name may lead to another file meanwhile.
+    std::fs::rename(directory.path().join("file"), directory.path().join("away")).unwrap();
+    std::fs::write(directory.path().join("file"), b"another").unwrap();
+    assert_eq!(same(WriteMode::Direct).unwrap(), inode);
 }

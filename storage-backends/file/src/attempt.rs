@@ -4,16 +4,19 @@ use std::{
     io,
     path::Path,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use saccade_disk::{Disk, DiskFile};
+use bytes::Bytes;
+use saccade_disk::{Disk, DiskFile, WriteMode, refuses_mode};
 use saccade_store_contract::{Error, ErrorKind, Location, Operation};
 
 use crate::{
+    engine::{EngineFile, Submitted},
     errors::{failed, refused},
+    extent,
     layout::AttemptNames,
     locks::unpoisoned,
     store::Inner,
@@ -23,10 +26,11 @@ use crate::{
 /// of an upload and the final sync has as much left to do.
 const WRITE_BEHIND: u64 = 8 << 20;
 
-/// Finest hole that thin provisioning makes; glance_store's chunk.
-const HOLE: usize = 64 << 10;
+/// Where every byte is zero, and the first at a whole block.
+#[repr(align(4096))]
+struct Zeroes([u8; 256 << 10]);
 
-static ZEROES: [u8; 256 << 10] = [0; 256 << 10];
+static ZEROES: Zeroes = Zeroes([0; 256 << 10]);
 
 /// What an attempt has on the disk, and whether it may still have more.
 #[derive(Debug)]
@@ -47,17 +51,24 @@ enum Stage {
 
 #[derive(Debug)]
 struct Writing {
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
+    /// Writes to it.
+    engine: Box<dyn EngineFile>,
+    /// How, until the file refuses.
+    mode: WriteMode,
     /// How many bytes were asked for with `reserve`.
     reserved: u64,
     /// Up to where the pages were handed to the disk.
     behind: u64,
+    /// How many bytes went into the page cache since then, which keeps them.
+    cached: u64,
 }
 
 /// What to append.
 #[derive(Debug)]
-pub(crate) enum Piece<'a> {
-    Bytes(&'a [u8]),
+pub(crate) enum Piece {
+    /// One behind the other.
+    Bytes(Vec<Bytes>),
     Zeroes(u64),
 }
 
@@ -87,7 +98,7 @@ impl AttemptState {
         names: &AttemptNames,
         size_hint: Option<u64>,
         offset: u64,
-        piece: &Piece<'_>,
+        piece: &Piece,
     ) -> Result<(), Error> {
         let mut stage = unpoisoned(&self.stage);
         let done = match self.writing(&mut stage, inner, names, size_hint, Operation::Write) {
@@ -107,44 +118,35 @@ impl AttemptState {
         writing: &mut Writing,
         thin_provisioning: bool,
         offset: u64,
-        piece: &Piece<'_>,
+        piece: &Piece,
     ) -> io::Result<()> {
-        let file = &*writing.file;
         let end = match piece {
-            Piece::Bytes(bytes) if thin_provisioning => write_sparse(file, bytes, offset)?,
-            Piece::Bytes(bytes) => {
-                file.write_all_at(bytes, offset)?;
-                advance(offset, bytes.len())?
-            }
+            Piece::Bytes(pieces) if thin_provisioning => writing.write_sparse(pieces, offset)?,
+            Piece::Bytes(pieces) => writing.write(pieces, offset)?,
             Piece::Zeroes(len) => {
                 let end = offset.checked_add(*len).ok_or(io::ErrorKind::FileTooLarge)?;
                 if thin_provisioning {
-                    file.set_len(end)?;
+                    writing.file.set_len(end)?;
                 } else {
-                    self.write_zeroes(file, offset, end)?;
+                    self.write_zeroes(writing, offset, end)?;
                 }
                 end
             }
         };
-        if end.saturating_sub(writing.behind) >= WRITE_BEHIND {
-            // From one window before: its pages have been written meanwhile and leave the cache now.
-            let from = writing.behind.saturating_sub(WRITE_BEHIND);
-            file.write_behind(from, end.saturating_sub(from));
-            writing.behind = end;
-        }
+        writing.hand_over(end);
         Ok(())
     }
 
-    fn write_zeroes(&self, file: &dyn DiskFile, from: u64, end: u64) -> io::Result<()> {
+    fn write_zeroes(&self, writing: &mut Writing, from: u64, end: u64) -> io::Result<()> {
         let mut at = from;
         while at < end {
             if self.given_up.load(Ordering::Relaxed) {
                 return Err(io::Error::other("the attempt was given up"));
             }
             let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
-            let zeroes = ZEROES.get(..left).unwrap_or(&ZEROES);
-            file.write_all_at(zeroes, at)?;
-            at = advance(at, zeroes.len())?;
+            let zeroes = ZEROES.0.get(..left).unwrap_or(&ZEROES.0);
+            at = writing.write(&[Bytes::from_static(zeroes)], at)?;
+            writing.hand_over(at);
         }
         Ok(())
     }
@@ -208,12 +210,72 @@ impl AttemptState {
     }
 }
 
+impl Writing {
+    /// Writes pieces one behind the other; returns where they end.
+    fn write(&mut self, pieces: &[Bytes], offset: u64) -> io::Result<u64> {
+        let end = advance(offset, pieces)?;
+        match self.write_in(self.mode, pieces, offset) {
+            // Not every refusal shows when a store is opened: other options of a mount, a larger block.
+            Err(error) if self.mode != WriteMode::Buffered && refuses_mode(&error) => {
+                self.mode = WriteMode::Buffered;
+                self.write_in(self.mode, pieces, offset)?;
+            }
+            done => done?,
+        }
+        Ok(end)
+    }
+
+    fn write_in(&mut self, mode: WriteMode, pieces: &[Bytes], offset: u64) -> io::Result<()> {
+        let mut under_way = Vec::new();
+        for write in extent::writes(pieces, offset, mode) {
+            if write.mode == WriteMode::Buffered {
+                self.cached = advance(self.cached, &write.pieces)?;
+            }
+            under_way.push(self.engine.submit(write));
+        }
+        // All have ended before anything is said, so that none is under way when the file is removed or published.
+        let ended: Vec<io::Result<()>> = under_way.into_iter().map(Submitted::wait).collect();
+        ended.into_iter().collect()
+    }
+
+    /// Writes pieces and leaves out what is zero in them; returns where they end.
+    fn write_sparse(&mut self, pieces: &[Bytes], offset: u64) -> io::Result<u64> {
+        let end = advance(offset, pieces)?;
+        let mut ends_in_hole = false;
+        for run in extent::runs(pieces, offset) {
+            ends_in_hole = run.pieces.is_none();
+            if let Some(pieces) = run.pieces {
+                self.write(&pieces, run.offset)?;
+            }
+        }
+        if ends_in_hole {
+            self.file.set_len(end)?;
+        }
+        Ok(end)
+    }
+
+    /// Hands what is in the page cache to the disk, when it has become much.
+    fn hand_over(&mut self, end: u64) {
+        if end.saturating_sub(self.behind) < WRITE_BEHIND {
+            return;
+        }
+        if self.cached > 0 {
+            // From one window before: its pages have been written meanwhile and leave the cache now.
+            let from = self.behind.saturating_sub(WRITE_BEHIND);
+            self.file.write_behind(from, end.saturating_sub(from));
+            self.cached = 0;
+        }
+        self.behind = end;
+    }
+}
+
 fn begin(inner: &Inner, names: &AttemptNames, size_hint: Option<u64>) -> io::Result<Writing> {
     // It may have been unmounted since the attempt was created.
     inner.same_directory()?;
-    let file = inner
+    let file: Arc<dyn DiskFile> = inner
         .disk
-        .create_new(&names.temporary, inner.file_mode.unwrap_or(0o666))?;
+        .create_new(&names.temporary, inner.file_mode.unwrap_or(0o666))?
+        .into();
     if let Some(mode) = inner.file_mode {
         file.set_mode(mode)?;
     }
@@ -226,9 +288,12 @@ fn begin(inner: &Inner, names: &AttemptNames, size_hint: Option<u64>) -> io::Res
         file.reserve(reserved)?;
     }
     Ok(Writing {
+        engine: inner.engine.attach(&file),
         file,
+        mode: inner.write_mode,
         reserved,
         behind: 0,
+        cached: 0,
     })
 }
 
@@ -248,7 +313,7 @@ fn finish(writing: &Writing, names: &AttemptNames, written: u64) -> Result<(), E
         // The room that was reserved for nothing.
         writing.file.set_len(written).map_err(fail)?;
     }
-    writing.file.sync_data().map_err(fail)
+    writing.engine.sync_data().map_err(fail)
 }
 
 /// Gives the file the blob's name.
@@ -273,50 +338,14 @@ pub(crate) fn same_file(disk: &dyn Disk, one: &Path, other: &Path) -> io::Result
     })
 }
 
-/// Writes a chunk and leaves out what is zero in it; returns where it ends.
-fn write_sparse(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::Result<u64> {
-    let end = advance(offset, bytes.len())?;
-    let mut rest = bytes;
-    let mut at = offset;
-    let mut ends_in_hole = false;
-    while !rest.is_empty() {
-        // Runs of pieces of one kind are one write, or none.
-        let zero = first_piece(rest).is_some_and(is_zero);
-        let mut run = 0usize;
-        for piece in rest.chunks(HOLE) {
-            if is_zero(piece) != zero {
-                break;
-            }
-            run = run.saturating_add(piece.len());
-        }
-        let (head, tail) = rest.split_at_checked(run).unwrap_or((rest, &[]));
-        if !zero {
-            file.write_all_at(head, at)?;
-        }
-        ends_in_hole = zero;
-        at = advance(at, head.len())?;
-        rest = tail;
-    }
-    if ends_in_hole {
-        file.set_len(end)?;
+/// Where pieces end that begin at `offset`.
+fn advance(offset: u64, pieces: &[Bytes]) -> io::Result<u64> {
+    let mut end = offset;
+    for piece in pieces {
+        let len = u64::try_from(piece.len()).ok();
+        end = len
+            .and_then(|len| end.checked_add(len))
+            .ok_or(io::ErrorKind::FileTooLarge)?;
     }
     Ok(end)
-}
-
-fn first_piece(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.chunks(HOLE).next()
-}
-
-fn is_zero(piece: &[u8]) -> bool {
-    // Without an early exit inside a block, which lets the compiler use wide instructions.
-    piece
-        .chunks(4096)
-        .all(|block| block.iter().fold(0, |seen, byte| seen | byte) == 0)
-}
-
-fn advance(offset: u64, len: usize) -> io::Result<u64> {
-    u64::try_from(len)
-        .ok()
-        .and_then(|len| offset.checked_add(len))
-        .ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }

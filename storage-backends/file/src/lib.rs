@@ -13,23 +13,29 @@
 //! It needs a file system with hard links, and says so when it is opened on another.
 //!
 //! Blocking calls run on tokio's pool of blocking threads, one per writer at a time; the store must be used within a
-//! tokio runtime. Memory: a writer holds the chunk that is being written and the one it was just given; a reader holds an
-//! open file.
+//! tokio runtime. Memory: a writer holds up to four chunks, or one if it is of a MiB or more, that are being written, and
+//! as many that wait; a reader holds an open file. No byte of them is copied on its way to a disk that takes it directly.
 
 mod attempt;
+mod engine;
 mod errors;
+mod extent;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod layout;
 mod locks;
+mod mode;
 mod open;
+mod queue;
 mod several;
 mod store;
 mod undo;
 mod writer;
 
 pub use self::{
+    engine::{Engine, EngineKind, NotCompiledIn},
+    mode::WriteChoice,
     open::{FileStoreConfig, OpenError},
     several::{DataDirectory, FileStores},
     store::FileStore,

@@ -5,9 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use saccade_disk::Disk;
+use saccade_disk::{Disk, DiskFile, WriteMode};
 
-use crate::layout::RESERVED;
+use crate::{
+    engine::Engine,
+    layout::RESERVED,
+    mode::{self, WriteChoice},
+};
 
 /// How often to begin again when another daemon tries the same directory at the same moment.
 const TRIES: usize = 16;
@@ -24,6 +28,24 @@ pub struct FileStoreConfig {
     pub file_mode: Option<u32>,
     /// `filesystem_thin_provisioning`: whether zeroes become holes.
     pub thin_provisioning: bool,
+    /// How bytes get to the disk.
+    pub write: WriteChoice,
+    /// Who writes them.
+    pub engine: Engine,
+}
+
+impl FileStoreConfig {
+    /// A store in this directory, the rest as when nothing is said.
+    pub fn new(id: impl Into<String>, datadir: impl Into<PathBuf>) -> Self {
+        Self {
+            id: id.into(),
+            datadir: datadir.into(),
+            file_mode: None,
+            thin_provisioning: false,
+            write: WriteChoice::default(),
+            engine: Engine::default(),
+        }
+    }
 }
 
 /// Why a store cannot be opened.
@@ -67,6 +89,16 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file system refuses the way of writing that is configured.
+    #[error("the file system of {} takes no writes of the mode {mode}", path.display())]
+    WriteMode {
+        /// The directory.
+        path: PathBuf,
+        /// What is configured.
+        mode: WriteMode,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file system has no hard links, which blobs are published by.
     #[error("the file system of {} has no hard links, which a file store publishes images by", path.display())]
     NoHardLinks {
@@ -77,23 +109,36 @@ pub enum OpenError {
     },
 }
 
-/// Makes the directory if need be, and tries it. Returns which one it is: its device and its inode.
+/// What was found out of a directory.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Which one it is: its device and its inode.
+    pub(crate) identity: (u64, u64),
+    /// How files in it are written.
+    pub(crate) write_mode: WriteMode,
+}
+
+/// Makes the directory if need be, and tries it.
 pub(crate) fn prepare(
     disk: &dyn Disk,
     directory: &Path,
     file_mode: Option<u32>,
-) -> Result<(u64, u64), OpenError> {
+    write: WriteChoice,
+) -> Result<Found, OpenError> {
     let not_writable = |source| OpenError::NotWritable {
         path: directory.to_owned(),
         source,
     };
     make(disk, directory)?;
     disk.check_writable(directory).map_err(not_writable)?;
-    let tried = try_links(disk, directory, file_mode);
+    let tried = try_file(disk, directory, file_mode, write);
     // What was tried is gone for good, also when the start is refused.
     let synced = disk.sync_dir(directory).map_err(not_writable);
-    tried.and(synced)?;
-    identity(disk, directory).map_err(not_writable)
+    let write_mode = tried.and_then(|mode| synced.map(|()| mode))?;
+    Ok(Found {
+        identity: identity(disk, directory).map_err(not_writable)?,
+        write_mode,
+    })
 }
 
 /// Which directory it is, also by way of a link: its device and its inode.
@@ -138,17 +183,23 @@ fn make(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Makes a file and a second name for it, as an upload does, and removes both.
+/// Makes a file, writes to it and gives it a second name, as an upload does, and removes both names. Returns how it is written.
 ///
 /// The names are fixed, so that a start after a crash removes what the crash has left, and shared by all daemons on the
 /// directory: each step takes it that another may be at the same one.
-fn try_links(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Result<(), OpenError> {
+fn try_file(
+    disk: &dyn Disk,
+    directory: &Path,
+    file_mode: Option<u32>,
+    write: WriteChoice,
+) -> Result<WriteMode, OpenError> {
     let path = || directory.to_owned();
     let file = directory.join(format!("{RESERVED}probe"));
     let link = directory.join(format!("{RESERVED}probe.link"));
     let mut linked = Err(io::ErrorKind::NotFound.into());
+    let mut chosen = Ok(WriteMode::Buffered);
     for _ in 0..TRIES {
-        match disk.create_new(&file, 0o600) {
+        let probe: Box<dyn DiskFile> = match disk.create_new(&file, 0o600) {
             Ok(made) => {
                 if let Some(mode) = file_mode
                     && let Err(source) = made.set_mode(mode)
@@ -157,13 +208,20 @@ fn try_links(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Resul
                     let _ = disk.unlink(&file);
                     return Err(OpenError::NotWritable { path: path(), source });
                 }
+                made
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match disk.open_writable(&file) {
+                Ok(found) => found,
+                // Another daemon has removed it: again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(OpenError::NotWritable { path: path(), source }),
+            },
             Err(source) => return Err(OpenError::NotWritable { path: path(), source }),
-        }
+        };
+        chosen = mode::choose(disk, directory, &*probe, write);
         linked = disk.link(&file, &link);
         match &linked {
-            // Another daemon has removed the file: again.
+            // As above.
             Err(error) if error.kind() == io::ErrorKind::NotFound => (),
             _ => break,
         }
@@ -181,8 +239,16 @@ fn try_links(disk: &dyn Disk, directory: &Path, file_mode: Option<u32>) -> Resul
     }
     match linked {
         // A link that is there already was made by a link.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(OpenError::NoHardLinks { path: path(), source }),
-        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (),
+        Err(source) => return Err(OpenError::NoHardLinks { path: path(), source }),
+        Ok(()) => (),
     }
+    chosen.map_err(|source| OpenError::WriteMode {
+        path: path(),
+        mode: match write {
+            WriteChoice::Always(mode) => mode,
+            WriteChoice::Auto => WriteMode::Buffered,
+        },
+        source,
+    })
 }

@@ -3,7 +3,7 @@
 use std::{fmt, io, ops::Range, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use saccade_disk::{Disk, DiskFile};
+use saccade_disk::{Disk, DiskFile, WriteMode};
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Body, Capabilities, Capacity, Error, ErrorKind, FileRegion, Handle,
     Location, Operation, Result, Store,
@@ -12,9 +12,11 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     attempt::AttemptState,
+    engine::Engine,
     errors::{failed, refused},
     layout::Layout,
     locks::{LiveAttempts, NameLocks},
+    mode::WriteChoice,
     open::{self, FileStoreConfig, OpenError},
     undo,
     writer::FileWriter,
@@ -32,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) file_mode: Option<u32>,
     pub(crate) thin_provisioning: bool,
+    pub(crate) write_mode: WriteMode,
+    pub(crate) engine: Engine,
     pub(crate) names: NameLocks,
     pub(crate) attempts: LiveAttempts,
     /// Device and inode of the directory when the store was opened.
@@ -39,27 +43,43 @@ pub(crate) struct Inner {
 }
 
 impl FileStore {
-    /// Opens a store: makes its directory if it is not there, and tries whether files can be made and linked in it.
-    /// Leaves nothing but the directory. Blocks.
+    /// Opens a store: makes its directory if it is not there, tries whether files can be made and linked in it and how they
+    /// are written, and logs that. Leaves nothing but the directory. Blocks.
     ///
     /// # Errors
-    /// [`OpenError`]: the directory cannot be made, is not writable, or its file system has no hard links.
+    /// [`OpenError`]: the directory cannot be made, is not writable, or its file system has no hard links or refuses the
+    /// way of writing that is configured.
     pub fn open(config: FileStoreConfig, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let layout = Layout::new(&config.datadir).map_err(|reason| OpenError::Path {
             path: config.datadir.clone(),
             reason,
         })?;
-        let identity = open::prepare(&*disk, layout.directory(), config.file_mode)?;
+        let found = open::prepare(&*disk, layout.directory(), config.file_mode, config.write)?;
+        tracing::info!(
+            store = config.id,
+            directory = %layout.directory().display(),
+            mode = %found.write_mode,
+            chosen = matches!(config.write, WriteChoice::Auto),
+            engine = %config.engine,
+            "how the file store writes"
+        );
         Ok(Self(Arc::new(Inner {
             id: config.id,
             layout,
             disk,
             file_mode: config.file_mode,
             thin_provisioning: config.thin_provisioning,
+            write_mode: found.write_mode,
+            engine: config.engine,
             names: NameLocks::default(),
             attempts: LiveAttempts::default(),
-            identity,
+            identity: found.identity,
         })))
+    }
+
+    /// How its files are written.
+    pub fn write_mode(&self) -> WriteMode {
+        self.0.write_mode
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -8,21 +8,23 @@ use saccade_store_contract::{BlobWriter, Error, ErrorKind, Location, Operation, 
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{
-    attempt::{AttemptState, Piece},
+    attempt::AttemptState,
     errors::refused,
     layout::AttemptNames,
+    queue::{Offered, Queue, Queued},
     store::Inner,
     undo,
 };
 
-/// Writes one blob. Each chunk is one call on a blocking thread, and the next chunk may be received while it runs: at
-/// most two chunks are held.
+/// Writes one blob. Chunks are written on a blocking thread, and what comes meanwhile is the next write: so that writes are
+/// the longer the more there is to write, and no chunk waits for another. The [`Queue`] says how many are held.
 #[derive(Debug)]
 pub(crate) struct FileWriter {
     inner: Arc<Inner>,
     state: Arc<AttemptState>,
     names: Arc<AttemptNames>,
     size_hint: Option<u64>,
+    queue: Queue,
     /// How many bytes were accepted.
     written: u64,
     running: Option<JoinHandle<Result<()>>>,
@@ -42,38 +44,54 @@ impl FileWriter {
             state,
             names: Arc::new(names),
             size_hint,
+            queue: Queue::default(),
             written: 0,
             running: None,
             broken: false,
         }
     }
 
-    async fn append(
-        &mut self,
-        len: u64,
-        append: impl FnOnce(&AttemptState, &Inner, &AttemptNames, Option<u64>, u64) -> Result<()> + Send + 'static,
-    ) -> Result<()> {
+    async fn append(&mut self, len: u64, piece: Queued) -> Result<()> {
         if len == 0 {
             return Ok(());
         }
         self.begin(Operation::Write)?;
-        self.previous(Operation::Write).await?;
-        let offset = self.written;
-        self.written = offset.checked_add(len).ok_or_else(|| {
-            refused(
+        let Some(written) = self.written.checked_add(len) else {
+            return Err(refused(
                 ErrorKind::Full,
                 Operation::Write,
                 self.names.blob.to_string(),
                 "no file can be so long",
-            )
-        })?;
-        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
-        let (names, size_hint) = (Arc::clone(&self.names), self.size_hint);
-        self.running = Some(spawn_blocking(move || {
-            append(&state, &inner, &names, size_hint, offset)
-        }));
+            ));
+        };
+        let mut piece = Some(piece);
+        loop {
+            match self.queue.offer(&mut piece) {
+                Offered::Taken => break,
+                Offered::Full => self.queue.room().await,
+                Offered::NobodyWrites => {
+                    self.previous(Operation::Write).await?;
+                    self.start(piece.take());
+                    break;
+                }
+            }
+        }
+        self.written = written;
         self.broken = false;
         Ok(())
+    }
+
+    /// Has the queue written by a blocking thread, until it is empty.
+    fn start(&mut self, first: Option<Queued>) {
+        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
+        let (names, size_hint) = (Arc::clone(&self.names), self.size_hint);
+        let batches = self.queue.start(first);
+        self.running = Some(spawn_blocking(move || {
+            for (offset, piece) in batches {
+                state.append(&inner, &names, size_hint, offset, &piece)?;
+            }
+            Ok(())
+        }));
     }
 
     fn begin(&mut self, operation: Operation) -> Result<()> {
@@ -116,17 +134,11 @@ async fn joined<T>(call: JoinHandle<Result<T>>, operation: Operation, names: &At
 impl BlobWriter for FileWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        self.append(len, move |state, inner, names, size_hint, offset| {
-            state.append(inner, names, size_hint, offset, &Piece::Bytes(&chunk))
-        })
-        .await
+        self.append(len, Queued::Bytes(chunk)).await
     }
 
     async fn write_zeroes(&mut self, len: u64) -> Result<()> {
-        self.append(len, move |state, inner, names, size_hint, offset| {
-            state.append(inner, names, size_hint, offset, &Piece::Zeroes(len))
-        })
-        .await
+        self.append(len, Queued::Zeroes(len)).await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<Location> {

@@ -7,21 +7,29 @@
     clippy::indexing_slicing
 )]
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, marker::PhantomData, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use saccade_disk::{Disk, RealDisk, simulated::SimulatedDisk};
+use saccade_disk::{Disk, RealDisk, WriteMode, simulated::SimulatedDisk};
 use saccade_store_conformance::Harness;
 use saccade_store_contract::{BlobName, Location, Store};
-use saccade_store_file::{FileStore, FileStoreConfig};
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
+use saccade_store_file::EngineKind;
+use saccade_store_file::{Engine, FileStore, FileStoreConfig, WriteChoice};
 use tempfile::TempDir;
 
-fn open(datadir: PathBuf, thin_provisioning: bool, disk: Arc<dyn Disk>) -> Arc<FileStore> {
+fn open(
+    datadir: PathBuf,
+    thin_provisioning: bool,
+    (write, engine): (WriteChoice, Engine),
+    disk: Arc<dyn Disk>,
+) -> Arc<FileStore> {
     let config = FileStoreConfig {
-        id: "test".to_owned(),
-        datadir,
         file_mode: Some(0o640),
         thin_provisioning,
+        write,
+        engine,
+        ..FileStoreConfig::new("test", datadir)
     };
     Arc::new(FileStore::open(config, disk).unwrap())
 }
@@ -45,23 +53,92 @@ fn foreign_to(datadir: &str) -> Vec<Location> {
     .into()
 }
 
-struct OnADisk<const THIN: bool> {
-    directory: TempDir,
-    store: Arc<FileStore>,
+/// How the files of a harness are written.
+trait Way: Send + Sync + 'static {
+    const THIN: bool = false;
+
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Auto, Engine::pwrite())
+    }
 }
 
-impl<const THIN: bool> OnADisk<THIN> {
+struct AsChosen;
+
+impl Way for AsChosen {}
+
+struct WithHoles;
+
+impl Way for WithHoles {
+    const THIN: bool = true;
+}
+
+struct Buffered;
+
+impl Way for Buffered {
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Always(WriteMode::Buffered), Engine::pwrite())
+    }
+}
+
+#[cfg(feature = "tokio-uring")]
+struct ByTokioUring;
+
+#[cfg(feature = "tokio-uring")]
+impl Way for ByTokioUring {
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Auto, engine(EngineKind::TokioUring))
+    }
+}
+
+#[cfg(feature = "glommio")]
+struct ByGlommio;
+
+#[cfg(feature = "glommio")]
+impl Way for ByGlommio {
+    fn write() -> (WriteChoice, Engine) {
+        (WriteChoice::Auto, engine(EngineKind::Glommio))
+    }
+}
+
+/// One for all tests, as in the daemon. Where the system forbids it, this is `pwrite`.
+#[cfg(any(feature = "tokio-uring", feature = "glommio"))]
+fn engine(kind: EngineKind) -> Engine {
+    static STARTED: std::sync::Mutex<Vec<(EngineKind, Engine)>> = std::sync::Mutex::new(Vec::new());
+    let mut started = STARTED.lock().unwrap();
+    if let Some((_, engine)) = started.iter().find(|(other, _)| *other == kind) {
+        return engine.clone();
+    }
+    let engine = Engine::start(kind).unwrap();
+    started.push((kind, engine.clone()));
+    engine
+}
+
+struct OnADisk<W> {
+    directory: TempDir,
+    store: Arc<FileStore>,
+    way: PhantomData<W>,
+}
+
+impl<W: Way> OnADisk<W> {
     fn datadir(&self) -> PathBuf {
         self.directory.path().join("glance/images")
+    }
+
+    fn open(directory: &TempDir) -> Arc<FileStore> {
+        let datadir = directory.path().join("glance/images");
+        open(datadir, W::THIN, W::write(), Arc::new(RealDisk))
     }
 }
 
 #[async_trait]
-impl<const THIN: bool> Harness for OnADisk<THIN> {
+impl<W: Way> Harness for OnADisk<W> {
     async fn start() -> Self {
         let directory = TempDir::new().unwrap();
-        let store = open(directory.path().join("glance/images"), THIN, Arc::new(RealDisk));
-        Self { directory, store }
+        Self {
+            store: Self::open(&directory),
+            directory,
+            way: PhantomData,
+        }
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -69,7 +146,7 @@ impl<const THIN: bool> Harness for OnADisk<THIN> {
     }
 
     async fn restart(&mut self) {
-        self.store = open(self.datadir(), THIN, Arc::new(RealDisk));
+        self.store = Self::open(&self.directory);
     }
 
     async fn inventory(&self) -> Vec<String> {
@@ -92,7 +169,7 @@ impl<const THIN: bool> Harness for OnADisk<THIN> {
     }
 
     fn chunks_held(&self) -> Option<usize> {
-        Some(1)
+        Some(8)
     }
 }
 
@@ -107,7 +184,7 @@ const DATADIR: &str = "/var/lib/glance/images";
 impl Harness for OnASimulatedDisk {
     async fn start() -> Self {
         let disk = SimulatedDisk::new();
-        let store = open(DATADIR.into(), false, Arc::new(disk.clone()));
+        let store = open(DATADIR.into(), false, AsChosen::write(), Arc::new(disk.clone()));
         Self { disk, store }
     }
 
@@ -116,7 +193,12 @@ impl Harness for OnASimulatedDisk {
     }
 
     async fn restart(&mut self) {
-        self.store = open(DATADIR.into(), false, Arc::new(self.disk.clone()));
+        self.store = open(
+            DATADIR.into(),
+            false,
+            AsChosen::write(),
+            Arc::new(self.disk.clone()),
+        );
     }
 
     async fn inventory(&self) -> Vec<String> {
@@ -141,16 +223,30 @@ impl Harness for OnASimulatedDisk {
     }
 
     fn chunks_held(&self) -> Option<usize> {
-        Some(1)
+        Some(8)
     }
 }
 
 mod on_the_disk {
-    saccade_store_conformance::conformance_suite!(super::OnADisk<false>);
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::AsChosen>);
 }
 
 mod on_the_disk_with_holes {
-    saccade_store_conformance::conformance_suite!(super::OnADisk<true>);
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::WithHoles>);
+}
+
+mod through_the_page_cache {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::Buffered>);
+}
+
+#[cfg(feature = "tokio-uring")]
+mod by_tokio_uring {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::ByTokioUring>);
+}
+
+#[cfg(feature = "glommio")]
+mod by_glommio {
+    saccade_store_conformance::conformance_suite!(super::OnADisk<super::ByGlommio>);
 }
 
 mod on_a_simulated_disk {

@@ -11,16 +11,17 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use saccade_disk::{
-    Disk,
+    BLOCK, Disk, WriteMode,
     simulated::{ACCESS_DENIED, Fault, IO_ERROR, Loss, NO_SPACE, NOT_PERMITTED, SimulatedDisk},
 };
 use saccade_store_conformance::bytes_of;
 use saccade_store_contract::{Attempt, BlobName, ErrorKind, Handle, Location, Result, Store};
-use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
+use saccade_store_file::{FileStore, FileStoreConfig, OpenError, WriteChoice};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
@@ -49,16 +50,11 @@ fn faults(errno: i32) -> [Fault; 3] {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread().build().unwrap()
+    Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 fn config() -> FileStoreConfig {
-    FileStoreConfig {
-        id: "test".to_owned(),
-        datadir: DATADIR.into(),
-        file_mode: None,
-        thin_provisioning: false,
-    }
+    FileStoreConfig::new("test", DATADIR)
 }
 
 fn open(disk: &SimulatedDisk) -> FileStore {
@@ -73,8 +69,14 @@ fn fresh() -> (SimulatedDisk, FileStore) {
     (disk, store)
 }
 
+/// A whole block, which goes to the disk directly, and what goes through the page cache behind it.
 fn chunk() -> Bytes {
-    (0..3000u32).map(|at| (at % 251) as u8 + 1).collect()
+    let mut memory = vec![0; 3 * BLOCK];
+    let start = memory.as_ptr().align_offset(BLOCK);
+    for (at, byte) in memory[start..].iter_mut().enumerate() {
+        *byte = (at % 251) as u8 + 1;
+    }
+    Bytes::from(memory).slice(start..start + BLOCK + 3000)
 }
 
 /// What the first attempt writes.
@@ -108,7 +110,7 @@ async fn upload(store: &FileStore) -> Progress {
 }
 
 async fn try_upload(store: &FileStore, progress: &mut Progress) -> Result<()> {
-    let (handle, mut writer) = store.create(NAME, FIRST, Some(10_000)).await?;
+    let (handle, mut writer) = store.create(NAME, FIRST, Some(20_000)).await?;
     let handle = progress.handle.insert(handle);
     writer.write(chunk()).await?;
     writer.write_zeroes(1000).await?;
@@ -124,8 +126,15 @@ async fn unfinished(publish: bool) -> (SimulatedDisk, FileStore, Handle) {
     let (disk, store) = fresh();
     let (handle, mut writer) = store.create(NAME, FIRST, None).await.unwrap();
     writer.write(Bytes::from(content())).await.unwrap();
-    // Comes after the first write, so that this one is done.
     writer.write(Bytes::from_static(b"more")).await.unwrap();
+    let len = content().len() + 4;
+    while !disk
+        .files()
+        .iter()
+        .any(|(path, bytes)| *path == temporary() && bytes.len() == len)
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     if publish {
         writer.commit().await.unwrap();
     }
@@ -183,10 +192,31 @@ async fn assert_name_is_free(store: &FileStore, first: &Handle, context: &str) {
 
 #[test]
 fn after_a_power_cut_at_any_call_of_an_upload_its_promises_hold() {
+    promises_hold_after_a_power_cut_at_any_call(&config());
+}
+
+#[test]
+fn after_a_power_cut_at_any_call_of_an_upload_with_holes_its_promises_hold() {
+    promises_hold_after_a_power_cut_at_any_call(&FileStoreConfig {
+        thin_provisioning: true,
+        ..config()
+    });
+}
+
+#[test]
+fn after_a_power_cut_at_any_call_of_an_upload_through_the_page_cache_its_promises_hold() {
+    promises_hold_after_a_power_cut_at_any_call(&FileStoreConfig {
+        write: WriteChoice::Always(WriteMode::Buffered),
+        ..config()
+    });
+}
+
+fn promises_hold_after_a_power_cut_at_any_call(config: &FileStoreConfig) {
     runtime().block_on(async {
         let mut saw_committed_but_not_settled = false;
         for calls in 0..PLENTY {
-            let (disk, store) = fresh();
+            let (disk, _) = fresh();
+            let store = FileStore::open(config.clone(), Arc::new(disk.clone())).unwrap();
             disk.crash_after(calls);
             let progress = upload(&store).await;
             assert_eq!(progress.error.is_some(), disk.has_crashed());
@@ -502,6 +532,60 @@ fn a_file_system_without_hard_links_is_refused_and_left_clean() {
     let error = FileStore::open(config(), Arc::new(disk.clone())).unwrap_err();
     assert!(matches!(error, OpenError::NoHardLinks { .. }), "{error:?}");
     assert_clean(&disk, "refused");
+}
+
+#[test]
+fn what_no_file_takes_is_not_chosen_and_refused_where_it_is_configured() {
+    let disk = SimulatedDisk::new();
+    let modes = [WriteMode::Direct, WriteMode::DontCache, WriteMode::Buffered];
+    for mode in modes {
+        assert_eq!(open(&disk).write_mode(), mode);
+        disk.refuse_mode(mode);
+    }
+    for mode in modes {
+        let config = FileStoreConfig {
+            write: WriteChoice::Always(mode),
+            ..config()
+        };
+        let opened = FileStore::open(config, Arc::new(disk.clone()));
+        if mode == WriteMode::Buffered {
+            assert_eq!(opened.unwrap().write_mode(), mode, "there is nothing else");
+        } else {
+            let error = opened.unwrap_err();
+            assert!(matches!(error, OpenError::WriteMode { .. }), "{error:?}");
+            assert!(error.to_string().contains(&mode.to_string()), "{error}");
+        }
+        assert_eq!(disk.files(), [], "the directory is left clean");
+    }
+}
+
+#[test]
+fn whole_blocks_are_written_directly_and_the_rest_through_the_page_cache() {
+    runtime().block_on(async {
+        let (disk, store) = fresh();
+        let written = |mode| disk.written_in(mode);
+        let probe = written(WriteMode::Direct);
+        assert!(upload(&store).await.settled);
+        // Two chunks; the second does not lie in memory as in the file.
+        assert_eq!(written(WriteMode::Direct) - probe, BLOCK as u64);
+        assert_eq!(
+            written(WriteMode::Buffered),
+            content().len() as u64 - BLOCK as u64
+        );
+        assert_eq!(read(&store, &location()).await, Some(content()));
+    });
+}
+
+#[test]
+fn an_upload_whose_file_refuses_direct_writes_after_all_goes_through_the_page_cache() {
+    runtime().block_on(async {
+        let (disk, store) = fresh();
+        let probe = disk.written_in(WriteMode::Direct);
+        disk.refuse_mode(WriteMode::Direct);
+        assert!(upload(&store).await.settled);
+        assert_eq!(disk.written_in(WriteMode::Direct), probe);
+        assert_eq!(read(&store, &location()).await, Some(content()));
+    });
 }
 
 #[test]

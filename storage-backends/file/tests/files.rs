@@ -15,22 +15,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use saccade_disk::RealDisk;
+use saccade_disk::{BLOCK, RealDisk, WriteMode};
 use saccade_store_conformance::{Fault, FaultyStore, bytes_of};
 use saccade_store_contract::{
     Attempt, BlobName, BlobWriter, Body, Error, ErrorKind, Handle, Location, Operation, Store,
 };
-use saccade_store_file::{FileStore, FileStoreConfig, OpenError};
+use saccade_store_file::{FileStore, FileStoreConfig, OpenError, WriteChoice};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 fn config(directory: &Path) -> FileStoreConfig {
-    FileStoreConfig {
-        id: "fast".to_owned(),
-        datadir: directory.to_owned(),
-        file_mode: None,
-        thin_provisioning: false,
-    }
+    FileStoreConfig::new("fast", directory)
 }
 
 fn open(config: FileStoreConfig) -> FileStore {
@@ -153,6 +148,105 @@ async fn zeroes_take_no_room_where_thin_provisioning_is_on() {
     }
 }
 
+/// As the pool of uploads makes them: at a whole block in memory.
+fn aligned(seed: u8, len: usize) -> Bytes {
+    let mut memory = vec![0; len + BLOCK];
+    let start = memory.as_ptr().align_offset(BLOCK);
+    for (at, byte) in memory[start..].iter_mut().enumerate() {
+        *byte = (at % 253) as u8 ^ seed;
+    }
+    Bytes::from(memory).slice(start..start + len)
+}
+
+#[tokio::test]
+async fn every_way_of_writing_makes_the_same_file() {
+    let directory = TempDir::new().unwrap();
+    let modes = [WriteMode::Buffered, WriteMode::DontCache, WriteMode::Direct];
+    let ways = modes
+        .map(WriteChoice::Always)
+        .into_iter()
+        .chain([WriteChoice::Auto]);
+    let mut tried = 0;
+    for (write, thin_provisioning) in ways.flat_map(|way| [(way, false), (way, true)]) {
+        let config = FileStoreConfig {
+            write,
+            thin_provisioning,
+            ..config(directory.path())
+        };
+        let store = match FileStore::open(config, Arc::new(RealDisk)) {
+            Ok(store) => store,
+            // This file system does not have it.
+            Err(OpenError::WriteMode { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        tried += 1;
+        let mut pieces: Vec<Bytes> = (0..9).map(|seed| aligned(seed, 256 << 10)).collect();
+        // What is no whole block in the midst of it, and from then on lies otherwise in memory than in the file; whole
+        // blocks again; zeroes; an end within a block.
+        pieces.extend([aligned(20, 70_001), aligned(21, 256 << 10)]);
+        pieces.push(aligned(22, 8192 - 70_001 % 4096));
+        pieces.extend([
+            aligned(23, 1 << 20),
+            Bytes::from(vec![0; 300_000]),
+            aligned(24, 4097),
+        ]);
+        let (name, handle, mut writer) = begin(&store, Some(64 << 20)).await;
+        let mut whole = Vec::new();
+        for piece in pieces {
+            whole.extend_from_slice(&piece);
+            writer.write(piece).await.unwrap();
+        }
+        writer.write_zeroes(600_000).await.unwrap();
+        whole.resize(whole.len() + 600_000, 0);
+        writer.commit().await.unwrap();
+        store.settle(&handle).await.unwrap();
+        let path = directory.path().join(name.to_string());
+        assert!(
+            fs::read(&path).unwrap() == whole,
+            "{write:?}, thin {thin_provisioning}"
+        );
+        let allocated = fs::metadata(&path).unwrap().blocks() * 512;
+        assert!(
+            allocated < whole.len() as u64 + (1 << 20),
+            "what was reserved is given back"
+        );
+        if thin_provisioning {
+            assert!(
+                allocated < whole.len() as u64 - 700_000,
+                "{allocated} bytes are allocated"
+            );
+        }
+    }
+    assert!(
+        tried >= 4,
+        "through the cache and as chosen, both with holes and without"
+    );
+}
+
+#[tokio::test]
+async fn direct_writes_leave_the_page_cache_as_it_was() {
+    let directory = TempDir::new().unwrap();
+    let store = open(config(directory.path()));
+    if store.write_mode() != WriteMode::Direct {
+        return;
+    }
+    let (name, _, mut writer) = begin(&store, None).await;
+    for seed in 0..32 {
+        writer.write(aligned(seed, 256 << 10)).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    // What is in the cache is there at once, and the rest is refused.
+    let file = fs::File::open(directory.path().join(name.to_string())).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut cached = 0;
+    for at in 0..8 {
+        let slices = &mut [std::io::IoSliceMut::new(&mut buffer)];
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        cached += rustix::io::preadv2(&file, slices, at << 20, flags).unwrap_or(0);
+    }
+    assert!(cached < 2 << 20, "{cached} of 8 MiB are in the page cache");
+}
+
 #[tokio::test]
 async fn room_that_was_reserved_for_too_large_a_hint_is_given_back() {
     let directory = TempDir::new().unwrap();
@@ -172,14 +266,13 @@ async fn a_file_that_somebody_else_has_shortened_is_corrupt_and_not_published() 
     let store = open(config(directory.path()));
     let (name, handle, mut writer) = begin(&store, None).await;
     writer.write(Bytes::from_static(b"some")).await.unwrap();
-    // When the second is accepted, the first is in the file.
     writer.write(Bytes::from_static(b"thing")).await.unwrap();
     let temporary = loop {
-        let found = fs::read_dir(directory.path()).unwrap().next().unwrap().unwrap();
-        if found.metadata().unwrap().len() == 9 {
-            break found.path();
+        let found = fs::read_dir(directory.path()).unwrap().next();
+        match found.map(Result::unwrap) {
+            Some(found) if found.metadata().unwrap().len() == 9 => break found.path(),
+            _ => tokio::task::yield_now().await,
         }
-        tokio::task::yield_now().await;
     };
     fs::File::options()
         .write(true)

@@ -155,10 +155,8 @@ fn in_files(name: BlobName) -> Location {
 
 fn open(disk: &SimulatedDisk, thin_provisioning: bool) -> Arc<dyn Store> {
     let config = FileStoreConfig {
-        id: "test".to_owned(),
-        datadir: DATADIR.into(),
-        file_mode: None,
         thin_provisioning,
+        ..FileStoreConfig::new("test", DATADIR)
     };
     Arc::new(FileStore::open(config, Arc::new(disk.clone())).unwrap())
 }

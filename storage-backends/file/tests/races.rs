@@ -88,6 +88,10 @@ impl Disk for HeldDisk {
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.disk.space(path)
     }
+
+    fn favours_direct_writes(&self, directory: &Path) -> bool {
+        self.disk.favours_direct_writes(directory)
+    }
 }
 
 struct Held {
@@ -107,12 +111,7 @@ impl Held {
             reached: Mutex::new(reached_sender),
             go_on: Mutex::new(go_on_receiver),
         };
-        let config = FileStoreConfig {
-            id: "test".to_owned(),
-            datadir: "/d".into(),
-            file_mode: None,
-            thin_provisioning: false,
-        };
+        let config = FileStoreConfig::new("test", "/d");
         let store = FileStore::open(config, Arc::new(held)).unwrap();
         Self {
             disk,
@@ -179,6 +178,11 @@ async fn a_cancelled_write_leaves_the_writer_as_after_an_error() {
     let held = Held::new();
     let (handle, mut writer) = held.begin().await;
     writer.write(Bytes::from_static(b"one")).await.unwrap();
+    held.wait_for("create_new");
+    for _ in 0..4 {
+        // These wait behind it.
+        writer.write(Bytes::from_static(b"and")).await.unwrap();
+    }
     let waits = tokio::time::timeout(
         Duration::from_millis(20),
         writer.write(Bytes::from_static(b"two")),
@@ -187,7 +191,6 @@ async fn a_cancelled_write_leaves_the_writer_as_after_an_error() {
     let error = writer.write(Bytes::from_static(b"three")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(writer.commit().await.unwrap_err().kind(), ErrorKind::Unavailable);
-    held.wait_for("create_new");
     held.go_on.send(()).unwrap();
     held.store.discard(&handle).await.unwrap();
     assert_eq!(held.disk.files(), []);

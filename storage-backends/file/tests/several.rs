@@ -31,12 +31,7 @@ use uuid::Uuid;
 fn directory(priority: i64, datadir: PathBuf) -> DataDirectory {
     DataDirectory {
         priority,
-        config: FileStoreConfig {
-            id: "test".to_owned(),
-            datadir,
-            file_mode: None,
-            thin_provisioning: false,
-        },
+        config: FileStoreConfig::new("test", datadir),
     }
 }
 
@@ -127,7 +122,7 @@ impl Harness for Three {
     }
 
     fn chunks_held(&self) -> Option<usize> {
-        Some(1)
+        Some(8)
     }
 }
 
@@ -255,6 +250,10 @@ impl Disk for Partitioned {
             free,
             ..RealDisk.space(path)?
         })
+    }
+
+    fn favours_direct_writes(&self, directory: &Path) -> bool {
+        RealDisk.favours_direct_writes(directory)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn restart(before: &State, loss: Loss) -> State {
         nodes,
         space: before.space,
         read_only: before.read_only,
+        modes_refused: before.modes_refused.clone(),
         links_refused: before.links_refused,
         ..State::default()
     }

@@ -24,7 +24,7 @@ mod state;
 mod tests;
 
 use self::state::{Open, State};
-use crate::{Disk, DiskFile, Space, Stat};
+use crate::{BLOCK, Disk, DiskFile, Space, Stat, WriteMode};
 
 /// A disk in memory that loses what was not synced. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +104,18 @@ impl SimulatedDisk {
     /// Makes every `link` from now on fail with this error number, as file systems without hard links do.
     pub fn refuse_links(&self, errno: i32) {
         self.state().links_refused = Some(errno);
+    }
+
+    /// Makes every write of a mode from now on fail as file systems do that do not have it: before it has written anything.
+    pub fn refuse_mode(&self, mode: WriteMode) {
+        self.state().modes_refused.push(mode);
+    }
+
+    /// How many bytes were written in a mode so far.
+    pub fn written_in(&self, mode: WriteMode) -> u64 {
+        let state = self.state();
+        let of_mode = state.written.iter().filter(|(written, _)| *written == mode);
+        of_mode.fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
     /// Sets what [`Disk::space`] says. Nothing is refused for want of room; faults do that.
@@ -232,6 +244,10 @@ impl Disk for SimulatedDisk {
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.look(|state| state.stat(path).map(|_| state.space))
     }
+
+    fn favours_direct_writes(&self, _directory: &Path) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -248,6 +264,29 @@ impl DiskFile for SimulatedFile {
             // A disk in memory has no way to fail in the half; the fault's own error is reported anyway.
             |state| drop(state.write(&self.open, half, offset)),
         )
+    }
+
+    /// As strict as any disk about direct writes.
+    fn write_pieces_at(&self, pieces: &[&[u8]], offset: u64, mode: WriteMode) -> io::Result<()> {
+        let block = u64::try_from(BLOCK).unwrap_or(u64::MAX);
+        let is_whole =
+            |piece: &&[u8]| piece.as_ptr().addr().is_multiple_of(BLOCK) && piece.len().is_multiple_of(BLOCK);
+        let is_aligned = offset.is_multiple_of(block) && pieces.iter().all(is_whole);
+        if self.disk.state().modes_refused.contains(&mode) {
+            return Err(rustix::io::Errno::OPNOTSUPP.into());
+        }
+        if mode == WriteMode::Direct && !is_aligned {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        let bytes = pieces.concat();
+        self.write_all_at(&bytes, offset)?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.disk.state().written.push((mode, len));
+        Ok(())
+    }
+
+    fn writable(&self, _mode: WriteMode) -> Option<io::Result<Arc<File>>> {
+        None
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

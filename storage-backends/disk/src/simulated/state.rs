@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::Fault;
-use crate::{Space, Stat};
+use crate::{Space, Stat, WriteMode};
 
 /// The one device there is, in [`Stat::identity`].
 const DEVICE: u64 = 1;
@@ -30,6 +30,9 @@ pub(super) struct State {
     pub(super) links_refused: Option<i32>,
     pub(super) space: Space,
     pub(super) read_only: bool,
+    pub(super) modes_refused: Vec<WriteMode>,
+    /// Each write of pieces: its mode, and how many bytes it had.
+    pub(super) written: Vec<(WriteMode, u64)>,
 }
 
 #[derive(Debug)]
@@ -90,6 +93,8 @@ impl Default for State {
                 free: 1 << 40,
             },
             read_only: false,
+            modes_refused: Vec::new(),
+            written: Vec::new(),
         }
     }
 }
@@ -198,6 +203,9 @@ impl State {
     }
 
     pub(super) fn write(&mut self, open: &Open, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let start = position(offset)?;
         let end = start
             .checked_add(bytes.len())
