@@ -35,7 +35,7 @@ use crate::{
         tests::{Fixture, caller},
     },
     config::{self, Overrides, Sources, StoreNaming},
-    identity::{Caller, Delegation, Identity, ImageEndpoint, RequestHead, Secret, Unidentified},
+    identity::{Caller, CatalogEndpoint, Delegation, Identity, RequestHead, Secret, Unidentified},
     lifecycle::{Lifecycle, Phase},
 };
 
@@ -126,8 +126,9 @@ impl Identity for Tokens {
             return Err(Unidentified::Unavailable("no answer".to_owned()));
         }
         let (region, url) = region.split_once(' ').unwrap();
-        let endpoint = ImageEndpoint {
-            region: region.to_owned(),
+        let endpoint = CatalogEndpoint {
+            service_type: "image".to_owned(),
+            region: Some(region.to_owned()),
             interface: "public".to_owned(),
             url: url.to_owned(),
         };

@@ -9,6 +9,7 @@
 //! * `removal`: one removal of locations, likewise
 //! * `bytes`: the data that goes with them
 //! * `scrub`: deleting for good what was kept for a time
+//! * `share`: who may read an image's data where it is kept
 //! * `sweep`: the loop over all of them
 
 mod bytes;
@@ -16,6 +17,7 @@ mod deletion;
 mod recovery;
 mod removal;
 mod scrub;
+mod share;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use self::{
     deletion::{DeleteError, DeleteErrorKind},
     scrub::Scrubbing,
+    share::{are_fewer, readers_of},
 };
 use crate::{
     image::{Change, ChangeKind, ImageId, NodeId, Timestamp},
@@ -42,11 +45,12 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Janitor {
     shared: Arc<Shared>,
+    /// As whoever asks may use them; by itself, as the daemon may.
+    stores: Stores,
 }
 
 struct Shared {
     ledger: Ledger,
-    stores: Stores,
     metadata: Arc<dyn Metadata>,
     node: NodeId,
     /// What a stop waits for.
@@ -65,11 +69,20 @@ impl Janitor {
         Self {
             shared: Arc::new(Shared {
                 ledger,
-                stores,
                 metadata,
                 node,
                 tasks,
             }),
+            stores,
+        }
+    }
+
+    /// The same at these stores, which are its own in some caller's name.
+    #[must_use]
+    pub fn at(&self, stores: Stores) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            stores,
         }
     }
 
