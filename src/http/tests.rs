@@ -10,6 +10,7 @@ mod import_plugins;
 mod info;
 mod locations;
 mod members;
+mod per_caller;
 mod protection;
 mod quotas;
 mod routes;

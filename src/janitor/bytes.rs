@@ -52,10 +52,14 @@ impl Janitor {
         let mut outcome = Outcome::Done;
         for location in locations {
             if let Err(error) = self.remove(image, location).await {
-                warn!(
-                    %image, store = location.store, error = chain(&*error),
-                    "the bytes of a deleted image cannot be removed yet"
-                );
+                if self.was_said(image.as_uuid(), &location.store, &*error) {
+                    debug!(%image, store = location.store, "the store still refuses to remove bytes");
+                } else {
+                    warn!(
+                        %image, store = location.store, error = chain(&*error),
+                        "the bytes of a deleted image cannot be removed yet"
+                    );
+                }
                 outcome = Outcome::Unknown;
             }
         }

@@ -22,9 +22,15 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use saccade_store_contract::ErrorKind;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 pub use self::{
     deletion::{DeleteError, DeleteErrorKind},
@@ -55,7 +61,12 @@ struct Shared {
     node: NodeId,
     /// What a stop waits for.
     tasks: TaskTracker,
+    /// Of which images it was said that a store refuses access.
+    refused: Mutex<HashSet<(Uuid, String)>>,
 }
+
+/// What was refused is remembered of so many images, and then anew.
+const REFUSED: usize = 10_000;
 
 impl Janitor {
     /// The janitor of this node. `tasks` gets every deletion, so that a stop can wait for them.
@@ -72,9 +83,23 @@ impl Janitor {
                 metadata,
                 node,
                 tasks,
+                refused: Mutex::default(),
             }),
             stores,
         }
+    }
+
+    /// Whether this was said before: a store that refuses access goes on to do so, each time that it is tried.
+    fn was_said(&self, image: Uuid, store: &str, error: &(dyn Error + Send + Sync + 'static)) -> bool {
+        let error = error.downcast_ref::<saccade_store_contract::Error>();
+        if error.is_none_or(|error| error.kind() != ErrorKind::Denied) {
+            return false;
+        }
+        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED {
+            refused.clear();
+        }
+        !refused.insert((image, store.to_owned()))
     }
 
     /// The same at these stores, which are its own in some caller's name.

@@ -208,10 +208,14 @@ impl Janitor {
         match self.at_store(entry, step).await {
             Ok(()) => Outcome::Done,
             Err(error) => {
-                warn!(
-                    image = %entry.image, attempt = %entry.attempt, store = entry.store, error = chain(&*error),
-                    "the store cannot clear up after an upload yet"
-                );
+                if self.was_said(entry.image, &entry.store, &*error) {
+                    debug!(image = %entry.image, store = entry.store, "the store still refuses to clear up");
+                } else {
+                    warn!(
+                        image = %entry.image, attempt = %entry.attempt, store = entry.store, error = chain(&*error),
+                        "the store cannot clear up after an upload yet"
+                    );
+                }
                 Outcome::Unknown
             }
         }

@@ -464,7 +464,18 @@ impl Store for MultiTenantStore {
             return own.settle(handle).await;
         }
         let (address, names) = TenantAddress::parse_handle(handle, Operation::Settle)?;
-        undo::settle(&self.at(&address, StandIn::Refused), &names).await
+        let inner = self.at(&address, StandIn::Refused);
+        undo::settle(&inner, &names).await?;
+        // A deletion that has come first had to leave the container, for the mark that was in it.
+        let account = inner.account(&names.place);
+        let found = account.has(&names.place, &names.place.object).await;
+        match found.map_err(|failure| failure.at(Operation::Settle, &names.place.to_string()))? {
+            true => Ok(()),
+            false => {
+                self.remove_container(&inner, &names.place, Operation::Settle)
+                    .await
+            }
+        }
     }
 
     async fn capacity(&self) -> Result<Option<Capacity>> {

@@ -76,10 +76,13 @@ impl TenantAddress {
         let (Some(object), Some(container), Some(at)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(invalid("it is not address/container/object"));
         };
-        if !is_container(container) || !is_blob(object) {
+        // What would be taken for a host otherwise.
+        if !is_container(container) || !is_blob(object) || at.starts_with('/') {
             return Err(invalid("it does not name an image's object"));
         }
         let address = Self::parse(&format!("{scheme}://{at}"))
+            // Every account has a path; without one, this is the address of an account and not of an object.
+            .filter(|address| address.0.path() != "/")
             .ok_or_else(|| invalid("it has no address of an account, or credentials in it"))?;
         let place = Place {
             account: 0,
@@ -173,7 +176,6 @@ mod tests {
             ("http://swift:8080/v1/AUTH_a", "swift+http://swift:8080/v1/AUTH_a"),
             ("https://Swift/v1/AUTH_a/", "swift+https://swift/v1/AUTH_a"),
             ("https://swift:443/swift/v1", "swift+https://swift/swift/v1"),
-            ("https://swift", "swift+https://swift"),
         ] {
             let written = address(storage).location(&place());
             assert_eq!(written.as_str(), format!("{location}/glance_{ID}/{ID}"));
@@ -188,6 +190,7 @@ mod tests {
             "swift+config://ref1/glance/x",
             "swift+https://a:b:c@swift/v1/AUTH_a/glance/x",
             "swift+https://swift/x",
+            "swift+https://swift/v1/AUTH_a",
             "swift+https:///v1/glance/x",
             "swift+https://swift/v1/AUTH_a?x=/glance/x",
             "swift+https://swift/v1/AUTH_a/glance/.saccade.x",
