@@ -27,14 +27,18 @@ impl Catalog {
                 && !image.locations.is_empty()
                 && image.status.may_become(Status::PendingDelete);
             let deleted = match is_kept {
-                true => self.shared.janitor.defer_deletion(&image).await,
-                false => self.shared.janitor.delete(&image).await,
+                true => self.janitor.defer_deletion(&image).await,
+                false => self.janitor.delete(&image).await,
             };
             match deleted {
                 Ok(()) => {
                     if let Some(cache) = &self.shared.cache {
                         cache.evict(image.id);
                         cache.dequeue(image.id);
+                    }
+                    if self.acts_for_callers() {
+                        // What could not be finished without its owner.
+                        self.janitor.finish_orphans_of(image.id).await;
                     }
                     return Ok(());
                 }

@@ -217,7 +217,7 @@ impl Catalog {
                 urls.sort();
                 urls
             };
-            let spelled = |url: &str| self.shared.stores.spelled(None, url).1;
+            let spelled = |url: &str| self.stores.spelled(None, url).1;
             let urls = sorted(new.iter().map(|location| spelled(&location.url)).collect());
             if urls != sorted(old.iter().map(|location| location.url.clone()).collect()) {
                 return Err(CatalogErrorKind::LocationsPresent.into());
@@ -292,7 +292,7 @@ impl Catalog {
         }
         let is_service =
             caller.has_role(SERVICE) || caller.service_roles().iter().any(|role| role == SERVICE);
-        let stores = self.shared.stores.of_url(&data.url);
+        let stores = self.stores.of_url(&data.url);
         if !is_service
             && !stores
                 .iter()
@@ -329,7 +329,7 @@ impl Catalog {
     /// Why nothing can be had from an address: that the operator does not allow it is no secret.
     async fn why_not(&self, url: &str) -> CatalogErrorKind {
         let address = Address::new(url);
-        for (_, store) in self.shared.stores.of_url(url) {
+        for (_, store) in self.stores.of_url(url) {
             if matches!(store.admit(&address).await, Err(error) if error.kind() == ErrorKind::Denied) {
                 return CatalogErrorKind::AddressRefused;
             }
@@ -351,7 +351,7 @@ impl Catalog {
         {
             return None;
         }
-        for (id, store) in self.shared.stores.of_url(url) {
+        for (id, store) in self.stores.of_url(url) {
             if store.capabilities().writable && !may_be_of(url, image) {
                 continue;
             }
@@ -362,7 +362,7 @@ impl Catalog {
             }
             match store.size(&address).await {
                 Ok(size) if (1..=MAX_SIZE).contains(&size) => {
-                    let (_, url) = self.shared.stores.spelled(Some(id), url);
+                    let (_, url) = self.stores.spelled(Some(id), url);
                     let store = StoreId::new(id);
                     return Some(Known { store, url, size });
                 }

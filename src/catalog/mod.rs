@@ -38,6 +38,8 @@ mod usage;
 
 use std::sync::Arc;
 
+use saccade_store_contract::{OnBehalf, Readers};
+
 pub use self::{
     attribute::{Attribute, NameKind},
     create::NewImage,
@@ -56,8 +58,10 @@ pub use crate::metadata::{
 use crate::{
     cache::Cache,
     identity::Caller,
-    image::{Allowance, Change, ChangeKind, Entry, Image, ImageId, Rejection, Status, Timestamp},
-    janitor::Janitor,
+    image::{
+        Allowance, Change, ChangeKind, Entry, Image, ImageId, MemberChange, Rejection, Status, Timestamp,
+    },
+    janitor::{Janitor, are_fewer, readers_of},
     metadata::{Metadata, MetadataErrorKind},
     policy::{
         Authorized, Denied, Download, Import, ImportKind, LivePolicy, Policy, PropertyProtection, Rule,
@@ -71,6 +75,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Catalog {
     shared: Arc<Parts>,
+    /// As whoever asks may use them.
+    stores: Stores,
+    janitor: Janitor,
 }
 
 /// What the catalogue works with.
@@ -130,7 +137,25 @@ impl Catalog {
     /// The catalogue with the given parts.
     pub fn new(parts: Parts) -> Self {
         Self {
+            stores: parts.stores.clone(),
+            janitor: parts.janitor.clone(),
             shared: Arc::new(parts),
+        }
+    }
+
+    /// Whether any store acts in its callers' names, and so is to be told who calls.
+    pub fn acts_for_callers(&self) -> bool {
+        self.stores.are_per_caller()
+    }
+
+    /// The same, at stores that act in this caller's name.
+    #[must_use]
+    pub fn on_behalf(&self, caller: &OnBehalf) -> Self {
+        let stores = self.shared.stores.on_behalf(caller);
+        Self {
+            shared: Arc::clone(&self.shared),
+            janitor: self.janitor.at(stores.clone()),
+            stores,
         }
     }
 
@@ -161,9 +186,15 @@ impl Catalog {
         caller: &Caller,
         id: &str,
     ) -> Result<(Authorized<Upload>, Image), CatalogError> {
-        let image = self.read(id).await?;
+        let mut image = self.read(id).await?;
         let permission = self.shared.policy.current().authorize_upload(caller, &image);
-        Ok((permission.map_err(|denied| self.denied(denied, id))?, image))
+        let permission = permission.map_err(|denied| self.denied(denied, id))?;
+        if image.status == Status::Saving && self.acts_for_callers() {
+            // Perhaps of an upload that was interrupted, and could not be undone without its owner.
+            self.janitor.finish_orphans_of(image.id).await;
+            image = self.read(id).await?;
+        }
+        Ok((permission, image))
     }
 
     /// An image that the caller may know of, with everything in it: for whoever shows none of it.
@@ -341,8 +372,12 @@ impl Catalog {
             kind,
         };
         let id = current.id.to_string();
+        self.withdraw(current, &change.kind).await?;
         match self.shared.metadata.commit_within(change, allowance).await {
-            Ok(Entry::Live(image)) => Ok(Some(image)),
+            Ok(Entry::Live(image)) => {
+                self.share(current, &image).await;
+                Ok(Some(image))
+            }
             Ok(Entry::Deleted(_)) => Err(not_found(&id)),
             Err(error) => match error.kind {
                 MetadataErrorKind::Rejected(Rejection::Revision) => Ok(None),
@@ -351,6 +386,44 @@ impl Catalog {
                 }
                 _ => Err(error::of_change(error, &id)),
             },
+        }
+    }
+
+    /// Takes the right to read the image's data from those whom a change takes it from, before it does.
+    ///
+    /// # Errors
+    /// `Unavailable`: a store may not have done it. Nothing is changed; whoever has lost the right is served by the daemon.
+    async fn withdraw(&self, current: &Image, change: &ChangeKind) -> Result<(), CatalogError> {
+        if !self.stores.are_per_caller() || current.locations.is_empty() {
+            return Ok(());
+        }
+        let after = match change {
+            ChangeKind::Update { image, .. } | ChangeKind::Relocate { image, .. } => readers_of(image),
+            ChangeKind::Member {
+                project,
+                change: MemberChange::Remove,
+                ..
+            } => match readers_of(current) {
+                Readers::Projects(projects) => {
+                    Readers::Projects(projects.into_iter().filter(|other| other != project).collect())
+                }
+                Readers::Everyone => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        if !are_fewer(&after, &readers_of(current)) {
+            return Ok(());
+        }
+        let withdrawn = self.janitor.set_readers(current, &after).await;
+        withdrawn.map_err(|error| CatalogError::because(CatalogErrorKind::Unavailable, error))
+    }
+
+    /// Says to the stores who may read the image's data, where a change has made that others, or the data is elsewhere.
+    async fn share(&self, before: &Image, after: &Image) {
+        if self.stores.are_per_caller()
+            && (readers_of(before) != readers_of(after) || before.locations != after.locations)
+        {
+            self.janitor.share(after).await;
         }
     }
 

@@ -67,7 +67,7 @@ impl Catalog {
     /// The location as it is to be recorded.
     pub(super) fn spelled(&self, location: &Location) -> Location {
         let named = location.store.as_ref().map(StoreId::as_str);
-        let (store, url) = self.shared.stores.spelled(named, &location.url);
+        let (store, url) = self.stores.spelled(named, &location.url);
         Location {
             store: store.map(StoreId::new),
             url,
@@ -79,7 +79,7 @@ impl Catalog {
     pub(super) fn is_same(&self, one: &Location, other: &Location) -> bool {
         let identity = |location: &Location| {
             let named = location.store.as_ref().map(StoreId::as_str);
-            self.shared.stores.identity(named, &location.url)
+            self.stores.identity(named, &location.url)
         };
         one.metadata == other.metadata && (one.url == other.url || identity(one) == identity(other))
     }

@@ -1,5 +1,6 @@
 //! The catalogue on the memory store and the real janitor; the fixture is the HTTP tests' too.
 
+mod accounts;
 mod elsewhere;
 mod sharing;
 
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
+use self::accounts::Accounts;
 use super::{
     Catalog, CatalogError, CatalogErrorKind as Kind, Filter, IfPresent, ListRequest, NewImage, Operation,
     Order, Parts, Rules,
@@ -67,8 +69,14 @@ pub(crate) struct Fixture {
     /// What is at `http://web/NAME`, and is only read.
     pub(crate) web: Arc<Shelf>,
     pub(crate) cache: Option<Cache>,
+    /// What was asked of the store [`PER_CALLER`].
+    pub(crate) accounts: Accounts,
+    pub(crate) stores: Stores,
     pub(crate) dir: TempDir,
 }
+
+/// The id of a store that acts in its callers' names, where one is wanted.
+pub(crate) const PER_CALLER: &str = "accounts";
 
 /// Whether there is an image cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -164,9 +172,15 @@ impl Fixture {
         let (elsewhere, web) = (Shelf::new(), Shelf::new());
         let memory: Arc<dyn Store> = Arc::new(MemoryStore::new("elsewhere", elsewhere.clone()));
         let read_only: Arc<dyn Store> = Arc::new(elsewhere::ReadOnly::new(web.clone()));
-        let stores = ids
-            .iter()
-            .map(|id| ((*id).to_owned(), opened.store(id).unwrap().clone()));
+        let accounts = Accounts::default();
+        let stores = ids.iter().map(|id| {
+            let store = opened.store(id).unwrap().clone();
+            let store = match *id {
+                PER_CALLER => accounts.around(store),
+                _ => store,
+            };
+            ((*id).to_owned(), store)
+        });
         let others = [("elsewhere", memory), ("web", read_only)];
         let stores = stores.chain(others.map(|(id, store)| (id.to_owned(), store)));
         let stores = Stores::of(stores, ids[0])
@@ -195,7 +209,7 @@ impl Fixture {
         });
         let transfers = Transfers::new(crate::transfer::Parts {
             ledger: ledger.clone(),
-            stores,
+            stores: stores.clone(),
             metadata: metadata.clone(),
             janitor: janitor.clone(),
             digests: DigestPool::new(NonZeroUsize::MIN).unwrap(),
@@ -248,6 +262,8 @@ impl Fixture {
             elsewhere,
             web,
             cache,
+            accounts,
+            stores,
             dir,
         }
     }

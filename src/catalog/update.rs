@@ -207,12 +207,16 @@ impl Catalog {
         if removed.is_empty() {
             return self.commit_once_within(current, kind, allowance).await;
         }
-        let janitor = &self.shared.janitor;
+        self.withdraw(current, &kind).await?;
+        let janitor = &self.janitor;
         match janitor
             .remove_locations(current, &removed, removal, (kind, allowance))
             .await
         {
-            Ok(image) => Ok(Some(image)),
+            Ok(image) => {
+                self.share(current, &image).await;
+                Ok(Some(image))
+            }
             Err(error) => match error.kind {
                 DeleteErrorKind::Rejected(Rejection::Revision) => Ok(None),
                 DeleteErrorKind::Rejected(Rejection::OverLimit(excess)) => {

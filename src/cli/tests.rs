@@ -393,7 +393,7 @@ fn a_swift_store_whose_account_is_incomplete_is_found_by_config_check() {
         ),
         (by_reference.clone(), "swift_store_config_file cannot be read"),
         (
-            format!("{account}swift_store_multi_tenant = yes\n"),
+            format!("{by_reference}swift_store_multi_tenant = yes\n"),
             "swift_store_multi_tenant",
         ),
     ] {

@@ -41,8 +41,8 @@ pub use settings::{
     DataDirectory, DiskTarget, FileEngine, FileMode, FileStore, FileWriteMode, Formats, HashAlgorithm,
     Hashing, HttpStore, Identity, ImageCache, ImportMethod, ImportPlugin, Limits, Log, LogFormat, LogLevel,
     Node, Plugins, Policy, PolicyFile, PropertyProtection, PropertyRuleFormat, Quotas, S3BucketUrlFormat,
-    S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAuthentication,
-    SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
+    S3Checksums, S3Store, Secret, Server, Store, StoreDriver, StoreNaming, Stores, SwiftAccounts,
+    SwiftAuthentication, SwiftEndpointType, SwiftStore, TrustedPeers, UrlFilter,
 };
 pub use sources::{Overrides, Sources, User, glance_files};
 

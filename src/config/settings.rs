@@ -435,12 +435,27 @@ pub struct SwiftStore {
     pub retry_get_count: u64,
     /// In seconds.
     pub expire_soon_interval: u64,
+    /// Where images go.
+    pub accounts: SwiftAccounts,
+}
+
+/// `swift_store_multi_tenant`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwiftAccounts {
+    /// Into the store's own account.
+    Own,
+    /// Into those of the projects that bring them.
+    OfProjects {
+        /// The ids of projects that may write to the containers (`swift_store_admin_tenants`).
+        admins: Vec<String>,
+    },
 }
 
 impl SwiftStore {
-    /// What the locations of all that the store writes begin with.
-    pub fn location_prefix(&self) -> String {
-        format!("swift+config://{}/{}", self.default_reference, self.container)
+    /// What the locations of all that the store writes begin with, where that is in one account.
+    pub fn location_prefix(&self) -> Option<String> {
+        let own = || format!("swift+config://{}/{}", self.default_reference, self.container);
+        (self.accounts == SwiftAccounts::Own).then(own)
     }
 }
 

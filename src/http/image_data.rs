@@ -3,7 +3,7 @@
 use axum::{
     Extension, Router,
     body::Body,
-    extract::{RawQuery, Request, State as Shared},
+    extract::{RawQuery, Request},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -15,6 +15,7 @@ use saccade_store_contract::Body as Data;
 
 use super::{
     Settings, State, StoreNames,
+    at_stores::AtStores,
     body::{NoBody, content_length, media_type},
     error::ApiError,
     file_body::FileBody,
@@ -46,7 +47,7 @@ pub(super) fn routes() -> Router<State> {
 /// Everything that can be refused without the data is refused before the body is asked for: a client that waits for
 /// `100 Continue` sends nothing in vain.
 async fn upload(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
     request: Request,
@@ -118,7 +119,7 @@ fn wanted_store(headers: &HeaderMap, settings: &Settings) -> Result<Option<Strin
 }
 
 async fn download(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
     RawQuery(query): RawQuery,

@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     RequestId, State,
+    at_stores::AtStores,
     body::JsonBody,
     error::ApiError,
     image_data::{STORE, declared_size, require_octets, tenant},
@@ -53,7 +54,7 @@ async fn stage(
 }
 
 async fn import(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Extension(request_id): Extension<RequestId>,
     Segments(id): Segments<String>,

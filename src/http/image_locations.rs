@@ -9,8 +9,8 @@ use axum::{
 use http::StatusCode;
 
 use super::{
-    RequestId, State, body::JsonBody, error::ApiError, images::LocationsView, path::Segments,
-    resource::resource,
+    RequestId, State, at_stores::AtStores, body::JsonBody, error::ApiError, images::LocationsView,
+    path::Segments, resource::resource,
 };
 use crate::{catalog::GivenData, identity::Caller};
 
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<State> {
 
 /// Whether the data is what the client says is found out after the answer: the image's status tells, and its task.
 async fn add(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Extension(request_id): Extension<RequestId>,
     Segments(id): Segments<String>,

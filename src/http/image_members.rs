@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     State,
+    at_stores::AtStores,
     body::{JsonBody, NoBody},
     error::ApiError,
     path::Segments,
@@ -41,7 +42,7 @@ async fn list(
 
 /// Other keys of the object mean nothing, as in Glance.
 async fn add(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
     JsonBody(body): JsonBody,
@@ -96,7 +97,7 @@ async fn set_status(
 }
 
 async fn remove(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments((id, member)): Segments<(String, String)>,
     _: NoBody,

@@ -13,9 +13,11 @@
 //! * `negotiate`: which version; everything that is none is answered with the list of versions
 //! * `middleware::context`: who is calling, and the request's id
 //! * one file for each resource; a new one is a file with `routes()` and a line in [`api`]
+//! * `at_stores`: in whose name a handler uses the stores
 //! * `error`: the one place where failures become statuses
 
 mod accept;
+mod at_stores;
 mod body;
 mod cache;
 mod error;

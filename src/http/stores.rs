@@ -1,9 +1,11 @@
 //! `/v2/stores/{store}/{image_id}`: an image's data in one of its stores.
 
-use axum::{Extension, Router, extract::State as Shared, routing::delete};
+use axum::{Extension, Router, routing::delete};
 use http::StatusCode;
 
-use super::{State, StoreNames, body::NoBody, error::ApiError, path::Segments, resource::resource};
+use super::{
+    State, StoreNames, at_stores::AtStores, body::NoBody, error::ApiError, path::Segments, resource::resource,
+};
 use crate::identity::Caller;
 
 pub(super) fn routes() -> Router<State> {
@@ -15,7 +17,7 @@ pub(super) fn routes() -> Router<State> {
 
 /// As in Glance, nobody is told that stores without names hold several copies.
 async fn remove(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments((store, id)): Segments<(String, String)>,
     _: NoBody,

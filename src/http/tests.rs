@@ -11,6 +11,7 @@ mod import_plugins;
 mod info;
 mod locations;
 mod members;
+mod per_caller;
 mod protection;
 mod quotas;
 mod routes;
@@ -36,7 +37,7 @@ use crate::{
         tests::{Fixture, caller},
     },
     config::{self, Overrides, Sources, StoreNaming},
-    identity::{Caller, Delegation, Identity, ImageEndpoint, RequestHead, Secret, Unidentified},
+    identity::{Caller, CatalogEndpoint, Delegation, Identity, RequestHead, Secret, Unidentified},
     lifecycle::{Lifecycle, Phase},
 };
 
@@ -128,8 +129,9 @@ impl Identity for Tokens {
             return Err(Unidentified::Unavailable("no answer".to_owned()));
         }
         let (region, url) = region.split_once(' ').unwrap();
-        let endpoint = ImageEndpoint {
-            region: region.to_owned(),
+        let endpoint = CatalogEndpoint {
+            service_type: "image".to_owned(),
+            region: Some(region.to_owned()),
             interface: "public".to_owned(),
             url: url.to_owned(),
         };

@@ -4,20 +4,25 @@ use serde::Deserialize;
 
 use super::Secret;
 
-/// A caller's token, and where the caller's catalog says that images are.
+/// The type of services such as this.
+pub(super) const IMAGE: &str = "image";
+
+/// A caller's token, and where the caller's catalog says that services are.
 ///
 /// `Debug` shows no token.
 #[derive(Debug, Clone)]
 pub struct Delegation {
     token: Secret,
-    endpoints: Vec<ImageEndpoint>,
+    endpoints: Vec<CatalogEndpoint>,
 }
 
-/// One address of an image service in a catalog.
+/// One address of a service in a catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageEndpoint {
-    /// The region.
-    pub region: String,
+pub struct CatalogEndpoint {
+    /// The type of the service, such as `image`.
+    pub service_type: String,
+    /// The region, if the catalog says one.
+    pub region: Option<String>,
     /// `public`, `internal` or `admin`.
     pub interface: String,
     /// The address, as the catalog has it.
@@ -26,7 +31,7 @@ pub struct ImageEndpoint {
 
 impl Delegation {
     /// From both.
-    pub fn new(token: Secret, endpoints: Vec<ImageEndpoint>) -> Self {
+    pub fn new(token: Secret, endpoints: Vec<CatalogEndpoint>) -> Self {
         Self { token, endpoints }
     }
 
@@ -35,12 +40,20 @@ impl Delegation {
         &self.token
     }
 
+    /// Where services are, in the catalog's order.
+    pub fn endpoints(&self) -> &[CatalogEndpoint] {
+        &self.endpoints
+    }
+
     /// The address of the image service in a region; as in Glance, whatever the case of the region's name
     /// (`async_/utils.py`, `get_glance_endpoint`).
     pub fn image_endpoint(&self, region: &str, interface: &str) -> Option<&str> {
         let region = region.to_lowercase();
-        let fits = |endpoint: &&ImageEndpoint| {
-            endpoint.interface == interface && endpoint.region.to_lowercase() == region
+        let fits = |endpoint: &&CatalogEndpoint| {
+            let there = endpoint.region.as_deref().filter(|there| !there.is_empty());
+            endpoint.service_type == IMAGE
+                && endpoint.interface == interface
+                && there.is_some_and(|there| there.to_lowercase() == region)
         };
         Some(self.endpoints.iter().find(fits)?.url.as_str())
     }
@@ -67,13 +80,18 @@ struct Region {
     admin: Option<String>,
 }
 
-/// The image services of `X-Service-Catalog`; `None` when it makes no sense.
-pub(super) fn of_header(text: &str) -> Option<Vec<ImageEndpoint>> {
+/// The services of `X-Service-Catalog`; `None` when it makes no sense.
+pub(super) fn of_header(text: &str) -> Option<Vec<CatalogEndpoint>> {
     let services: Vec<Service> = serde_json::from_str(text).ok()?;
-    let images = services.into_iter().filter(|service| service.kind == "image");
-    let regions = images.flat_map(|service| service.endpoints);
-    let endpoints = regions.flat_map(|region| {
-        let name = region.region.unwrap_or_default();
+    let regions = services.into_iter().flat_map(|service| {
+        let kind = service.kind;
+        service
+            .endpoints
+            .into_iter()
+            .map(move |region| (kind.clone(), region))
+    });
+    let endpoints = regions.flat_map(|(kind, region)| {
+        let name = region.region;
         [
             ("public", region.public),
             ("internal", region.internal),
@@ -81,14 +99,15 @@ pub(super) fn of_header(text: &str) -> Option<Vec<ImageEndpoint>> {
         ]
         .into_iter()
         .filter_map(move |(interface, url)| {
-            Some(ImageEndpoint {
+            Some(CatalogEndpoint {
+                service_type: kind.clone(),
                 region: name.clone(),
                 interface: interface.to_owned(),
                 url: url?,
             })
         })
     });
-    Some(endpoints.filter(|endpoint| !endpoint.region.is_empty()).collect())
+    Some(endpoints.collect())
 }
 
 #[cfg(test)]
@@ -107,6 +126,8 @@ mod tests {
         assert_eq!(delegation.image_endpoint("Two", "public"), None);
         assert_eq!(delegation.image_endpoint("Two", "Admin"), None);
         assert_eq!(delegation.image_endpoint("", "public"), None);
+        assert_eq!(delegation.endpoints().len(), 5);
+        assert_eq!(delegation.endpoints()[0].service_type, "identity");
         assert!(!format!("{delegation:?}").contains("s3cret"));
         for text in ["", "{}", r#"[{"endpoints": []}]"#, r#"[{"type": 1}]"#] {
             assert_eq!(of_header(text), None, "{text}");

@@ -17,7 +17,7 @@ use http::{HeaderMap, Method};
 
 pub use self::{
     caller::{Caller, Scope, Service},
-    delegation::{Delegation, ImageEndpoint},
+    delegation::{CatalogEndpoint, Delegation},
     secret::Secret,
 };
 

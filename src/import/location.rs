@@ -38,7 +38,7 @@ impl Imports {
                 let _ = told.send(Err(error.into()));
                 return;
             }
-            match imports.shared.transfers.adopt(permission, &image, adoption).await {
+            match imports.transfers.adopt(permission, &image, adoption).await {
                 Ok(end) => {
                     let _ = told.send(Ok(()));
                     imports.tell(task, end).await;

@@ -54,6 +54,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Imports {
     shared: Arc<Parts>,
+    /// As whoever asks may use them.
+    catalog: Catalog,
+    transfers: Transfers,
 }
 
 /// What imports work with.
@@ -132,7 +135,19 @@ impl Imports {
     /// Imports with the given parts.
     pub fn new(parts: Parts) -> Self {
         Self {
+            catalog: parts.catalog.clone(),
+            transfers: parts.transfers.clone(),
             shared: Arc::new(parts),
+        }
+    }
+
+    /// The same by way of these, which act in some caller's name.
+    #[must_use]
+    pub fn by_way_of(&self, catalog: Catalog, transfers: Transfers) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            catalog,
+            transfers,
         }
     }
 
@@ -150,8 +165,8 @@ impl Imports {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (permission, image) = self.shared.catalog.authorize_stage(caller, id).await?;
-        Ok(self.shared.transfers.stage(permission, &image, source).await?)
+        let (permission, image) = self.catalog.authorize_stage(caller, id).await?;
+        Ok(self.transfers.stage(permission, &image, source).await?)
     }
 
     /// Begins an import: checks in Glance's order, then the image is `importing`, and the rest happens in the background.
@@ -168,12 +183,10 @@ impl Imports {
         delegation: Option<Delegation>,
         request_id: &str,
     ) -> Result<(), ImportError> {
-        let Parts {
-            catalog,
-            transfers,
-            rules,
-            ..
-        } = &*self.shared;
+        let Self {
+            catalog, transfers, ..
+        } = self;
+        let rules = &self.shared.rules;
         let image = catalog.known(caller, id).await?;
         let method = request.method();
         check_state(&image, method)?;
@@ -289,7 +302,7 @@ impl Imports {
                 let _ = told.send(Err(error.into()));
                 return;
             }
-            match imports.shared.transfers.import(permission, image, import).await {
+            match imports.transfers.import(permission, image, import).await {
                 Ok(end) => {
                     let _ = told.send(Ok(()));
                     imports.tell(task, end).await;

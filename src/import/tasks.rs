@@ -117,8 +117,8 @@ impl Imports {
     /// # Errors
     /// `Catalog` (`NotFound`), `Unavailable`.
     pub async fn tasks_of(&self, caller: &Caller, id: &str) -> Result<Vec<Task>, ImportError> {
-        let image = self.shared.catalog.known(caller, id).await?;
-        let is_admin = self.shared.catalog.is_admin(caller);
+        let image = self.catalog.known(caller, id).await?;
+        let is_admin = self.catalog.is_admin(caller);
         let now = Timestamp::now();
         let mut tasks = self.shared.tasks.tasks(Some(image.id)).await?;
         tasks.retain(|task| (is_admin || task.owner == caller.project_id) && !is_expired(task, now));

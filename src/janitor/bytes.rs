@@ -15,7 +15,7 @@ use crate::{
 impl Janitor {
     /// The location as the ledger keeps it.
     pub(super) fn stored(&self, location: &Location) -> StoredLocation {
-        let stores = &self.shared.stores;
+        let stores = &self.stores;
         let named = location.store.as_ref().map(|store| store.as_str());
         let store = match stores.resolve(named, &location.url) {
             Ok((id, _)) => id,
@@ -32,7 +32,7 @@ impl Janitor {
     /// is no obstacle.
     pub(super) async fn prepare_bytes(&self, locations: &[StoredLocation]) -> Result<(), DeleteError> {
         for location in locations {
-            let store = self.shared.stores.store(&location.store);
+            let store = self.stores.store(&location.store);
             let store = store.map_err(|error| failed(DeleteErrorKind::Unavailable, error))?;
             if let Err(error) = store.prepare_delete(&Address::new(location.url.as_str())).await {
                 let kind = match error.kind() {
@@ -52,10 +52,14 @@ impl Janitor {
         let mut outcome = Outcome::Done;
         for location in locations {
             if let Err(error) = self.remove(image, location).await {
-                warn!(
-                    %image, store = location.store, error = chain(&*error),
-                    "the bytes of a deleted image cannot be removed yet"
-                );
+                if self.was_said(image.as_uuid(), &location.store, &*error) {
+                    debug!(%image, store = location.store, "the store still refuses to remove bytes");
+                } else {
+                    warn!(
+                        %image, store = location.store, error = chain(&*error),
+                        "the bytes of a deleted image cannot be removed yet"
+                    );
+                }
                 outcome = Outcome::Unknown;
             }
         }
@@ -63,7 +67,7 @@ impl Janitor {
     }
 
     async fn remove(&self, image: ImageId, location: &StoredLocation) -> Result<(), Cause> {
-        let store: &Arc<dyn Store> = self.shared.stores.store(&location.store)?;
+        let store: &Arc<dyn Store> = self.stores.store(&location.store)?;
         match store.delete(&Address::new(location.url.as_str())).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) if error.kind() == ErrorKind::Unsupported => {

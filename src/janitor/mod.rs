@@ -9,6 +9,7 @@
 //! * `removal`: one removal of locations, likewise
 //! * `bytes`: the data that goes with them
 //! * `scrub`: deleting for good what was kept for a time
+//! * `share`: who may read an image's data where it is kept
 //! * `sweep`: the loop over all of them
 
 mod bytes;
@@ -16,17 +17,25 @@ mod deletion;
 mod recovery;
 mod removal;
 mod scrub;
+mod share;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use saccade_store_contract::ErrorKind;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 pub use self::{
     deletion::{DeleteError, DeleteErrorKind},
     scrub::Scrubbing,
+    share::{are_fewer, readers_of},
 };
 use crate::{
     image::{Change, ChangeKind, ImageId, NodeId, Timestamp},
@@ -42,16 +51,22 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Janitor {
     shared: Arc<Shared>,
+    /// As whoever asks may use them; by itself, as the daemon may.
+    stores: Stores,
 }
 
 struct Shared {
     ledger: Ledger,
-    stores: Stores,
     metadata: Arc<dyn Metadata>,
     node: NodeId,
     /// What a stop waits for.
     tasks: TaskTracker,
+    /// Of which images it was said that a store refuses access.
+    refused: Mutex<HashSet<(Uuid, String)>>,
 }
+
+/// What was refused is remembered of so many images, and then anew.
+const REFUSED: usize = 10_000;
 
 impl Janitor {
     /// The janitor of this node. `tasks` gets every deletion, so that a stop can wait for them.
@@ -65,11 +80,34 @@ impl Janitor {
         Self {
             shared: Arc::new(Shared {
                 ledger,
-                stores,
                 metadata,
                 node,
                 tasks,
+                refused: Mutex::default(),
             }),
+            stores,
+        }
+    }
+
+    /// Whether this was said before: a store that refuses access goes on to do so, each time that it is tried.
+    fn was_said(&self, image: Uuid, store: &str, error: &(dyn Error + Send + Sync + 'static)) -> bool {
+        let error = error.downcast_ref::<saccade_store_contract::Error>();
+        if error.is_none_or(|error| error.kind() != ErrorKind::Denied) {
+            return false;
+        }
+        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED {
+            refused.clear();
+        }
+        !refused.insert((image, store.to_owned()))
+    }
+
+    /// The same at these stores, which are its own in some caller's name.
+    #[must_use]
+    pub fn at(&self, stores: Stores) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            stores,
         }
     }
 
@@ -104,6 +142,11 @@ pub fn outcome_of(error: &MetadataError) -> Outcome {
 
 /// The error with all its causes, for the log.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

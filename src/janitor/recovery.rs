@@ -174,7 +174,7 @@ impl Janitor {
     /// Whether a location of the image is in the store, by whatever name the record knows the store: an operator may have
     /// given it another. Of a store that is not there nothing can be told, so that it is taken to have data.
     fn has_data_in(&self, image: &Image, id: &str, unnamed: bool) -> bool {
-        let Ok(store) = self.shared.stores.store(id) else {
+        let Ok(store) = self.stores.store(id) else {
             return true;
         };
         image.locations.iter().any(|location| {
@@ -208,10 +208,14 @@ impl Janitor {
         match self.at_store(entry, step).await {
             Ok(()) => Outcome::Done,
             Err(error) => {
-                warn!(
-                    image = %entry.image, attempt = %entry.attempt, store = entry.store, error = chain(&*error),
-                    "the store cannot clear up after an upload yet"
-                );
+                if self.was_said(entry.image, &entry.store, &*error) {
+                    debug!(image = %entry.image, store = entry.store, "the store still refuses to clear up");
+                } else {
+                    warn!(
+                        image = %entry.image, attempt = %entry.attempt, store = entry.store, error = chain(&*error),
+                        "the store cannot clear up after an upload yet"
+                    );
+                }
                 Outcome::Unknown
             }
         }
@@ -222,7 +226,7 @@ impl Janitor {
         entry: &UploadEntry,
         step: RecoveryStep,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let store: &dyn Store = &**self.shared.stores.store(&entry.store)?;
+        let store: &dyn Store = &**self.stores.store(&entry.store)?;
         let handle = Handle::new(entry.handle.clone())?;
         match step {
             RecoveryStep::Settle => store.settle(&handle).await?,

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::{Janitor, chain};
 use crate::{
-    image::Timestamp,
+    image::{ImageId, Timestamp},
     ledger::{Entry, OperationId},
     protocol::Recovery,
 };
@@ -95,32 +95,44 @@ impl Janitor {
             waits.tried(*id, now);
         }
         stream::iter(due)
-            .for_each_concurrent(SIDE_BY_SIDE, |(id, entry)| async move {
-                let Some(held) = self.shared.ledger.adopt(id) else {
-                    return;
-                };
-                match entry {
-                    Entry::Upload(upload) => {
-                        let end = self.finish(Recovery::FENCE, held, &upload).await;
-                        debug!(image = %upload.image, ?end, "looked at an interrupted upload");
-                    }
-                    Entry::Staging(staging) => {
-                        let end = self.finish_staging(held, &staging).await;
-                        debug!(image = %staging.image, ?end, "looked at data that waits for an import");
-                    }
-                    Entry::Copy(copy) => {
-                        let end = self.finish_copy(Recovery::FENCE, held, &copy).await;
-                        debug!(image = %copy.image, ?end, "looked at an interrupted copy");
-                    }
-                    Entry::Deletion(deletion) => self.finish_deletion(held, deletion).await,
-                    Entry::Removal(removal) => self.finish_removal(held, removal).await,
-                    Entry::Adoption(adoption) => {
-                        let end = self.finish_adoption(Recovery::FENCE, held, &adoption).await;
-                        debug!(image = %adoption.image, ?end, "looked at an interrupted adoption of data");
-                    }
-                }
-            })
+            .for_each_concurrent(SIDE_BY_SIDE, |(id, entry)| self.finish_orphan(id, entry))
             .await;
+    }
+
+    /// Tries to finish what was interrupted of one image, without waiting until it is due: whoever asks may use the stores
+    /// in another way than the daemon itself.
+    pub async fn finish_orphans_of(&self, image: ImageId) {
+        for (id, entry) in self.shared.ledger.orphans() {
+            if entry.image() == image.as_uuid() {
+                self.finish_orphan(id, entry).await;
+            }
+        }
+    }
+
+    async fn finish_orphan(&self, id: OperationId, entry: Entry) {
+        let Some(held) = self.shared.ledger.adopt(id) else {
+            return;
+        };
+        match entry {
+            Entry::Upload(upload) => {
+                let end = self.finish(Recovery::FENCE, held, &upload).await;
+                debug!(image = %upload.image, ?end, "looked at an interrupted upload");
+            }
+            Entry::Staging(staging) => {
+                let end = self.finish_staging(held, &staging).await;
+                debug!(image = %staging.image, ?end, "looked at data that waits for an import");
+            }
+            Entry::Copy(copy) => {
+                let end = self.finish_copy(Recovery::FENCE, held, &copy).await;
+                debug!(image = %copy.image, ?end, "looked at an interrupted copy");
+            }
+            Entry::Deletion(deletion) => self.finish_deletion(held, deletion).await,
+            Entry::Removal(removal) => self.finish_removal(held, removal).await,
+            Entry::Adoption(adoption) => {
+                let end = self.finish_adoption(Recovery::FENCE, held, &adoption).await;
+                debug!(image = %adoption.image, ?end, "looked at an interrupted adoption of data");
+            }
+        }
     }
 
     /// Claims of this node whose attempt the ledger does not know (it was lost, or the claim came late), and

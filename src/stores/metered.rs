@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Error, ErrorKind, Handle, Location,
-    Operation, Result, Store,
+    OnBehalf, Operation, Readers, Result, Store,
 };
 
 /// Passes everything on, and counts what fails as `saccade_store_errors_total`.
@@ -54,6 +54,7 @@ const fn operation(operation: Operation) -> &'static str {
         Operation::Size => "size",
         Operation::PrepareDelete => "prepare_delete",
         Operation::Delete => "delete",
+        Operation::SetReaders => "set_readers",
         Operation::Capacity => "capacity",
     }
 }
@@ -84,6 +85,15 @@ impl fmt::Display for Metered {
 impl Store for Metered {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn is_per_caller(&self) -> bool {
+        self.inner.is_per_caller()
+    }
+
+    fn on_behalf(&self, caller: &OnBehalf) -> Option<Arc<dyn Store>> {
+        let inner = self.inner.on_behalf(caller)?;
+        Some(Arc::new(Self::new(self.id.clone(), inner)))
     }
 
     async fn create(
@@ -117,6 +127,10 @@ impl Store for Metered {
     async fn admit(&self, location: &Location) -> Result<()> {
         // A refusal is the store's work, and no failure.
         self.inner.admit(location).await
+    }
+
+    async fn set_readers(&self, location: &Location, readers: &Readers) -> Result<()> {
+        counted(&self.id, self.inner.set_readers(location, readers).await)
     }
 
     async fn prepare_delete(&self, location: &Location) -> Result<()> {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
 use self::{metered::Metered, mountpoints::Mountpoints};
 use saccade_outgoing as outgoing;
-use saccade_store_contract::{BlobName, Location, Store};
+use saccade_store_contract::{BlobName, Location, OnBehalf, Store};
 
 use crate::config::{self, UrlFilter};
 
@@ -124,6 +124,24 @@ impl Stores {
                 .map_err(|source| StoresError::new(&store.id, source))?;
             places.take(&store.id, place)
         })
+    }
+
+    /// Whether any of the stores acts in its callers' names.
+    pub fn are_per_caller(&self) -> bool {
+        self.stores.values().any(|store| store.is_per_caller())
+    }
+
+    /// The same stores, of which those that act in their callers' names do so in this one's, for as long as it is kept.
+    #[must_use]
+    pub fn on_behalf(&self, caller: &OnBehalf) -> Self {
+        let bound = self.stores.iter().map(|(id, store)| {
+            let bound = store.on_behalf(caller);
+            (id.clone(), bound.unwrap_or_else(|| Arc::clone(store)))
+        });
+        Self {
+            stores: Arc::new(bound.collect()),
+            ..self.clone()
+        }
     }
 
     /// What a location carries whose data this store has just taken, beside its address (`filesystem_store_metadata_file`).

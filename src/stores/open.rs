@@ -10,12 +10,12 @@ use saccade_store_file::{
 };
 use saccade_store_http::{HttpStore, HttpStoreConfig};
 use saccade_store_s3::{self as s3, BucketUrlFormat, Checksums, S3Store, S3StoreConfig};
-use saccade_store_swift::{self as swift, EndpointType, SwiftStore, SwiftStoreConfig};
+use saccade_store_swift::{self as swift, EndpointType, MultiTenantStore, SwiftStore, SwiftStoreConfig};
 
 use super::{mountpoints::Mountpoints, outgoing_filter};
 use crate::config::{
-    self, FileWriteMode, S3BucketUrlFormat, S3Checksums, StoreDriver, SwiftAuthentication, SwiftEndpointType,
-    UrlFilter,
+    self, FileWriteMode, S3BucketUrlFormat, S3Checksums, StoreDriver, SwiftAccounts, SwiftAuthentication,
+    SwiftEndpointType, UrlFilter,
 };
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -64,11 +64,18 @@ pub(super) fn store(store: &config::Store, filter: &UrlFilter, engine: &Engine) 
         }
         StoreDriver::Http(http) => Opened::plain(HttpStore::open(http_config(&store.id, http, filter)?)?),
         StoreDriver::S3(s3) => Opened::plain(S3Store::open(s3_config(&store.id, s3))?),
+        StoreDriver::Swift(swift) if swift.accounts != SwiftAccounts::Own => {
+            let opened = MultiTenantStore::open(swift_config(&store.id, swift))?;
+            Opened {
+                place: Some(Place(opened.place())),
+                ..Opened::plain(opened)
+            }
+        }
         StoreDriver::Swift(swift) => {
             let opened = SwiftStore::open(swift_config(&store.id, swift))?;
             Opened {
                 place: Some(Place(opened.place())),
-                home: Some(swift.location_prefix()),
+                home: swift.location_prefix(),
                 ..Opened::plain(opened)
             }
         }
@@ -195,7 +202,12 @@ fn swift_config(id: &str, store: &config::SwiftStore) -> SwiftStoreConfig {
         swift_store_auth_insecure: store.auth_insecure,
         swift_store_retry_get_count: store.retry_get_count,
         swift_store_expire_soon_interval: store.expire_soon_interval,
-        // What is left is without effect, or refused before (`swift_store_multi_tenant`).
+        swift_store_multi_tenant: store.accounts != SwiftAccounts::Own,
+        swift_store_admin_tenants: match &store.accounts {
+            SwiftAccounts::Own => Vec::new(),
+            SwiftAccounts::OfProjects { admins } => admins.clone(),
+        },
+        // What is left is without effect.
         ..SwiftStoreConfig::new(id)
     }
 }

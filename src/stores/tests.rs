@@ -5,8 +5,8 @@ use tempfile::TempDir;
 use super::Stores;
 use crate::config::{
     self, DataDirectory, FileEngine, FileStore, FileWriteMode, HttpStore, S3BucketUrlFormat, S3Checksums,
-    S3Store, Secret, Store, StoreDriver, StoreNaming, SwiftAuthentication, SwiftEndpointType, SwiftStore,
-    UrlFilter,
+    S3Store, Secret, Store, StoreDriver, StoreNaming, SwiftAccounts, SwiftAuthentication, SwiftEndpointType,
+    SwiftStore, UrlFilter,
 };
 
 const ID: &str = "6c9f0a51-6b0c-4a2e-8d6e-0f2d9f5b7a10";
@@ -59,6 +59,7 @@ fn swift(container: &str) -> SwiftStore {
         auth_insecure: false,
         retry_get_count: 0,
         expire_soon_interval: 60,
+        accounts: SwiftAccounts::Own,
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, info, warn};
 use super::{
     Importing, Transfers, UploadError, UploadErrorKind,
     room::Room,
-    upload::{begin_in_ledger, change, keep_claim},
+    upload::{begin_in_ledger, change, keep_claim, share},
 };
 use crate::{
     digest::{Algorithm, Digests, UnknownAlgorithm},
@@ -204,7 +204,7 @@ impl Running {
     /// As in Glance, an address that the daemon could not delete stays with the image, which is queued and has no data.
     /// Where this does not succeed, the image is queued without.
     async fn show_mismatch(&self) {
-        let stores = &self.transfers.shared.parts.stores;
+        let stores = &self.transfers.stores;
         let location = &self.adoption.location;
         let store = stores.of_location(location.store.as_ref().map(|id| id.as_str()));
         if store.is_ok_and(|store| !store.capabilities().writable) {
@@ -226,13 +226,13 @@ impl Running {
         let location = self.adoption.location.clone();
         let kind = ChangeKind::Commit { content, location };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image, &self.room, kind, allowance)
-            .await
-            .map(drop)
+        let committed = change(&self.transfers, self.image, &self.room, kind, allowance).await?;
+        share(&self.transfers, &committed).await;
+        Ok(())
     }
 
     async fn end(mut self, recovery: Recovery) {
-        let (image, janitor) = (self.image, &self.transfers.shared.parts.janitor);
+        let (image, janitor) = (self.image, &self.transfers.janitor);
         if let Some(held) = self.held.take() {
             janitor.finish_adoption(recovery, held, &self.entry).await;
         }
@@ -351,7 +351,8 @@ impl Running {
         let _turn = self.transfers.shared.hashed.acquire().await?;
         let parts = &self.transfers.shared.parts;
         let location = &self.adoption.location;
-        let store = parts
+        let store = self
+            .transfers
             .stores
             .of_location(location.store.as_ref().map(|id| id.as_str()))?;
         let blob = store.read(&Address::new(location.url.as_str()), None).await?;

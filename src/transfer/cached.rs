@@ -108,7 +108,7 @@ impl Transfers {
 
     /// Whether the copy that would be read first is a file here.
     fn is_local(&self, image: &Image, preferred: &[&str]) -> bool {
-        let stores = &self.shared.parts.stores;
+        let stores = &self.stores;
         let first = self.in_order(image, preferred).into_iter().next();
         first.is_some_and(|location| {
             let named = location.store.as_ref().map(|id| id.as_str());

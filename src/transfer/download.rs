@@ -172,10 +172,7 @@ impl Transfers {
         locations.sort_by_key(|location| {
             let id = location.store.as_ref().map(|id| id.as_str());
             let is_preferred = id.is_some_and(|id| preferred.contains(&id));
-            (
-                !is_preferred,
-                std::cmp::Reverse(self.shared.parts.stores.weight(id)),
-            )
+            (!is_preferred, std::cmp::Reverse(self.stores.weight(id)))
         });
         locations
     }
@@ -188,7 +185,7 @@ impl Transfers {
         preferred: &[&str],
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
         let mut first_error: Option<DownloadError> = None;
-        let stores = &self.shared.parts.stores;
+        let stores = &self.stores;
         let locations = self.in_order(image, preferred);
         for (at, location) in locations.iter().enumerate() {
             match self.open_at(image, location, range).await {
@@ -236,7 +233,7 @@ impl Transfers {
         range: Option<RangeRequest>,
     ) -> Result<(Blob, Option<Range<u64>>), DownloadError> {
         let named = location.store.as_ref().map(|id| id.as_str());
-        let resolved = self.shared.parts.stores.resolve(named, &location.url);
+        let resolved = self.stores.resolve(named, &location.url);
         let (_, store): (_, &Arc<dyn Store>) =
             resolved.map_err(|error| DownloadError::because(DownloadErrorKind::Unavailable, error))?;
         let address = BlobLocation::new(location.url.as_str());

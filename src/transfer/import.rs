@@ -24,7 +24,7 @@ use super::{
     plugin::{Bounds, Data, Passing, Treatment, not_the_client},
     room::Room,
     targets::{Target, Targets},
-    upload::{begin_in_ledger, change, keep_claim, verify},
+    upload::{begin_in_ledger, change, keep_claim, share, verify},
 };
 use crate::{
     digest::Algorithm,
@@ -149,7 +149,7 @@ impl Transfers {
         };
         let room = Room::find(parts, &image, size).await?;
         if import.stores.is_empty() {
-            import.stores = vec![parts.stores.default_id().to_owned()];
+            import.stores = vec![self.stores.default_id().to_owned()];
         }
         let mut targets = Vec::new();
         for id in &import.stores {
@@ -157,7 +157,7 @@ impl Transfers {
                 return Err(UploadErrorKind::ClearingUp { store: id.clone() }.into());
             }
             let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
-            let store = parts.stores.store(id).map_err(unavailable)?;
+            let store = self.stores.store(id).map_err(unavailable)?;
             let name = BlobName(image.id.as_uuid());
             let created = store.create(name, Attempt(import.attempt.as_uuid()), size).await;
             match created {
@@ -310,7 +310,7 @@ impl Running {
         let Some(content) = self.content.clone() else {
             return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
         };
-        let stores = &self.transfers.shared.parts.stores;
+        let stores = &self.transfers.stores;
         let locations = self.targets.all().filter_map(|target| {
             let location = target.location.as_ref()?;
             Some(Location {
@@ -332,15 +332,15 @@ impl Running {
             },
         };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image.id, &self.room, kind, allowance)
-            .await
-            .map(drop)
+        let committed = change(&self.transfers, self.image.id, &self.room, kind, allowance).await?;
+        share(&self.transfers, &committed).await;
+        Ok(())
     }
 
     /// Leaves nothing behind: neither what some stores have of a failed import, nor what waited for it.
     async fn end(mut self, recovery: Recovery) -> Result<u64, UploadError> {
         self.targets.stop();
-        let (image, janitor) = (self.image.id, self.transfers.shared.parts.janitor.clone());
+        let (image, janitor) = (self.image.id, self.transfers.janitor.clone());
         let mut kept = recovery == Recovery::SETTLE;
         let targets: Vec<&mut Target> = self.targets.all().collect();
         for target in targets {
@@ -525,12 +525,7 @@ async fn staged(transfers: &Transfers, attempt: AttemptId) -> Result<Data, Uploa
         let explanation = "the data that was staged is not there any more: stage it again".to_owned();
         UploadError::because(UploadErrorKind::Origin { explanation }, cause)
     };
-    let staging = transfers
-        .shared
-        .parts
-        .stores
-        .staging()
-        .map_err(|error| lost(error.into()))?;
+    let staging = transfers.stores.staging().map_err(|error| lost(error.into()))?;
     let location = staging.location(BlobName(attempt.as_uuid()));
     let blob = staging
         .store()

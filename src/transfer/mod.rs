@@ -45,6 +45,7 @@ mod upload;
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
+use saccade_store_contract::OnBehalf;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -75,6 +76,9 @@ use crate::{
 #[derive(Clone)]
 pub struct Transfers {
     shared: Arc<Shared>,
+    /// As whoever asks may use them.
+    stores: Stores,
+    janitor: Janitor,
 }
 
 /// What transfers work with.
@@ -160,6 +164,8 @@ impl Transfers {
         let downloads = Turns::new(Direction::Download, parts.limits.downloads);
         let imported = parts.limits.imported_at_once.get().min(Semaphore::MAX_PERMITS);
         Self {
+            stores: parts.stores.clone(),
+            janitor: parts.janitor.clone(),
             shared: Arc::new(Shared {
                 parts,
                 chunks,
@@ -168,6 +174,17 @@ impl Transfers {
                 hashed: Semaphore::new(HASHED_AT_ONCE),
                 imported: Semaphore::new(imported),
             }),
+        }
+    }
+
+    /// The same, at stores that act in this caller's name: also in what is begun here and goes on without the caller.
+    #[must_use]
+    pub fn on_behalf(&self, caller: &OnBehalf) -> Self {
+        let stores = self.shared.parts.stores.on_behalf(caller);
+        Self {
+            shared: Arc::clone(&self.shared),
+            janitor: self.janitor.at(stores.clone()),
+            stores,
         }
     }
 }

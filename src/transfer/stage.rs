@@ -74,7 +74,7 @@ impl Transfers {
         let turn = turn.map_err(UploadErrorKind::Busy)?;
         let room = Room::find_for_staging(parts, image, source.declared_size).await?;
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
-        let staging = parts.stores.staging().map_err(unavailable)?;
+        let staging = self.stores.staging().map_err(unavailable)?;
         let attempt = AttemptId::random();
         // By its own name: what an earlier attempt has left, and is being removed, is not in its way.
         let name = BlobName(attempt.as_uuid());
@@ -214,7 +214,7 @@ where
     async fn end(mut self, recovery: Recovery, told: oneshot::Sender<Result<(), UploadError>>) {
         self.writer = None;
         let (image, size) = (self.image, self.size);
-        let janitor = &self.transfers.shared.parts.janitor;
+        let janitor = &self.transfers.janitor;
         let end = match (recovery == Recovery::SETTLE, self.held.take()) {
             // The operation stays in the ledger, as an orphan, for as long as the data is there.
             (true, held) => {

@@ -135,7 +135,7 @@ impl Transfers {
     ) -> Result<Running<B>, UploadError> {
         let attempt = AttemptId::random();
         let unavailable = |error| UploadError::because(UploadErrorKind::Unavailable, error);
-        let stores = &self.shared.parts.stores;
+        let stores = &self.stores;
         let id = source.store.as_deref().unwrap_or(stores.default_id());
         let store = stores.store(id).map_err(unavailable)?;
         let name = BlobName(image.id.as_uuid());
@@ -267,7 +267,7 @@ where
         let (Some(content), Some(location)) = (self.content.take(), self.location.take()) else {
             return Err((Outcome::Failed, UploadErrorKind::Unavailable.into()));
         };
-        let stores = &self.transfers.shared.parts.stores;
+        let stores = &self.transfers.stores;
         let location = Location {
             store: Some(StoreId::new(self.store.as_str())),
             metadata: stores.metadata_of(&self.store, &location),
@@ -275,15 +275,15 @@ where
         };
         let commit = ChangeKind::Commit { content, location };
         let allowance = self.room.for_content();
-        change(&self.transfers, self.image.id, &self.room, commit, allowance)
-            .await
-            .map(drop)
+        let committed = change(&self.transfers, self.image.id, &self.room, commit, allowance).await?;
+        share(&self.transfers, &committed).await;
+        Ok(())
     }
 
     /// Tells the client, and leaves nothing behind; in this order when the upload has succeeded.
     async fn end(mut self, recovery: Recovery, told: oneshot::Sender<Result<(), UploadError>>) {
         self.writer = None;
-        let janitor = self.transfers.shared.parts.janitor.clone();
+        let janitor = self.transfers.janitor.clone();
         let image = self.image.id;
         if recovery == Recovery::SETTLE {
             info!(%image, store = self.store, size = self.size, "image data stored");
@@ -312,6 +312,13 @@ where
             }
         };
         let _ = told.send(result);
+    }
+}
+
+/// Says to the stores who may read the data that an image has got.
+pub(super) async fn share(transfers: &Transfers, committed: &Recorded) {
+    if let (true, Some(image)) = (transfers.stores.are_per_caller(), committed.live()) {
+        transfers.janitor.share(image).await;
     }
 }
 

@@ -21,7 +21,8 @@ use saccade::{
 };
 use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat, WriteMode};
 use saccade_store_contract::{
-    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, Result as Stored, Store,
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, OnBehalf, Readers,
+    Result as Stored, Store,
 };
 
 /// Counts steps, and dies at one of them. Clones count together.
@@ -249,6 +250,19 @@ impl Steps {
 impl Store for KillingStore {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn is_per_caller(&self) -> bool {
+        self.inner.is_per_caller()
+    }
+
+    fn on_behalf(&self, _: &OnBehalf) -> Option<Arc<dyn Store>> {
+        // What is killed here keeps everything in one place.
+        None
+    }
+
+    async fn set_readers(&self, location: &Location, readers: &Readers) -> Stored<()> {
+        self.inner.set_readers(location, readers).await
     }
 
     async fn create(

@@ -86,7 +86,7 @@ fn taken_by(driver: &StoreDriver) -> (&'static str, Vec<String>) {
         StoreDriver::File(file) => (file::PLACE, file::places(file)),
         StoreDriver::Http(_) => ("", Vec::new()),
         StoreDriver::S3(s3) => (s3::PLACE, vec![s3::place(s3)]),
-        StoreDriver::Swift(swift) => (swift::PLACE, vec![swift::place(swift)]),
+        StoreDriver::Swift(swift) => (swift::PLACE, swift::place(swift).into_iter().collect()),
     }
 }
 

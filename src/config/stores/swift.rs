@@ -3,7 +3,7 @@
 use super::super::{
     error::ErrorKind,
     reader::Reader,
-    settings::{SwiftAuthentication, SwiftEndpointType, SwiftStore},
+    settings::{SwiftAccounts, SwiftAuthentication, SwiftEndpointType, SwiftStore},
     value::{self, Rejected, Secret},
 };
 use std::path::PathBuf;
@@ -12,17 +12,21 @@ use std::path::PathBuf;
 pub(super) const PLACE: &str = "swift_store_container";
 
 const MULTI_TENANT: &str = "swift_store_multi_tenant";
+const CONFIG_FILE: &str = "swift_store_config_file";
 
 /// The store of a section. Whether its account is complete is told when it is opened: the file of references is read then,
 /// which is looked for in `places`.
 pub(super) fn read(reader: &mut Reader<'_>, section: &str, places: &[PathBuf]) -> SwiftStore {
-    if reader.or(section, MULTI_TENANT, false, value::boolean) {
-        let message = "cannot be true: images are kept in one account, since writing into those of their owners needs \
-                       the users' tokens";
-        reader.refuse(ErrorKind::Unsupported, section, MULTI_TENANT, message);
+    let multi_tenant = reader.or(section, MULTI_TENANT, false, value::boolean);
+    let config_file = text(reader, section, CONFIG_FILE).map(|name| found(name, places));
+    if multi_tenant && config_file.is_some() {
+        let message = "cannot be used with swift_store_multi_tenant, as in Glance; the store's own account is that of \
+                       swift_store_auth_address, swift_store_user and swift_store_key";
+        reader.refuse(ErrorKind::Conflict, section, CONFIG_FILE, message);
     }
+    let admins = reader.or(section, "swift_store_admin_tenants", Vec::new(), projects);
     SwiftStore {
-        config_file: text(reader, section, "swift_store_config_file").map(|name| found(name, places)),
+        config_file,
         default_reference: reader.or(
             section,
             "default_swift_reference",
@@ -93,12 +97,16 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &str, places: &[PathBuf]) -
             60,
             value::unsigned_within(0, u32::MAX),
         ),
+        accounts: match multi_tenant {
+            true => SwiftAccounts::OfProjects { admins },
+            false => SwiftAccounts::Own,
+        },
     }
 }
 
 /// The beginning of the store's locations: where two stores had that in common, a location would not tell whose it is.
 /// Whether they share an account under different names is told when they are opened.
-pub(super) fn place(store: &SwiftStore) -> String {
+pub(super) fn place(store: &SwiftStore) -> Option<String> {
     store.location_prefix()
 }
 
@@ -118,6 +126,19 @@ fn text(reader: &mut Reader<'_>, section: &str, name: &str) -> Option<String> {
 
 fn secret(reader: &mut Reader<'_>, section: &str, name: &str) -> Option<Secret> {
     text(reader, section, name).map(Secret::new)
+}
+
+/// Ids of projects, or, as Swift takes them too, names: nothing that would be more than that in a list of who may write.
+fn projects(text: &str) -> Result<Vec<String>, Rejected> {
+    let projects = value::list(text);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match projects
+        .iter()
+        .all(|project| !project.is_empty() && project.chars().all(is_plain))
+    {
+        true => Ok(projects),
+        false => Err(Rejected::accepts("ids of projects, with commas in between")),
+    }
 }
 
 fn authentication(text: &str) -> Result<SwiftAuthentication, Rejected> {

@@ -2,7 +2,7 @@ use super::super::{
     ErrorKind,
     settings::{
         DataDirectory, FileEngine, FileWriteMode, S3BucketUrlFormat, S3Checksums, S3Store, Store,
-        StoreDriver, StoreNaming, SwiftAuthentication, SwiftEndpointType, SwiftStore,
+        StoreDriver, StoreNaming, SwiftAccounts, SwiftAuthentication, SwiftEndpointType, SwiftStore,
     },
     tests::{Setup, glance},
 };
@@ -346,6 +346,7 @@ fn a_swift_store_has_glances_options_and_defaults() {
         auth_insecure: false,
         retry_get_count: 0,
         expire_soon_interval: 60,
+        accounts: SwiftAccounts::Own,
     };
     assert_eq!(swift(store), &expected);
 
@@ -421,9 +422,10 @@ fn what_a_swift_store_cannot_take_is_named() {
         ("swift_store_container =", "not empty"),
         ("default_swift_reference =", "not empty"),
         (
-            "swift_store_multi_tenant = true",
-            "images are kept in one account",
+            "swift_store_multi_tenant = true\nswift_store_config_file = x",
+            "cannot be used with swift_store_multi_tenant",
         ),
+        ("swift_store_admin_tenants = a, .r:*", "ids of projects"),
     ] {
         refused(&glance(&format!("{SWIFT}{line}\n")), part);
     }
@@ -440,6 +442,22 @@ fn two_swift_stores_may_not_have_the_same_locations() {
         let stores = glance(&both(line)).loaded().config.stores;
         assert_eq!(stores.list.len(), 2);
     }
+}
+
+#[test]
+fn images_may_be_in_projects_accounts() {
+    let accounts = |line: &str| {
+        swift(&glance(&format!("{SWIFT}{line}")).loaded().config.stores.list[0])
+            .accounts
+            .clone()
+    };
+    assert_eq!(accounts("swift_store_admin_tenants = a\n"), SwiftAccounts::Own);
+    let of_projects = |admins: &[&str]| SwiftAccounts::OfProjects {
+        admins: admins.iter().map(|&admin| admin.to_owned()).collect(),
+    };
+    assert_eq!(accounts("swift_store_multi_tenant = true\n"), of_projects(&[]));
+    let both = accounts("swift_store_multi_tenant = true\nswift_store_admin_tenants = a1, b-2\n");
+    assert_eq!(both, of_projects(&["a1", "b-2"]));
 }
 
 #[test]
@@ -462,7 +480,7 @@ fn an_unnamed_store_may_be_in_swift() {
 fn options_of_swift_without_effect_are_reported_and_stop_nothing() {
     let text = format!(
         "{SWIFT}swift_buffer_on_upload = true\nswift_upload_buffer_dir = /tmp\nswift_store_ssl_compression = false\n\
-         swift_store_use_trusts = false\nswift_store_admin_tenants = a,b\nswift_store_project_id = x\n\
+         swift_store_use_trusts = false\nswift_store_project_id = x\n\
          swift_store_project_name = y\n"
     );
     let report = glance(&text).loaded().report.to_string();
@@ -471,12 +489,11 @@ fn options_of_swift_without_effect_are_reported_and_stop_nothing() {
         "swift_upload_buffer_dir",
         "swift_store_ssl_compression",
         "swift_store_use_trusts",
-        "swift_store_admin_tenants",
         "swift_store_project_id",
         "swift_store_project_name",
         "in memory, and nothing on disk",
         "TLS is never compressed",
-        "with swift_store_multi_tenant",
+        "no trusts are made",
         "of one project",
     ] {
         assert!(report.contains(part), "{part}: {report}");

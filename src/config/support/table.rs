@@ -69,6 +69,7 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "s3_store_secret_key",
             "s3_store_thread_pools",
             "default_swift_reference",
+            "swift_store_admin_tenants",
             "swift_store_application_credential_id",
             "swift_store_application_credential_secret",
             "swift_store_auth_address",
@@ -138,6 +139,7 @@ pub(super) const HONOURED: &[(&str, Names)] = &[
             "s3_store_secret_key",
             "s3_store_thread_pools",
             "default_swift_reference",
+            "swift_store_admin_tenants",
             "swift_store_application_credential_id",
             "swift_store_application_credential_secret",
             "swift_store_auth_address",
@@ -621,11 +623,7 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
     ("profiler_jaeger", ALL, "requests are not profiled"),
     ("profiler_otlp", ALL, "requests are not profiled"),
     ("os_brick", ALL, OTHER_DRIVER),
-    (
-        "glance_store",
-        &["swift_store_admin_tenants", "swift_store_use_trusts"],
-        SWIFT_MULTI_TENANT,
-    ),
+    ("glance_store", &["swift_store_use_trusts"], SWIFT_TRUSTS),
     (
         "glance_store",
         &["swift_store_project_id", "swift_store_project_name"],
@@ -641,11 +639,7 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
         &["swift_buffer_on_upload", "swift_upload_buffer_dir"],
         "what may have to be sent again is kept in memory, and nothing on disk",
     ),
-    (
-        "<backend>",
-        &["swift_store_admin_tenants", "swift_store_use_trusts"],
-        SWIFT_MULTI_TENANT,
-    ),
+    ("<backend>", &["swift_store_use_trusts"], SWIFT_TRUSTS),
     (
         "<backend>",
         &["swift_store_project_id", "swift_store_project_name"],
@@ -664,7 +658,8 @@ pub(super) const HARMLESS: &[(&str, Names, &str)] = &[
 ];
 
 /// Of Swift's options.
-const SWIFT_MULTI_TENANT: &str = "it counts with swift_store_multi_tenant, which stops the start";
+const SWIFT_TRUSTS: &str =
+    "no trusts are made: where a user's token ends, the account of swift_store_user stands in";
 
 /// Drivers that there are not: an option of theirs does nothing, and enabling the driver stops the start.
 pub(super) const DRIVER_PREFIXES: &[&str] = &["cinder_", "rados_", "rbd_", "rootwrap_", "vmware_"];

@@ -22,6 +22,7 @@ pub(super) use self::encode::LocationsView;
 use self::encode::{ImageView, ListView, href};
 use super::{
     State,
+    at_stores::AtStores,
     body::{JsonBody, NoBody, media_type},
     error::ApiError,
     origin::origin,
@@ -102,7 +103,7 @@ async fn show(
 }
 
 async fn update(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
     request: Request,
@@ -121,7 +122,7 @@ async fn update(
 }
 
 async fn delete(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
     _: NoBody,

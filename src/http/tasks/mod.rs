@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestId, State,
+    at_stores::AtStores,
     body::{JsonBody, NoBody},
     error::ApiError,
     origin::origin,
@@ -64,7 +65,7 @@ async fn list(
 }
 
 async fn create(
-    Shared(state): Shared<State>,
+    AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Extension(request_id): Extension<RequestId>,
     uri: Uri,

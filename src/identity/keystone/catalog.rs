@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::{super::ImageEndpoint, Interface};
+use super::Interface;
 
 /// A service of a catalog; the rest of it does not matter here.
 #[derive(Debug, Deserialize)]
@@ -93,17 +93,20 @@ struct WithCatalog {
     catalog: Option<Vec<Service>>,
 }
 
-/// Where images are, by what Keystone says of a token; as keystonemiddleware hands it to Glance, by the endpoints' names of
+/// Where services are, by what Keystone says of a token; as keystonemiddleware hands it to Glance, by the endpoints' names of
 /// their regions.
-pub(super) fn image_endpoints(answer: &[u8]) -> Option<Vec<ImageEndpoint>> {
+pub(super) fn endpoints(answer: &[u8]) -> Option<Vec<super::super::CatalogEndpoint>> {
     let answer: Answer = serde_json::from_slice(answer).ok()?;
     let services = answer.token.catalog?.into_iter();
-    let endpoints = services
-        .filter(|service| service.kind == "image")
-        .flat_map(|service| service.endpoints);
-    let known = endpoints.filter_map(|endpoint| {
-        Some(ImageEndpoint {
-            region: endpoint.region.or(endpoint.region_id)?,
+    let endpoints = services.flat_map(|service| {
+        let kind = service.kind;
+        let endpoints = service.endpoints.into_iter();
+        endpoints.map(move |endpoint| (kind.clone(), endpoint))
+    });
+    let known = endpoints.filter_map(|(service_type, endpoint)| {
+        Some(super::super::CatalogEndpoint {
+            service_type,
+            region: endpoint.region.or(endpoint.region_id),
             interface: endpoint.interface?.to_lowercase(),
             url: endpoint.url?,
         })
@@ -201,14 +204,25 @@ mod tests {
                 {"interface": "Public", "region": "R1", "region_id": "r-1", "url": "http://one"},
                 {"interface": "admin", "region_id": "R2", "url": "http://two"},
                 {"interface": "public", "url": "http://nowhere"}, {"region": "R3"}]}]}}"#;
-        let found = image_endpoints(answer).unwrap();
+        let found = endpoints(answer).unwrap();
         let found: Vec<_> = found
             .iter()
-            .map(|endpoint| (&*endpoint.region, &*endpoint.interface, &*endpoint.url))
+            .filter(|endpoint| endpoint.service_type == "image")
+            .map(|endpoint| {
+                (
+                    endpoint.region.as_deref().unwrap_or(""),
+                    &*endpoint.interface,
+                    &*endpoint.url,
+                )
+            })
             .collect();
         assert_eq!(
             found,
-            [("R1", "public", "http://one"), ("R2", "admin", "http://two")]
+            [
+                ("R1", "public", "http://one"),
+                ("R2", "admin", "http://two"),
+                ("", "public", "http://nowhere")
+            ]
         );
         for answer in [
             &b"{}"[..],
@@ -216,7 +230,7 @@ mod tests {
             br#"{"token": {"catalog": null}}"#,
             b"<",
         ] {
-            assert_eq!(image_endpoints(answer), None);
+            assert_eq!(endpoints(answer), None);
         }
     }
 

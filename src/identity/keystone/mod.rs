@@ -236,7 +236,7 @@ impl Identity for Keystone {
         let token = possible(headers::token(headers)?)?.ok_or(Unidentified::Missing)?;
         let deadline = Instant::now() + self.tokens.patience();
         let confirmed = self.tokens.with_catalog(token, deadline).await?;
-        let endpoints = catalog::image_endpoints(&confirmed.body);
+        let endpoints = catalog::endpoints(&confirmed.body);
         Ok(endpoints.map(|endpoints| Delegation::new(Secret::new(token.to_owned()), endpoints)))
     }
 

@@ -40,8 +40,10 @@ use self::password::Verifier;
 pub use self::password::{MAX_PASSWORD_BYTES, PasswordCost, PasswordHash};
 pub use self::tokens::{Method, Token};
 use self::tokens::{TokenCache, TokenHash};
-use super::headers;
-use super::{Caller, Delegation, Identity, ImageEndpoint, RequestHead, Scope, Secret, Service, Unidentified};
+use super::{
+    Caller, CatalogEndpoint, Delegation, Identity, RequestHead, Scope, Secret, Service, Unidentified,
+};
+use super::{delegation, headers};
 
 /// The only region.
 pub const REGION: &str = "RegionOne";
@@ -356,8 +358,9 @@ impl Identity for LocalIdentity {
     /// The catalog has one region, and this daemon in it: at its configured address, not what a client calls it.
     async fn delegation(&self, headers: &HeaderMap) -> Result<Option<Delegation>, Unidentified> {
         let session = self.authenticate(headers).await?;
-        let endpoint = |interface: &str| ImageEndpoint {
-            region: REGION.to_owned(),
+        let endpoint = |interface: &str| CatalogEndpoint {
+            service_type: delegation::IMAGE.to_owned(),
+            region: Some(REGION.to_owned()),
             interface: interface.to_owned(),
             url: self.0.options.endpoint.to_string(),
         };

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::ready, stream};
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Body, Capabilities, Capacity, Error, ErrorKind, FileRegion, Handle,
-    Location, Operation, Result, Store,
+    Location, OnBehalf, Operation, Readers, Result, Store,
 };
 
 use crate::gate::{Barrier, Gate};
@@ -164,6 +164,16 @@ impl Store for FaultyStore {
         self.inner.capabilities()
     }
 
+    fn is_per_caller(&self) -> bool {
+        self.inner.is_per_caller()
+    }
+
+    fn on_behalf(&self, caller: &OnBehalf) -> Option<Arc<dyn Store>> {
+        let inner = self.inner.on_behalf(caller)?;
+        let script = Arc::clone(&self.script);
+        Some(Arc::new(Self { inner, script }))
+    }
+
     async fn create(
         &self,
         name: BlobName,
@@ -205,6 +215,11 @@ impl Store for FaultyStore {
 
     async fn admit(&self, location: &Location) -> Result<()> {
         self.inner.admit(location).await
+    }
+
+    async fn set_readers(&self, location: &Location, readers: &Readers) -> Result<()> {
+        let set = self.inner.set_readers(location, readers);
+        self.script.call(Operation::SetReaders, "a blob", set).await
     }
 
     async fn prepare_delete(&self, location: &Location) -> Result<()> {

@@ -51,6 +51,7 @@ pub enum Operation {
     Size,
     PrepareDelete,
     Delete,
+    SetReaders,
     Capacity,
 }
 
@@ -129,6 +130,7 @@ impl fmt::Display for Operation {
             Self::Size => "size of",
             Self::PrepareDelete => "prepare to delete",
             Self::Delete => "delete",
+            Self::SetReaders => "say who may read",
             Self::Capacity => "capacity of",
         })
     }

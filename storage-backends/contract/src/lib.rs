@@ -23,13 +23,19 @@
 //! 10. **Memory is bounded** by a constant per open writer or reader, stated by the backend.
 //! 11. **A blob has one spelling.** [`Store::canonical`] tells a store's own locations from all others, and gives all
 //!     spellings of one blob the same form, without credentials.
+//! 12. **A store that keeps blobs in its callers' own places** ([`Store::is_per_caller`]) is asked for one that acts in a
+//!     caller's name ([`Store::on_behalf`]) by whoever has a caller. By itself it acts in the operator's name, as far as it can:
+//!     to clear up, long after the caller has gone. What it needs for that is in handles and locations; credentials are
+//!     in neither.
 
+mod caller;
 mod error;
 mod store;
 mod types;
 mod writer;
 
 pub use self::{
+    caller::{Endpoint, OnBehalf, Readers},
     error::{Error, ErrorKind, Operation},
     store::{Store, StoreExt},
     types::{

@@ -1,11 +1,12 @@
 //! The store.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 
 use crate::{
-    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Error, ErrorKind, Handle, Location, Result,
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Error, ErrorKind, Handle, Location,
+    OnBehalf, Readers, Result,
 };
 
 /// A place that keeps blobs. The numbered rules are in the crate's documentation.
@@ -16,6 +17,18 @@ use crate::{
 pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// What this store can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Whether it acts in its callers' names, and needs their credentials for that. Others are the same to everybody.
+    fn is_per_caller(&self) -> bool {
+        false
+    }
+
+    /// The same store, acting in this caller's name for as long as it is kept; `None` where that makes no difference. Asks
+    /// nobody.
+    fn on_behalf(&self, caller: &OnBehalf) -> Option<Arc<dyn Store>> {
+        let _ = caller;
+        None
+    }
 
     /// Begins one attempt to write a blob. `size_hint` is what the client declared, in bytes; it may be wrong.
     ///
@@ -60,6 +73,16 @@ pub trait Store: Send + Sync + fmt::Debug + fmt::Display {
     /// `Denied` by the operator's rules, `Invalid`, `Unavailable`.
     async fn admit(&self, location: &Location) -> Result<()> {
         let _ = location;
+        Ok(())
+    }
+
+    /// Says who may read the blob where it is kept, beside whom it belongs to. Stores that only the daemon reads have
+    /// nothing to say. Cancelled: call it again.
+    ///
+    /// # Errors
+    /// As [`Store::read`]; it is unknown who may.
+    async fn set_readers(&self, location: &Location, readers: &Readers) -> Result<()> {
+        let _ = (location, readers);
         Ok(())
     }
 

@@ -143,13 +143,13 @@ impl LogIn {
         }
     }
 
-    /// A server does not take this session any more.
-    pub(crate) fn forget(&self, session: &Arc<Session>) {
+    /// A server does not take this session's token any more.
+    pub(crate) fn forget(&self, session: &Session) {
         let mut known = self.known();
         if known
             .session
             .as_ref()
-            .is_some_and(|held| Arc::ptr_eq(held, session))
+            .is_some_and(|held| held.token == session.token)
         {
             known.session = None;
         }
@@ -309,6 +309,16 @@ impl LogIn {
 }
 
 impl Session {
+    /// With a token that somebody else has come by, whose end is not known.
+    pub(crate) fn lent(token: HeaderValue, storage: Url) -> Self {
+        Self {
+            token,
+            storage,
+            ends: None,
+            soon: Duration::ZERO,
+        }
+    }
+
     fn lasts(&self, so_long: Duration) -> bool {
         self.ends.is_none_or(|ends| {
             Instant::now()
@@ -328,7 +338,7 @@ impl fmt::Debug for LogIn {
     }
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         Failure::LogIn("a user, key or token has characters that no header can hold".to_owned())
     })?;

@@ -12,7 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use saccade_outgoing::{excerpt, headers::retry_after};
 use tokio::time::{sleep, timeout};
 
-use crate::{account::LogIn, attempt::AttemptState, failure::Failure, location::url, segment::Segment};
+use crate::{
+    account::{LogIn, Session},
+    attempt::AttemptState,
+    failure::Failure,
+    location::url,
+    segment::Segment,
+    tenant::TenantAccount,
+};
 
 /// How often a request is made again: for some six seconds, if the server does not want more.
 const RETRIES: u32 = 5;
@@ -30,7 +37,50 @@ const LONGEST_ANSWER: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Account {
     http: reqwest::Client,
-    log_in: LogIn,
+    whose: Whose,
+}
+
+/// Whose account it is, and so whose token requests carry.
+#[derive(Debug)]
+pub(crate) enum Whose {
+    /// One that the store logs in to.
+    Own(Box<LogIn>),
+    /// A project's.
+    Tenant(TenantAccount),
+}
+
+impl Whose {
+    async fn session(&self, http: &reqwest::Client) -> Result<Arc<Session>, Failure> {
+        match self {
+            Self::Own(log_in) => log_in.session(http).await,
+            Self::Tenant(account) => account.session(http).await,
+        }
+    }
+
+    /// The server has refused a token with this status.
+    fn refused(&self, session: &Session, status: StatusCode) {
+        match self {
+            Self::Own(log_in) if status == StatusCode::UNAUTHORIZED => log_in.forget(session),
+            Self::Own(_) => {}
+            Self::Tenant(account) => account.refused(session, status),
+        }
+    }
+
+    /// Whether a token was refused in whose place there is another.
+    fn is_replaced(&self) -> bool {
+        match self {
+            Self::Own(_) => false,
+            Self::Tenant(account) => account.is_replaced(),
+        }
+    }
+
+    /// What nobody may see.
+    fn key(&self) -> &str {
+        match self {
+            Self::Own(log_in) => log_in.key(),
+            Self::Tenant(account) => account.key(),
+        }
+    }
 }
 
 /// One request.
@@ -127,8 +177,13 @@ impl fmt::Debug for Call<'_> {
 }
 
 impl Account {
-    pub(crate) fn new(http: reqwest::Client, log_in: LogIn) -> Self {
-        Self { http, log_in }
+    pub(crate) fn new(http: reqwest::Client, whose: Whose) -> Self {
+        Self { http, whose }
+    }
+
+    /// Whether its containers are made for one image each, and go with it: where there is none, there is no object either.
+    pub(crate) fn has_containers_of_images(&self) -> bool {
+        matches!(self.whose, Whose::Tenant(_))
     }
 
     /// Makes a request and reads its answer, which is not an object's bytes.
@@ -137,7 +192,7 @@ impl Account {
         loop {
             match self.answer(call).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => tries.again(call, failure).await?,
+                Err(failure) => tries.again(call, failure, self.whose.is_replaced()).await?,
             }
         }
     }
@@ -148,7 +203,7 @@ impl Account {
         loop {
             match self.once(call).await {
                 Ok(response) => return Ok(response),
-                Err(failure) => tries.again(call, failure).await?,
+                Err(failure) => tries.again(call, failure, self.whose.is_replaced()).await?,
             }
         }
     }
@@ -166,7 +221,7 @@ impl Account {
     }
 
     async fn once(&self, call: &Call<'_>) -> Result<reqwest::Response, Failure> {
-        let session = self.log_in.session(&self.http).await?;
+        let session = self.whose.session(&self.http).await?;
         let url = url(&session.storage, call.container, call.object, &call.query);
         let mut headers = call.headers.clone();
         let (name, token) = session.header();
@@ -208,8 +263,8 @@ impl Account {
         if status.is_success() {
             return Ok(response);
         }
-        if status == StatusCode::UNAUTHORIZED {
-            self.log_in.forget(&session);
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.whose.refused(&session, status);
         }
         let pause = response
             .headers()
@@ -225,7 +280,7 @@ impl Account {
                 .map_or_else(String::new, |body| {
                     let token = session.token.to_str().unwrap_or_default();
                     // Some servers repeat what they were sent.
-                    excerpt(&plain(&body), &[self.log_in.key(), token])
+                    excerpt(&plain(&body), &[self.whose.key(), token])
                 }),
         };
         Err(Failure::Answer {
@@ -241,15 +296,20 @@ impl Account {
 struct Tries {
     retried: u32,
     is_anew: bool,
+    is_replaced: bool,
 }
 
 impl Tries {
     /// Waits until the request may be made again, or says why it may not.
-    async fn again(&mut self, call: &Call<'_>, failure: Failure) -> Result<(), Failure> {
+    async fn again(&mut self, call: &Call<'_>, failure: Failure, is_replaced: bool) -> Result<(), Failure> {
         if !call.rewind() {
             return Err(failure);
         }
-        if failure.is(StatusCode::UNAUTHORIZED) && !self.is_anew {
+        let is_refused = failure.is(StatusCode::UNAUTHORIZED) || failure.is(StatusCode::FORBIDDEN);
+        if is_refused && is_replaced && !self.is_replaced {
+            // The next try brings the token of the store's own account.
+            self.is_replaced = true;
+        } else if failure.is(StatusCode::UNAUTHORIZED) && !self.is_anew {
             // The token was forgotten: the next try brings another.
             self.is_anew = true;
         } else {

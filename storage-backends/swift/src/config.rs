@@ -46,9 +46,9 @@ pub struct SwiftStoreConfig {
     pub swift_store_large_object_size: u64,
     /// In MB of 1,024,000 bytes, at least 1: the length of a segment.
     pub swift_store_large_object_chunk_size: u64,
-    /// Images in their owners' accounts: refused, since writing to them needs the user's token.
+    /// Images in the accounts of those who bring them: [`crate::MultiTenantStore`].
     pub swift_store_multi_tenant: bool,
-    /// Without effect, as in glance_store without `swift_store_multi_tenant`.
+    /// The projects, by their ids, that may write to the containers of `swift_store_multi_tenant`; otherwise without effect.
     pub swift_store_admin_tenants: Vec<String>,
     /// The authorities (PEM) that https is verified by; `None`: the system's.
     pub swift_store_cacert: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub struct SwiftStoreConfig {
     pub swift_store_retry_get_count: u64,
     /// In seconds: a token that ends so soon is replaced before it is used.
     pub swift_store_expire_soon_interval: u64,
-    /// Without effect: the store logs in anew by itself.
+    /// Without effect: the store logs in anew by itself, and its own account stands in for users' tokens.
     pub swift_store_use_trusts: bool,
     /// Without effect: rustls has no compression (CRIME).
     pub swift_store_ssl_compression: bool,

@@ -35,16 +35,20 @@ mod failure;
 #[doc(hidden)]
 pub mod fuzzing;
 mod location;
+mod multi_tenant;
 mod plan;
 mod publish;
 mod references;
 mod requests;
 mod segment;
 mod store;
+mod tenant;
+mod tenant_address;
 mod undo;
 mod writer;
 
 pub use self::{
     config::{EndpointType, OpenError, Secret, SwiftStoreConfig},
+    multi_tenant::MultiTenantStore,
     store::SwiftStore,
 };

@@ -7,7 +7,7 @@ use saccade_store_contract::{Attempt, BlobName, Error, ErrorKind, Handle, Locati
 use url::Url;
 use uuid::Uuid;
 
-use crate::{config::SwiftStoreConfig, references::Reference};
+use crate::{config::SwiftStoreConfig, references::Reference, tenant_address::TenantAddress};
 
 /// What the names of the store's own notes begin with, and no blob's.
 pub(crate) const RESERVED: &str = ".saccade.";
@@ -62,6 +62,8 @@ pub(crate) struct Names {
     endpoint: Option<String>,
     container: String,
     seed: usize,
+    /// Of a project's account, instead of all others.
+    tenant: Option<TenantAddress>,
 }
 
 impl Names {
@@ -78,7 +80,19 @@ impl Names {
             accounts,
             container: config.swift_store_container.clone(),
             seed,
+            tenant: None,
         })
+    }
+
+    /// Of what is in a project's account.
+    pub(crate) fn of_tenant(tenant: TenantAddress) -> Self {
+        Self {
+            accounts: Vec::new(),
+            endpoint: None,
+            container: String::new(),
+            seed: 0,
+            tenant: Some(tenant),
+        }
     }
 
     /// Where a blob is kept: the container is chosen by so many digits of the id, whose hyphens do not count
@@ -102,6 +116,9 @@ impl Names {
     /// The address of a blob, as glance_store writes it with `swift_store_config_file`; without that it finds the one
     /// account by the same name.
     pub(crate) fn location(&self, place: &Place) -> Location {
+        if let Some(tenant) = &self.tenant {
+            return tenant.location(place);
+        }
         let reference = self
             .accounts
             .get(place.account)
@@ -333,7 +350,7 @@ pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, STRICT).to_string()
 }
 
-fn is_container(name: &str) -> bool {
+pub(crate) fn is_container(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= LONGEST_NAME
         && !matches!(name, "." | "..")
@@ -342,7 +359,7 @@ fn is_container(name: &str) -> bool {
 }
 
 /// Neither a note of the store's, nor a segment of an attempt.
-fn is_blob(name: &str) -> bool {
+pub(crate) fn is_blob(name: &str) -> bool {
     let is_segment = || {
         let (blob, rest) = name.split_once('.')?;
         let (attempt, rest) = rest.split_at_checked(uuid::fmt::Hyphenated::LENGTH)?;

@@ -13,7 +13,6 @@ use crate::{
     plan::Lease,
     segment::Segment,
     store::Inner,
-    undo::MARK,
 };
 
 /// How long a listing may lag behind. Swift's updates of containers are put off when these are busy.
@@ -45,8 +44,7 @@ pub(crate) async fn publish(inner: &Inner, names: &AttemptNames, content: Conten
     let account = inner.account(&names.place);
     let size = match &content {
         Content::Whole { bytes, .. } => {
-            let marked = account.put_note(&names.place, &names.mark, MARK).await;
-            marked.map_err(failed)?;
+            inner.mark(names).await.map_err(failed)?;
             let (size, _) = bytes.sum().ok_or(Failure::GivenUp).map_err(failed)?;
             size
         }

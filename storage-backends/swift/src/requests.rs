@@ -20,6 +20,9 @@ use crate::{
 const ATTEMPT: HeaderName = HeaderName::from_static("x-object-meta-saccade-attempt");
 const MANIFEST: HeaderName = HeaderName::from_static("x-object-manifest");
 const STATIC: HeaderName = HeaderName::from_static("x-static-large-object");
+/// Who may read a container, and who may write to it, beside whom its account belongs to.
+const READERS: HeaderName = HeaderName::from_static("x-container-read");
+const WRITERS: HeaderName = HeaderName::from_static("x-container-write");
 /// All copies are asked, and the newest counts.
 const NEWEST: HeaderName = HeaderName::from_static("x-newest");
 
@@ -247,7 +250,10 @@ impl Account {
         call.longest = LONGEST_PAGE;
         let answer = match self.ask(&call).await {
             Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
-                return Err(Failure::NoContainer(container.to_owned()));
+                return match self.has_containers_of_images() {
+                    true => Ok(Vec::new()),
+                    false => Err(Failure::NoContainer(container.to_owned())),
+                };
             }
             other => other?,
         };
@@ -277,8 +283,39 @@ impl Account {
         self.ask(&Call::new(Method::PUT, container, None)).await.map(drop)
     }
 
-    /// Nobody may take a container that is not there for an object that is not.
+    /// Removes a container; false if something is in it. One that is not there is removed.
+    pub(crate) async fn delete_container(&self, container: &str) -> Result<bool, Failure> {
+        let mut call = Call::new(Method::DELETE, container, None);
+        // A listing that is behind still shows what was deleted; but then it may be there.
+        call.retries = 3;
+        match self.ask(&call).await {
+            Err(failure) if failure.is(StatusCode::CONFLICT) => Ok(false),
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(true),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// Says who may read a container, and who may write to it. False: it is not there.
+    pub(crate) async fn share_container(
+        &self,
+        container: &str,
+        readers: &str,
+        writers: &str,
+    ) -> Result<bool, Failure> {
+        let call = Call::new(Method::POST, container, None)
+            .header(READERS, readers)
+            .header(WRITERS, writers);
+        match self.ask(&call).await {
+            Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// Nobody may take a container that is not there for an object that is not, unless containers go with objects.
     pub(crate) async fn assert_container(&self, container: &str) -> Result<(), Failure> {
+        if self.has_containers_of_images() {
+            return Ok(());
+        }
         match self.has_container(container).await? {
             true => Ok(()),
             false => Err(Failure::NoContainer(container.to_owned())),

@@ -13,7 +13,7 @@ use crate::{
     account::LogIn,
     attempt::{AttemptState, KeyLocks, LiveAttempts},
     body,
-    client::Account,
+    client::{Account, Whose},
     config::{OpenError, SwiftStoreConfig},
     deletion,
     failure::{Failure, refused},
@@ -43,9 +43,9 @@ pub(crate) struct Inner {
     default: Account,
     others: Vec<Account>,
     pub(crate) names: Names,
-    pub(crate) memory: Memory,
-    pub(crate) keys: KeyLocks,
-    pub(crate) attempts: LiveAttempts,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) keys: Arc<KeyLocks>,
+    pub(crate) attempts: Arc<LiveAttempts>,
     /// In bytes.
     pub(crate) chunk: u64,
     pub(crate) large_object: u64,
@@ -53,6 +53,29 @@ pub(crate) struct Inner {
     creates_container: bool,
     description: String,
     written: String,
+}
+
+/// The numbers of a configuration as they are worked with.
+pub(crate) struct Sizes {
+    pub(crate) chunk: u64,
+    pub(crate) large_object: u64,
+    pub(crate) continuations: usize,
+}
+
+impl Sizes {
+    /// # Errors
+    /// The option that has a value which cannot be used, and what is wrong with it.
+    pub(crate) fn of(config: &SwiftStoreConfig) -> Result<Self, (&'static str, &'static str)> {
+        if config.swift_store_large_object_chunk_size == 0 {
+            return Err(("swift_store_large_object_chunk_size", "must be at least 1 (MB)"));
+        }
+        let continuations = usize::try_from(config.swift_store_retry_get_count).unwrap_or(usize::MAX);
+        Ok(Self {
+            chunk: config.swift_store_large_object_chunk_size.saturating_mul(MB),
+            large_object: config.swift_store_large_object_size.saturating_mul(MB),
+            continuations: continuations.max(CONTINUATIONS),
+        })
+    }
 }
 
 impl SwiftStore {
@@ -69,15 +92,10 @@ impl SwiftStore {
         if config.swift_store_multi_tenant {
             return Err(option(
                 "swift_store_multi_tenant",
-                "cannot be true: writing into users' accounts needs their tokens, which stores do not get",
+                "makes another store of it (MultiTenantStore)",
             ));
         }
-        if config.swift_store_large_object_chunk_size == 0 {
-            return Err(option(
-                "swift_store_large_object_chunk_size",
-                "must be at least 1 (MB)",
-            ));
-        }
+        let sizes = Sizes::of(&config).map_err(|(name, reason)| option(name, reason))?;
         let references = references::load(&config)?;
         let first = references.first();
         let description = first.map_or_else(String::new, |first| {
@@ -92,7 +110,7 @@ impl SwiftStore {
         for reference in references.clone() {
             let log_in =
                 LogIn::new(&config, reference).map_err(|reason| option("swift_store_endpoint", reason))?;
-            accounts.push(Account::new(http.clone(), log_in));
+            accounts.push(Account::new(http.clone(), Whose::Own(Box::new(log_in))));
         }
         let names = Names::new(&config, references)
             .map_err(|name| option(name, "has a value that cannot be used"))?;
@@ -100,17 +118,16 @@ impl SwiftStore {
         let default = accounts
             .next()
             .ok_or_else(|| option("default_swift_reference", "names no account"))?;
-        let continuations = usize::try_from(config.swift_store_retry_get_count).unwrap_or(usize::MAX);
         Ok(Self(Arc::new(Inner {
             default,
             others: accounts.collect(),
             names,
-            memory: Memory::new(),
-            keys: KeyLocks::default(),
-            attempts: LiveAttempts::default(),
-            chunk: config.swift_store_large_object_chunk_size.saturating_mul(MB),
-            large_object: config.swift_store_large_object_size.saturating_mul(MB),
-            continuations: continuations.max(CONTINUATIONS),
+            memory: Arc::new(Memory::new()),
+            keys: Arc::default(),
+            attempts: Arc::default(),
+            chunk: sizes.chunk,
+            large_object: sizes.large_object,
+            continuations: sizes.continuations,
             creates_container: config.swift_store_create_container_on_put,
             description,
             written,
@@ -144,7 +161,7 @@ fn written_place(config: &SwiftStoreConfig, first: &Reference) -> String {
     }
 }
 
-fn http_client(config: &SwiftStoreConfig) -> Result<reqwest::Client, OpenError> {
+pub(crate) fn http_client(config: &SwiftStoreConfig) -> Result<reqwest::Client, OpenError> {
     let verification = match &config.swift_store_cacert {
         _ if config.swift_store_auth_insecure => Verification::Off,
         Some(path) => Verification::Authorities(path.clone()),
@@ -174,9 +191,45 @@ fn http_client(config: &SwiftStoreConfig) -> Result<reqwest::Client, OpenError> 
 }
 
 impl Inner {
+    /// Of one project's account, with what all of a store's share.
+    pub(crate) fn of_tenant(
+        id: String,
+        account: Account,
+        names: Names,
+        sizes: &Sizes,
+        (memory, keys, attempts): (Arc<Memory>, Arc<KeyLocks>, Arc<LiveAttempts>),
+    ) -> Self {
+        Self {
+            id,
+            default: account,
+            others: Vec::new(),
+            names,
+            memory,
+            keys,
+            attempts,
+            chunk: sizes.chunk,
+            large_object: sizes.large_object,
+            continuations: sizes.continuations,
+            // They are made when an attempt is marked.
+            creates_container: false,
+            description: String::new(),
+            written: String::new(),
+        }
+    }
+
     pub(crate) fn account(&self, place: &Place) -> &Account {
         let other = place.account.checked_sub(1).and_then(|at| self.others.get(at));
         other.unwrap_or(&self.default)
+    }
+
+    /// Marks an attempt, before anything else of it is at the server. Where each image has a container of its own, that
+    /// is made here, and not before the attempt is in the ledger.
+    pub(crate) async fn mark(&self, names: &AttemptNames) -> Result<(), Failure> {
+        let account = self.account(&names.place);
+        if account.has_containers_of_images() {
+            account.create_container(&names.place.container).await?;
+        }
+        account.put_note(&names.place, &names.mark, undo::MARK).await
     }
 
     pub(crate) async fn size(&self, place: &Place, operation: Operation) -> Result<u64> {

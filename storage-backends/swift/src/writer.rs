@@ -269,10 +269,7 @@ impl SwiftWriter {
 
     async fn mark(&self) -> Result<(), Failure> {
         let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
-        let marking = self.spawn(async move {
-            let account = inner.account(&names.place);
-            account.put_note(&names.place, &names.mark, undo::MARK).await
-        })?;
+        let marking = self.spawn(async move { inner.mark(&names).await })?;
         match marking.await {
             Ok(result) => result,
             Err(stopped) => Err(Failure::Unasked(stopped.to_string())),

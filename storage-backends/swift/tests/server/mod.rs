@@ -77,7 +77,7 @@ impl Server {
 }
 
 /// Straight to the server, without TLS.
-fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     // The store's own client has made its choice of TLS; this one speaks none.
     let tls = saccade_outgoing::tls_client(&saccade_outgoing::Verification::Off).unwrap();
     reqwest::Client::builder()
