@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Request},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
@@ -137,6 +137,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::stream;
 
     use super::*;
