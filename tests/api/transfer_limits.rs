@@ -92,8 +92,8 @@ fn uploads_of_one_project_that_wait_do_not_delay_those_of_another() {
         let id = client.queued("waits");
         let mut connection = Connection::open(daemon.address());
         connection.send(head(client, &id, 4, "Expect: 100-continue\r\n").as_bytes());
-        // In this order.
-        assert!(connection.is_silent(Duration::from_millis(100)));
+        // In this order, and all of them before the first one ends.
+        assert!(connection.is_silent(Duration::from_millis(300)));
         let done = done.clone();
         waiting.push(thread::spawn(move || {
             assert_eq!(connection.head().status, 100);
