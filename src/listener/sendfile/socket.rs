@@ -64,9 +64,10 @@ impl Socket {
     }
 }
 
-/// What the peer has done wrong is not told at the same level.
+/// A peer that goes away is no error of ours; a file that cannot be read is.
 fn is_the_files(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+    error.kind() == io::ErrorKind::UnexpectedEof
+        || matches!(Errno::from_io_error(error), Some(Errno::IO | Errno::STALE))
 }
 
 fn broken(error: Broken) -> io::Error {
