@@ -27,7 +27,7 @@ BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
 TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy xz-utils zstd bzip2 \
 	ceph-mon ceph-osd ceph-common radosgw
 
-.PHONY: help serve build test test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
+.PHONY: help serve build test test-engines test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
 	glance glance-store build-packages test-packages
 
 help: ## this list
@@ -62,6 +62,10 @@ test: test-packages clients keystone glance-store ## format, lints, every test, 
 	.ci/count "$$log"
 	echo "$$(( (SECONDS - begun) / 60 )) min $$(( (SECONDS - begun) % 60 )) s"
 	[ -z "$$failed" ]
+
+test-engines: build-packages ## the store of files with every engine that it can be built with (io_uring)
+	cargo clippy -p saccade-store-file --all-targets --features tokio-uring,glommio --locked -- -D warnings
+	cargo test -p saccade-store-file --features tokio-uring,glommio --locked
 
 test-model: build-packages ## the model of uploads, deletions and recovery to its full depth: minutes
 	cargo test --lib --locked protocol::model -- --ignored --nocapture
