@@ -24,7 +24,6 @@ mod tests;
 
 use std::{
     collections::HashSet,
-    error::Error,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -90,7 +89,12 @@ impl Janitor {
     }
 
     /// Whether this was said before: a store that refuses access goes on to do so, each time that it is tried.
-    fn was_said(&self, image: Uuid, store: &str, error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    fn was_said(
+        &self,
+        image: Uuid,
+        store: &str,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+    ) -> bool {
         let error = error.downcast_ref::<saccade_store_contract::Error>();
         if error.is_none_or(|error| error.kind() != ErrorKind::Denied) {
             return false;

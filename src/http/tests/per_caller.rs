@@ -115,9 +115,9 @@ async fn data_is_brought_read_and_deleted_in_its_callers_name() {
         ]
     );
     let file = format!("{path}/file");
-    let answer = app.send(named(Method::GET, &file, READER)).await;
+    let answer = app.send(named(Method::GET, &file, ADMIN)).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_ref()), (200, DATA));
-    assert_eq!(app.asked(), [format!("read by {READER}")]);
+    assert_eq!(app.asked(), [format!("read by {ADMIN}")]);
     assert_eq!(app.send(named(Method::DELETE, &path, MEMBER)).await.status, 204);
     assert_eq!(
         app.asked(),
