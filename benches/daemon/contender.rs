@@ -1,0 +1,426 @@
+//! The servers that take turns: started on the loopback, each with a directory of its own.
+
+use crate::{
+    harness::{
+        Connection, Content, Framing, Identity, Payload, Saccade, Server, TRUSTED, binary, free_address,
+    },
+    options::{Options, cores},
+};
+use rustix::process::geteuid;
+use std::{
+    env,
+    error::Error,
+    fs::{self, File},
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Saccade,
+    Nginx,
+    Glance,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Saccade => "Saccade",
+            Self::Nginx => "nginx",
+            Self::Glance => "Python Glance",
+        }
+    }
+
+    /// Takes uploads and keeps records.
+    pub(crate) fn has_api(self) -> bool {
+        self != Self::Nginx
+    }
+}
+
+/// A running server, and how to talk to it.
+pub(crate) struct Contender {
+    pub(crate) kind: Kind,
+    pub(crate) version: String,
+    /// Bytes resident before there was any work.
+    pub(crate) idle: u64,
+    /// With those that it cannot do without.
+    servers: Vec<Server>,
+    address: SocketAddr,
+    headers: String,
+    images: PathBuf,
+}
+
+/// An image that a contender has.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: String,
+    pub(crate) len: u64,
+}
+
+/// All that can be started here, and why the others were left out.
+pub(crate) fn start(options: &Options, directory: &Path) -> (Vec<Contender>, Vec<String>) {
+    let (mut running, mut notes) = (Vec::new(), Vec::new());
+    for kind in [Kind::Saccade, Kind::Nginx, Kind::Glance] {
+        let short = match kind {
+            Kind::Saccade => "saccade",
+            Kind::Nginx => "nginx",
+            Kind::Glance => "glance",
+        };
+        if options.without(short) {
+            continue;
+        }
+        let directory = directory.join(short);
+        fs::create_dir(&directory).unwrap();
+        let started = match kind {
+            Kind::Saccade => Ok(saccade(&directory)),
+            Kind::Nginx => nginx(&directory),
+            Kind::Glance => glance(&directory, options.glance_processes),
+        };
+        match started {
+            Ok(mut contender) => {
+                // As after a start with nothing to do, but for one answer: some load their code with the first request.
+                contender
+                    .connect()
+                    .request("GET", contender.first_path(), None, b"")
+                    .unwrap();
+                thread::sleep(Duration::from_secs(options.pick(5, 1)));
+                contender.idle = contender.sum(Server::proportional_memory);
+                eprintln!("{} {}: serving", kind.name(), contender.version);
+                running.push(contender);
+            }
+            Err(missing) => {
+                eprintln!("{} is left out: {missing}", kind.name());
+                notes.push(format!("{} was left out: {missing}.", kind.name()));
+            }
+        }
+    }
+    (running, notes)
+}
+
+impl Contender {
+    /// A new connection of an administrator.
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::new(self.address, &self.headers)
+    }
+
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.servers.iter().flat_map(Server::processes).collect()
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.servers.iter().map(Server::cpu_seconds).sum()
+    }
+
+    /// Adds up a figure of all its servers.
+    pub(crate) fn sum(&self, figure: impl Fn(&Server) -> u64) -> u64 {
+        self.servers.iter().map(figure).sum()
+    }
+
+    pub(crate) fn reset_peak(&self) {
+        self.servers.iter().for_each(Server::reset_peak);
+    }
+
+    /// Waits until it does nothing any more: what it clears away is no part of another's turn.
+    pub(crate) fn settle(&self) {
+        const QUIET: Duration = Duration::from_millis(300);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut before = self.cpu_seconds();
+        while Instant::now() < deadline {
+            thread::sleep(QUIET);
+            let now = self.cpu_seconds();
+            if now - before < QUIET.as_secs_f64() / 10.0 {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    fn first_path(&self) -> &str {
+        if self.kind.has_api() { "/v2/images" } else { "/" }
+    }
+
+    /// Where an image's data is asked for.
+    pub(crate) fn data_path(&self, id: &str) -> String {
+        if self.kind.has_api() {
+            format!("/v2/images/{id}/file")
+        } else {
+            format!("/{id}")
+        }
+    }
+
+    /// The file that has an image's data.
+    pub(crate) fn file(&self, id: &str) -> PathBuf {
+        self.images.join(id)
+    }
+
+    /// A record without data.
+    pub(crate) fn create(&self, connection: &mut Connection) -> io::Result<String> {
+        let body = br#"{"name":"benchmark","disk_format":"raw","container_format":"bare"}"#;
+        let answer = connection.expect(201, "POST", "/v2/images", Some("application/json"), body)?;
+        let image: serde_json::Value = serde_json::from_slice(&answer)?;
+        let id = image["id"]
+            .as_str()
+            .ok_or_else(|| io::Error::other("an image without id"))?;
+        Ok(id.to_owned())
+    }
+
+    /// An image with data, however it comes there: not for measuring.
+    pub(crate) fn store(&self, payload: &Payload, number: u64, len: u64) -> io::Result<Stored> {
+        let content = payload.content(number, len);
+        let id = if self.kind.has_api() {
+            let mut connection = self.connect();
+            let id = self.create(&mut connection)?;
+            connection.upload(&self.data_path(&id), &content, Framing::Sized)?;
+            id
+        } else {
+            let id = format!("image-{number}");
+            write(&self.file(&id), &content)?;
+            id
+        };
+        Ok(Stored { id, len })
+    }
+
+    pub(crate) fn delete(&self, id: &str) -> io::Result<()> {
+        if self.kind.has_api() {
+            let path = format!("/v2/images/{id}");
+            self.connect().expect(204, "DELETE", &path, None, b"").map(drop)
+        } else {
+            fs::remove_file(self.file(id))
+        }
+    }
+
+    /// Waits until all it has written is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.images)?)?)
+    }
+}
+
+fn write(path: &Path, content: &Content) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    content.pieces(|piece| file.write_all(piece))?;
+    file.sync_all()
+}
+
+fn saccade(directory: &Path) -> Contender {
+    let data = directory.join("data");
+    let daemon = Saccade::start(&data, Identity::TrustedHeaders);
+    Contender {
+        kind: Kind::Saccade,
+        version: output(Command::new(binary()).arg("--version"))
+            .trim_start_matches("saccade ")
+            .to_owned(),
+        idle: 0,
+        servers: vec![daemon.server],
+        address: daemon.address,
+        headers: daemon.headers,
+        images: data.join("images"),
+    }
+}
+
+fn nginx(directory: &Path) -> Result<Contender, String> {
+    // Debian has it where only root looks.
+    let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"].map(Path::new);
+    let program = places.into_iter().find(|path| path.exists());
+    let program = program.ok_or("it is not installed (Debian: nginx-light)")?;
+    let address = free_address();
+    let images = directory.join("images");
+    fs::create_dir(&images).map_err(|error| error.to_string())?;
+    let root = directory.to_str().ok_or("a path that is not UTF-8")?;
+    let user = if geteuid().is_root() { "user root;" } else { "" };
+    let workers = cores();
+    // Debian's own settings where they matter: sendfile, tcp_nopush, default socket buffers.
+    let text = format!(
+        "{user}
+worker_processes {workers};
+worker_rlimit_nofile 16384;
+pid {root}/nginx.pid;
+error_log {root}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+    sendfile on;
+    tcp_nopush on;
+    access_log off;
+    client_body_temp_path {root}/body;
+    proxy_temp_path {root}/proxy;
+    fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi;
+    scgi_temp_path {root}/scgi;
+    server {{ listen {address}; root {root}/images; }}
+}}
+"
+    );
+    let conf = directory.join("nginx.conf");
+    fs::write(&conf, text).map_err(|error| error.to_string())?;
+    let conf = conf.to_str().ok_or("a path that is not UTF-8")?;
+    let mut command = Command::new(program);
+    command.args(["-p", root, "-c", conf, "-g", "daemon off;"]);
+    let server = Server::start(&command, &directory.join("log"), address);
+    let version = Command::new(program).arg("-v").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    Ok(Contender {
+        kind: Kind::Nginx,
+        version: format!(
+            "{}, {workers} workers, sendfile",
+            version
+                .unwrap_or_default()
+                .trim_start_matches("nginx version: nginx/")
+        ),
+        idle: 0,
+        servers: vec![server],
+        address,
+        headers: String::new(),
+        images,
+    })
+}
+
+fn glance(directory: &Path, processes: usize) -> Result<Contender, String> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let programs =
+        env::var_os("SACCADE_GLANCE").map_or_else(|| package.join(".venv-glance/bin"), PathBuf::from);
+    let python = programs.join("python");
+    if !python.exists() {
+        return Err(format!("{} is not there (`make glance`)", python.display()));
+    }
+    let text = |error: io::Error| error.to_string();
+    let (mariadb, database) = mariadb(&directory.join("mariadb"))?;
+    let script = package.join("tests/differential/glance.py");
+    let data = directory.join("data");
+    let mut prepare = Command::new(&python);
+    prepare
+        .arg(&script)
+        .arg("prepare")
+        .arg(&data)
+        .env("GLANCE_DATABASE", &database);
+    done(&mut prepare)?;
+    let images = data.join("images");
+    fs::create_dir(&images).map_err(text)?;
+    let root = data.display();
+    let conf = format!(
+        "[DEFAULT]\nenabled_backends = fs:file\n[glance_store]\ndefault_backend = fs\n\
+         [fs]\nfilesystem_store_datadir = {root}/images\n\
+         [os_glance_staging_store]\nfilesystem_store_datadir = {root}/staging\n\
+         [os_glance_tasks_store]\nfilesystem_store_datadir = {root}/tasks\n"
+    );
+    fs::write(data.join("glance-api.conf"), conf).map_err(text)?;
+    let address = free_address();
+    let mut serve = Command::new(&python);
+    serve
+        .arg(&script)
+        .arg("serve")
+        .arg(&data)
+        .args([
+            address.ip().to_string(),
+            address.port().to_string(),
+            processes.to_string(),
+        ])
+        .env("GLANCE_DATABASE", &database);
+    let glance = Server::start(&serve, &directory.join("log"), address);
+    let version = "import importlib.metadata as m; print(m.version('glance'), m.version('glance_store'))";
+    let version = output(Command::new(&python).args(["-c", version]));
+    let (version, store) = version.split_once(' ').unwrap_or((&version, ""));
+    Ok(Contender {
+        kind: Kind::Glance,
+        version: format!(
+            "{version}, glance_store {store}; {processes} uWSGI processes, MariaDB {}, file store, identity headers",
+            output(Command::new(MARIADB).arg("--version"))
+                .split(' ')
+                .nth(3)
+                .unwrap_or_default()
+        ),
+        idle: 0,
+        servers: vec![glance, mariadb],
+        address,
+        headers: TRUSTED.to_owned(),
+        images,
+    })
+}
+
+/// Debian has it where only root looks.
+const MARIADB: &str = "/usr/sbin/mariadbd";
+
+/// A MariaDB of Glance's own, at its defaults, which sync every commit; and the URL of an empty database in it.
+fn mariadb(directory: &Path) -> Result<(Server, String), String> {
+    if !Path::new(MARIADB).exists() {
+        return Err("MariaDB is not installed (Debian: mariadb-server-core)".to_owned());
+    }
+    let data = directory.join("data");
+    fs::create_dir_all(&data).map_err(|error| error.to_string())?;
+    let user = if geteuid().is_root() {
+        "--user=root"
+    } else {
+        "--console"
+    };
+    let data = format!("--datadir={}", data.display());
+    let mut install = Command::new("mariadb-install-db");
+    install.args([
+        "--no-defaults",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        &data,
+    ]);
+    if geteuid().is_root() {
+        install.arg(user);
+    }
+    done(&mut install)?;
+    let first = directory.join("first.sql");
+    fs::write(&first, "CREATE DATABASE glance CHARACTER SET utf8mb3;\n")
+        .map_err(|error| error.to_string())?;
+    let address = free_address();
+    let mut command = Command::new(MARIADB);
+    command
+        .args([
+            "--no-defaults",
+            user,
+            &data,
+            "--bind-address=127.0.0.1",
+            "--max-connections=400",
+        ])
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--socket={}", directory.join("socket").display()))
+        .arg(format!("--pid-file={}", directory.join("pid").display()))
+        .arg(format!("--init-file={}", first.display()));
+    let server = Server::start(&command, &directory.join("log"), address);
+    Ok((
+        server,
+        format!("mysql+pymysql://root@{address}/glance?charset=utf8"),
+    ))
+}
+
+fn done(command: &mut Command) -> Result<(), String> {
+    let program = Path::new(command.get_program()).display().to_string();
+    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = said.lines().rev().take(3).collect();
+    Err(format!(
+        "{program}: {}",
+        last.into_iter().rev().collect::<Vec<_>>().join(" ")
+    ))
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Ends the benchmark with what the servers said, as they may know why.
+pub(crate) fn with_logs(contenders: &[Contender], error: &dyn Error) -> String {
+    let servers = contenders
+        .iter()
+        .flat_map(|contender| contender.servers.iter().map(move |one| (contender, one)));
+    let logs = servers.map(|(contender, server)| {
+        let log = server.log();
+        let lines: Vec<&str> = log.lines().rev().take(10).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        format!("\n--- {}\n{}", contender.kind.name(), lines.join("\n"))
+    });
+    format!("{error}{}", logs.collect::<String>())
+}
