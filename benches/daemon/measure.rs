@@ -40,6 +40,8 @@ pub(crate) struct Sample {
     pub(crate) machine_cpu_seconds: f64,
     /// Sum of the processes' peaks, in bytes.
     pub(crate) resident_peak: u64,
+    /// The part of resident memory that is no file's, as the turn ended, in bytes.
+    pub(crate) anonymous: u64,
     /// Most that all TCP sockets of the machine held, in bytes.
     pub(crate) socket_peak: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -96,6 +98,7 @@ pub(crate) fn measure(
         cpu_seconds: contender.cpu_seconds() - cpu,
         machine_cpu_seconds: machine_cpu_seconds() - busy,
         resident_peak: contender.sum(|server| server.memory("VmHWM")),
+        anonymous: contender.sum(|server| server.memory("RssAnon")),
         socket_peak,
         p50_ms: percentile(50),
         p99_ms: percentile(99),

@@ -178,16 +178,9 @@ impl Connection {
     /// Sends an image's data, and waits until the server has it.
     pub(crate) fn upload(&mut self, path: &str, content: &Content, framing: Framing) -> io::Result<()> {
         self.begin_upload(path, content.len, framing)?;
-        let stream = self.stream()?.get_mut();
-        let sent = content.pieces(|piece| match framing {
-            Framing::Sized => stream.write_all(piece),
-            Framing::Chunked => {
-                let head = format!("{:x}\r\n", piece.len());
-                write_all_vectored(stream, &mut [head.as_bytes(), piece, b"\r\n"].map(IoSlice::new))
-            }
-        });
+        let sent = content.pieces(|piece| self.send_piece(piece, framing));
         if framing == Framing::Chunked && sent.is_ok() {
-            stream.write_all(b"0\r\n\r\n")?;
+            self.send(b"0\r\n\r\n")?;
         }
         // A server that refuses says why before it closes.
         let answer = self.answer("PUT");
@@ -200,7 +193,7 @@ impl Connection {
         sent
     }
 
-    /// Sends the head of an upload; the bytes are [`send`](Self::send)'s.
+    /// Sends the head of an upload; the bytes are [`send_piece`](Self::send_piece)'s.
     pub(crate) fn begin_upload(&mut self, path: &str, len: u64, framing: Framing) -> io::Result<()> {
         let framing = match framing {
             Framing::Sized => format!("Content-Length: {len}\r\n"),
@@ -211,8 +204,20 @@ impl Connection {
         self.send(head.as_bytes())
     }
 
+    /// Sends bytes of an upload.
+    pub(crate) fn send_piece(&mut self, piece: &[u8], framing: Framing) -> io::Result<()> {
+        match framing {
+            Framing::Sized => self.send(piece),
+            Framing::Chunked => {
+                let head = format!("{:x}\r\n", piece.len());
+                let mut parts = [head.as_bytes(), piece, b"\r\n"].map(IoSlice::new);
+                write_all_vectored(self.stream()?.get_mut(), &mut parts)
+            }
+        }
+    }
+
     /// Bytes as they are.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream()?.get_mut().write_all(bytes)
     }
 

@@ -24,6 +24,8 @@ const QUICK: usize = 4;
 const PERIOD: Duration = Duration::from_secs(5);
 /// What it moves then.
 const LITTLE: usize = 4096;
+/// Slow uploads do not ask for room in advance: there may not be as much.
+const FRAMING: Framing = Framing::Chunked;
 
 pub(super) fn run(bench: &Bench) -> io::Result<Scenario> {
     let (readers, uploaders) = bench.options.pick((2000, 200), (200, 20));
@@ -136,8 +138,8 @@ impl<'a> Crowd<'a> {
         let uploader = |_| {
             let mut connection = contender.connect();
             let id = contender.create(&mut connection)?;
-            connection.begin_upload(&contender.data_path(&id), 1 << 30, Framing::Sized)?;
-            connection.send(&[0xA5; LITTLE])?;
+            connection.begin_upload(&contender.data_path(&id), 1 << 30, FRAMING)?;
+            connection.send_piece(&[0xA5; LITTLE], FRAMING)?;
             Ok((id, connection))
         };
         Ok(Self {
@@ -157,7 +159,7 @@ impl<'a> Crowd<'a> {
                 lost += usize::from(!received.is_ok_and(|bytes| bytes > 0));
             }
             for (_, upload) in &mut self.uploads {
-                lost += usize::from(upload.send(&[0xA5; LITTLE]).is_err());
+                lost += usize::from(upload.send_piece(&[0xA5; LITTLE], FRAMING).is_err());
             }
             while begun.elapsed() < PERIOD && !stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(20));
