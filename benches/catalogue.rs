@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Identity, Saccade};
+use harness::saccade::{Identity, Saccade};
 use saccade::{
     image::{Change, ChangeKind, Content, Image, ImageId, Location, Status, Timestamp, Visibility},
     metadata::{

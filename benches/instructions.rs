@@ -14,7 +14,10 @@
 mod harness;
 
 use bytes::Bytes;
-use harness::{Connection, Framing, Identity, Payload, Receive, Saccade};
+use harness::{
+    http::{Connection, Framing, Payload, Receive},
+    saccade::{Identity, Saccade},
+};
 use saccade::{
     digest::{Algorithm, DigestPool},
     inspect::{Declared, Inspection, Rules},

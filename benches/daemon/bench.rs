@@ -2,7 +2,7 @@
 
 use crate::{
     contender::{Contender, Kind},
-    harness::{Content, Payload},
+    harness::http::{Content, Payload},
     options::Options,
 };
 use std::{

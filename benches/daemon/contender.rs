@@ -2,7 +2,9 @@
 
 use crate::{
     harness::{
-        Connection, Content, Framing, Identity, Payload, Saccade, Server, TRUSTED, binary, free_address,
+        http::{Connection, Content, Framing, Payload, TRUSTED},
+        process::{Server, free_address},
+        saccade::{Identity, Saccade, binary},
     },
     options::{Options, cores},
 };

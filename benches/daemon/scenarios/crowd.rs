@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Fact, Scenario, Unit},
     contender::{Contender, Kind, Stored},
-    harness::{Connection, Framing, Receive},
+    harness::http::{Connection, Framing, Receive},
     measure::{Outcome, Sample, measure},
     statistics::Summary,
 };

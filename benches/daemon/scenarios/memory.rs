@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Fact, Scenario, Unit},
     contender::{Contender, Kind, Stored},
-    harness::{Content, Framing, Receive},
+    harness::http::{Content, Framing, Receive},
     measure::{Outcome, Sample, measure},
 };
 use std::{

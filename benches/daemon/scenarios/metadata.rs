@@ -5,7 +5,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Scenario, Unit},
     contender::{Contender, Kind},
-    harness::Connection,
+    harness::http::Connection,
     measure::{Outcome, Sample, measure},
 };
 use std::{

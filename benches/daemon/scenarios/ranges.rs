@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Scenario, Unit},
     contender::{Contender, Stored},
-    harness::Receive,
+    harness::http::Receive,
     measure::{Outcome, Sample, measure},
 };
 use std::io;

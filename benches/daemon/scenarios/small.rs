@@ -5,7 +5,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Scenario, Unit},
     contender::{Contender, Kind},
-    harness::{Framing, Receive},
+    harness::http::{Framing, Receive},
     measure::{Outcome, Sample, measure},
 };
 use std::io;

@@ -8,7 +8,7 @@ use crate::{
     bench::Bench,
     case::{Fact, Scenario},
     contender::Contender,
-    harness::{Framing, Receive},
+    harness::http::{Framing, Receive},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{

@@ -5,7 +5,7 @@ use crate::{
     bench::{Bench, at_once},
     case::{Case, Scenario, Unit},
     contender::{Contender, Kind},
-    harness::Framing,
+    harness::http::Framing,
     measure::{Outcome, Sample, measure},
 };
 use saccade_digest_kernels::md5;
