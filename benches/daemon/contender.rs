@@ -210,11 +210,17 @@ fn write(path: &Path, content: &Content) -> io::Result<()> {
 fn saccade(directory: &Path) -> Contender {
     let data = directory.join("data");
     let daemon = Saccade::start(&data, Identity::TrustedHeaders);
+    let version = output(Command::new(binary()).arg("--version"));
+    let build = match env::var_os("SACCADE_BIN") {
+        Some(_) => "another build (SACCADE_BIN)",
+        None => "release build",
+    };
     Contender {
         kind: Kind::Saccade,
-        version: output(Command::new(binary()).arg("--version"))
-            .trim_start_matches("saccade ")
-            .to_owned(),
+        version: format!(
+            "{}, {build}, file store, RocksDB, identity headers",
+            version.trim_start_matches("saccade ")
+        ),
         idle: 0,
         servers: vec![daemon.server],
         address: daemon.address,

@@ -52,8 +52,8 @@ flavor = {flavor}
 config_file = {directory}/paste.ini
 ''')
     if 'GLANCE_DATABASE' not in os.environ:
-        with sqlite3.connect(directory / 'glance.db') as own:
-            own.execute('PRAGMA journal_mode = WAL')
+        with sqlite3.connect(directory / 'glance.db') as opened:
+            opened.execute('PRAGMA journal_mode = WAL')
     os.environ['OS_GLANCE_CONFIG_DIR'] = str(directory)
     os.environ['OWN_ADDRESS'] = f'http://{host}:{port}'
     uwsgi = pathlib.Path(sys.executable).parent / 'uwsgi'
