@@ -19,6 +19,7 @@ mod measure;
 mod options;
 mod report;
 mod scenarios;
+mod servers;
 mod statistics;
 
 use crate::{
@@ -52,7 +53,7 @@ fn run() -> Result<(), String> {
         .prefix("saccade-bench-")
         .tempdir_in(&options.directory)
         .map_err(text)?;
-    let (contenders, notes) = contender::start(&options, directory.path());
+    let (contenders, notes) = servers::start(&options, directory.path());
     let mut report = Report::begin(&options, &contenders, notes);
     let bench = Bench::new(options, contenders);
     for name in SCENARIOS.into_iter().filter(|name| bench.options.wants(name)) {
