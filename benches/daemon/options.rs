@@ -64,7 +64,8 @@ impl Options {
             quick,
             only,
             without: list("WITHOUT"),
-            directory: env::var_os("BENCH_DIR").map_or_else(env::temp_dir, PathBuf::from),
+            directory: env::var_os("BENCH_DIR")
+                .map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from),
             out,
             render: env::var_os("RENDER").map(PathBuf::from),
             glance_processes: variable("GLANCE_PROCESSES")?.unwrap_or_else(|| cores().max(4)),

@@ -20,7 +20,7 @@ pub(crate) struct Report {
     command: String,
     machine: String,
     kernel: String,
-    disk: String,
+    file_system: String,
     load_before: String,
     revision: String,
     rounds: usize,
@@ -46,11 +46,7 @@ impl Report {
             command: options.command(),
             machine: format!("{} × {model}, {:.0} GiB", cores(), memory / f64::from(1 << 20)),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            disk: format!(
-                "{} on {}",
-                file_system(&options.directory),
-                options.directory.display()
-            ),
+            file_system: file_system(&options.directory),
             load_before: read("/proc/loadavg")
                 .split(' ')
                 .take(3)
@@ -93,7 +89,7 @@ impl Report {
         row("Date", &self.date);
         row("Machine", &self.machine);
         row("Kernel", &self.kernel);
-        row("Disk", &self.disk);
+        row("File system", &self.file_system);
         row("Load before (1, 5, 15 min)", &self.load_before);
         row("Revision", &self.revision);
         for (name, version) in &self.versions {
