@@ -26,9 +26,11 @@ TARGET ?=
 BUILD_PACKAGES := g++ make pkg-config libclang-dev libssl-dev ccache
 TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached haproxy xz-utils zstd bzip2 \
 	ceph-mon ceph-osd ceph-common radosgw
+# Those that the daemon is compared with, but for Python Glance, which is from pip.
+BENCH_PACKAGES := $(BUILD_PACKAGES) nginx-light mariadb-server-core mariadb-client-core strace valgrind
 
-.PHONY: help serve build test test-engines test-model test-against-glance bench fmt fuzz fuzz-seeds fuzz-seeded-bugs clients keystone \
-	glance glance-store build-packages test-packages
+.PHONY: help serve build test test-engines test-model test-against-glance bench bench-daemon bench-instructions fmt \
+	fuzz fuzz-seeds fuzz-seeded-bugs clients keystone glance glance-store build-packages bench-packages test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -77,6 +79,12 @@ test-against-glance: glance ## the same requests to Python Glance, from pip, and
 bench: build-packages ## the benchmarks of benches/
 	cargo bench --workspace --locked
 
+bench-daemon: bench-packages glance ## the daemon beside nginx and Python Glance: an hour or two, or QUICK=1 (docs/benchmarks/README.md)
+	@SACCADE_GLANCE="$(GLANCE)/bin" cargo bench --locked --bench daemon
+
+bench-instructions: bench-packages ## instructions that digests, inspection and requests take: no other load changes them
+	@cargo bench --locked --bench instructions
+
 fmt: ## format the code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
@@ -106,6 +114,10 @@ glance-store: test-packages ## glance_store for the tests, from pip, linked as .
 
 build-packages:
 	@.ci/packages $(BUILD_PACKAGES)
+	.ci/rust
+
+bench-packages:
+	@.ci/packages $(BENCH_PACKAGES)
 	.ci/rust
 
 test-packages:

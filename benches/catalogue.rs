@@ -9,16 +9,17 @@
     clippy::indexing_slicing
 )]
 
+#[allow(dead_code, reason = "what this benchmark needs no part of")]
+mod harness;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use harness::saccade::{Identity, Saccade};
 use saccade::{
     image::{Change, ChangeKind, Content, Image, ImageId, Location, Status, Timestamp, Visibility},
     metadata::{
@@ -43,11 +44,11 @@ fn main() {
     let data = dir.path().join("data");
     let metadata = data.join("metadata");
     // The daemon makes its directory.
-    drop(Daemon::start(&data));
+    drop(Saccade::start(&data, Identity::Local));
     fill(&metadata, images);
     println!("{images} images: the database has {} MiB", size(&metadata) >> 20);
     let begun = Instant::now();
-    let daemon = Daemon::start(&data);
+    let daemon = Saccade::start(&data, Identity::Local);
     println!("start, until the first answer: {:.0?}", begun.elapsed());
     thread::sleep(Duration::from_secs(5));
 
@@ -97,7 +98,7 @@ fn main() {
         format!("/v2/images?build={}&tag=common-1", round as u32 % RARE)
     });
     row(&daemon, "limit=1000", |_| "/v2/images?limit=1000".to_owned());
-    println!("resident: {} MiB", daemon.memory("VmRSS") >> 20);
+    println!("resident: {} MiB", daemon.server.memory("VmRSS") >> 20);
 }
 
 fn id(number: u32) -> ImageId {
@@ -198,14 +199,14 @@ fn size(directory: &Path) -> u64 {
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
-fn row(daemon: &Daemon, what: &str, path: impl Fn(usize) -> String) {
+fn row(daemon: &Saccade, what: &str, path: impl Fn(usize) -> String) {
     let mut connection = daemon.connect();
     let mut times = Vec::new();
     let mut found = 0;
     for round in 0..WARM_UP + ROUNDS {
         let path = path(round);
         let begun = Instant::now();
-        let body = connection.get(&path);
+        let body = connection.expect(200, "GET", &path, None, b"").unwrap();
         if round >= WARM_UP {
             times.push(begun.elapsed());
         }
@@ -219,135 +220,4 @@ fn row(daemon: &Daemon, what: &str, path: impl Fn(usize) -> String) {
         milliseconds(times[times.len() / 2]),
         milliseconds(times[times.len() * 99 / 100])
     );
-}
-
-struct Daemon {
-    process: Child,
-    address: String,
-    token: String,
-}
-
-impl Daemon {
-    fn start(data: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let process = Command::new(env!("CARGO_BIN_EXE_saccade"))
-            .args(["serve", "--bind", &address, "--data-dir"])
-            .arg(data)
-            .env("OS_SACCADE__METRICS_BIND", "none")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut daemon = Self {
-            process,
-            address,
-            token: String::new(),
-        };
-        while TcpStream::connect(&daemon.address).is_err() {
-            thread::sleep(Duration::from_millis(5));
-        }
-        // The socket listens before the start is complete; an answer comes after it.
-        daemon.connect().get("/healthcheck");
-        daemon.token = daemon.login(data);
-        daemon
-    }
-
-    fn login(&self, data: &Path) -> String {
-        let clouds = fs::read_to_string(data.join("clouds.yaml")).unwrap();
-        let password = clouds
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("password:"));
-        let password = password.unwrap().trim().trim_matches(['"', '\'']);
-        let body = serde_json::json!({"auth": {
-            "identity": {"methods": ["password"], "password": {"user": {
-                "name": "admin", "domain": {"id": "default"}, "password": password,
-            }}},
-            "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
-        }});
-        let head = format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.to_string().len()
-        );
-        let (head, _) = self
-            .connect()
-            .request("POST", "/v3/auth/tokens", &head, &body.to_string());
-        let token = head
-            .iter()
-            .find(|line| line.to_lowercase().starts_with("x-subject-token:"));
-        token
-            .expect("no token")
-            .split_once(':')
-            .unwrap()
-            .1
-            .trim()
-            .to_owned()
-    }
-
-    fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Connection {
-            reader: BufReader::with_capacity(1 << 20, stream),
-            token: self.token.clone(),
-        }
-    }
-
-    /// A line of `status`, in bytes.
-    fn memory(&self, name: &str) -> u64 {
-        let path: PathBuf = ["/proc", &self.process.id().to_string(), "status"]
-            .iter()
-            .collect();
-        let status = fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // As an operator stops it: what is measured next is a clean start.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
-    }
-}
-
-/// One that is kept open, as clients keep theirs.
-struct Connection {
-    reader: BufReader<TcpStream>,
-    token: String,
-}
-
-impl Connection {
-    fn get(&mut self, path: &str) -> Vec<u8> {
-        let (head, body) = self.request("GET", path, "", "");
-        assert!(head[0].contains("200"), "{path}: {}", head[0]);
-        body
-    }
-
-    fn request(&mut self, method: &str, path: &str, head: &str, body: &str) -> (Vec<String>, Vec<u8>) {
-        let token = &self.token;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {token}\r\n{head}\r\n{body}"
-        );
-        self.reader.get_mut().write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.reader.read_line(&mut line).unwrap();
-            match line.trim_end() {
-                "" => break,
-                line => head.push(line.to_owned()),
-            }
-        }
-        let length = head.iter().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.trim().parse::<usize>().unwrap())
-        });
-        let mut body = vec![0; length.expect("no length")];
-        self.reader.read_exact(&mut body).unwrap();
-        (head, body)
-    }
 }

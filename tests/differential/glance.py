@@ -1,7 +1,9 @@
-"""Python Glance for the differential test: on SQLite and files, under uWSGI, one process.
+"""Python Glance for the differential test and the benchmark: on files, under uWSGI; on SQLite, or what GLANCE_DATABASE
+names.
 
     glance.py prepare DIR           makes an empty database: made once, then copied
-    glance.py serve DIR HOST PORT   serves it, as DIR/glance-api.conf says, until it is killed
+    glance.py serve DIR HOST PORT [PROCESSES]
+                                    serves it, as DIR/glance-api.conf says, until it is killed: in one process, or so many
 
 Callers are who the headers of a request name, as behind keystonemiddleware: the pipeline is Glance's own for the flavor
 `keystone` (`keystone+cachemanagement` with an image_cache_dir), without `authtoken`, whose header in answers of 401 is
@@ -18,16 +20,20 @@ def stock(name):
     return pathlib.Path(sys.prefix) / 'etc/glance' / name
 
 
+def database(directory):
+    return os.environ.get('GLANCE_DATABASE') or f'sqlite:///{directory}/glance.db'
+
+
 def prepare(directory):
     directory.mkdir(parents=True)
     conf = directory / 'prepare.conf'
-    conf.write_text(f'[database]\nconnection = sqlite:///{directory}/glance.db\n')
+    conf.write_text(f'[database]\nconnection = {database(directory)}\n')
     manage = pathlib.Path(sys.executable).parent / 'glance-manage'
     subprocess.run([manage, '--config-file', conf, 'db_sync'], check=True)
     conf.unlink()
 
 
-def serve(directory, host, port):
+def serve(directory, host, port, processes='1'):
     paste = stock('glance-api-paste.ini').read_text()
     paste = paste.replace(' authtoken ', ' ')
     # This filter would look into /etc/glance by itself.
@@ -40,19 +46,22 @@ def serve(directory, host, port):
     flavor = 'keystone+cachemanagement' if 'image_cache_dir' in text else 'keystone'
     own.write_text(text + f'''
 [database]
-connection = sqlite:///{directory}/glance.db
+connection = {database(directory)}
 [paste_deploy]
 flavor = {flavor}
 config_file = {directory}/paste.ini
 ''')
-    with sqlite3.connect(directory / 'glance.db') as database:
-        database.execute('PRAGMA journal_mode = WAL')
+    if 'GLANCE_DATABASE' not in os.environ:
+        with sqlite3.connect(directory / 'glance.db') as opened:
+            opened.execute('PRAGMA journal_mode = WAL')
     os.environ['OS_GLANCE_CONFIG_DIR'] = str(directory)
     os.environ['OWN_ADDRESS'] = f'http://{host}:{port}'
     uwsgi = pathlib.Path(sys.executable).parent / 'uwsgi'
-    # As Glance's documentation says, but for one process: SQLite.
+    several = [] if processes == '1' else ['--master', '--no-orphans', '--processes', processes]
+    # As Glance's documentation says.
     os.execv(uwsgi, [
-        'uwsgi', '--http-socket', f'{host}:{port}', '--virtualenv', sys.prefix, '--wsgi-file', __file__,
+        'uwsgi', *several, '--http-socket', f'{host}:{port}', '--virtualenv', sys.prefix,
+        '--wsgi-file', __file__,
         '--enable-threads', '--need-app', '--die-on-term', '--buffer-size', '65535',
         '--http-chunked-input', '--http-auto-chunked', '--http-raw-body', '--chunked-input-limit', '16777216',
         '--disable-logging', '--add-header', 'Connection: close',
