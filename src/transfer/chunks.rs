@@ -62,7 +62,7 @@ impl ChunkPool {
     async fn take(&self) -> Chunk {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let buffer = idle.unwrap_or_else(Buffer::new);
+        let buffer = idle.unwrap_or_else(Buffer::allocate);
         Chunk {
             buffer,
             pool: self.clone(),
@@ -81,7 +81,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Self {
+    fn allocate() -> Self {
         let mut memory: Vec<u8> = Vec::with_capacity(ALLOCATED);
         let start = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
         memory.resize(start, 0);
@@ -303,14 +303,14 @@ mod tests {
     fn the_bound_counts_what_is_allocated() {
         let pool = ChunkPool::new(8 << 20);
         assert_eq!(pool.permits.available_permits(), 31);
-        let buffer = Buffer::new();
+        let buffer = Buffer::allocate();
         assert_eq!(buffer.memory.capacity(), ALLOCATED);
         assert!(31 * buffer.memory.capacity() <= 8 << 20);
     }
 
     #[test]
     fn a_buffer_that_is_used_again_has_nothing_of_before_and_has_not_moved() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::allocate();
         let at = buffer.bytes().as_ptr();
         assert_eq!(buffer.append(&vec![7; CHUNK + 1]), CHUNK);
         buffer.truncate(0);
