@@ -76,7 +76,7 @@ impl ChunkPool {
             Asked::Full => None,
         };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let buffer = idle.unwrap_or_else(Buffer::new);
+        let buffer = idle.unwrap_or_else(Buffer::allocate);
         Chunk {
             buffer,
             pool: self.clone(),
@@ -95,7 +95,7 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Self {
+    fn allocate() -> Self {
         let mut memory: Vec<u8> = Vec::with_capacity(ALLOCATED);
         let start = memory.as_ptr().align_offset(BLOCK).min(BLOCK);
         memory.resize(start, 0);

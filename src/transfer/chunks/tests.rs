@@ -134,14 +134,14 @@ fn the_bound_counts_what_is_allocated() {
         .map_while(|tenant| pool.take(&Tenant::new(&tenant.to_string())).now_or_never())
         .collect();
     assert_eq!(taken.len(), 31);
-    let buffer = Buffer::new();
+    let buffer = Buffer::allocate();
     assert_eq!(buffer.memory.capacity(), ALLOCATED);
     assert!(31 * buffer.memory.capacity() <= 8 << 20);
 }
 
 #[test]
 fn a_buffer_that_is_used_again_has_nothing_of_before_and_has_not_moved() {
-    let mut buffer = Buffer::new();
+    let mut buffer = Buffer::allocate();
     let at = buffer.bytes().as_ptr();
     assert_eq!(buffer.append(&vec![7; CHUNK + 1]), CHUNK);
     buffer.truncate(0);
