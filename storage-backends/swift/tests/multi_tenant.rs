@@ -422,7 +422,7 @@ async fn a_container_of_the_users_own_is_neither_shared_nor_removed() {
     store.delete(&location).await.unwrap();
     assert_eq!(
         user.inventory(&config.swift_store_container).await,
-        [config.swift_store_container.clone()]
+        [config.swift_store_container.as_str()]
     );
     assert_eq!(user.send(Method::DELETE, &container, b"").await.0, 204);
 }
