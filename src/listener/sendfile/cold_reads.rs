@@ -240,6 +240,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_read_waits_for_its_turn_and_is_not_made_for_nobody() {
+        let (file, id) = file(LONGEST);
+        let all = PERMITS.acquire_many(u32::try_from(READS).unwrap()).await.unwrap();
+        let read = ColdRead::begin(&file, id, 0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(is_listed(id) && read.read.peek().is_none());
+        drop(read);
+        // Nobody could have read meanwhile.
+        until(|| !is_listed(id) && Arc::strong_count(&file) == 1).await;
+        drop(all);
+    }
+
+    #[tokio::test]
     async fn a_read_that_ended_is_not_joined() {
         let (file, id) = file(LONGEST);
         let held = ColdRead::begin(&file, id, 0);

@@ -47,10 +47,10 @@ enum State {
 impl CachedParts {
     /// `None` where the file system does not tell what is cached. Never waits: the first byte is asked for to see that.
     pub(super) fn of(region: &FileRegion) -> Option<Self> {
-        match read_cached_byte(&region.file, region.offset) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return None,
-            // What else may be wrong is seen when it is read.
-            Ok(_) | Err(_) => {}
+        let first = read_cached_byte(&region.file, region.offset);
+        // What else may be wrong is seen when it is read.
+        if matches!(first, Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)) {
+            return None;
         }
         Some(Self {
             file: region.file.clone(),

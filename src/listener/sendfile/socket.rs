@@ -202,7 +202,68 @@ impl AsyncWrite for Socket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::frame::LONGEST, *};
+    use crate::file_answer::FileAnswer;
+    use saccade_store_contract::FileRegion;
+    use std::{future::poll_fn, time::Duration};
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    /// A socket that owes a frame of a file that is not cached, and its peer.
+    async fn owing() -> (Socket, TcpStream) {
+        let beside = std::env::current_exe().unwrap();
+        let file = tempfile::tempfile_in(beside.parent().unwrap()).unwrap();
+        rustix::io::pwrite(&file, &vec![7; LONGEST], 0).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let lane = Arc::new(Lane::default());
+        let region = FileRegion {
+            file: Arc::new(file),
+            offset: 0,
+            len: LONGEST as u64,
+        };
+        lane.begin(FileAnswer::new(region)).unwrap();
+        lane.promise(LONGEST);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let ours = listener.accept().await.unwrap().0;
+        socket2::SockRef::from(&ours)
+            .set_send_buffer_size(64 << 10)
+            .unwrap();
+        socket2::SockRef::from(&theirs)
+            .set_recv_buffer_size(64 << 10)
+            .unwrap();
+        let guard = StallGuard::new(ours, Duration::from_secs(20));
+        (Socket::new(guard, lane), theirs)
+    }
+
+    #[tokio::test]
+    async fn what_has_left_the_page_cache_while_the_peer_took_nothing_is_read_first() {
+        let (mut socket, mut theirs) = owing().await;
+        socket.cached = Cached::Perhaps;
+        let mut nobody = Context::from_waker(std::task::Waker::noop());
+        assert!(socket.poll_send_file(&mut nobody, LONGEST).is_pending());
+        assert!(matches!(socket.cached, Cached::Reading(_)));
+        let sent = poll_fn(|cx| socket.poll_send_file(cx, LONGEST)).await.unwrap();
+        let mut got = vec![0; sent];
+        theirs.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, vec![7; sent]);
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_the_peer_keeps_waiting_is_looked_up_again() {
+        let (mut socket, _theirs) = owing().await;
+        let mut left = LONGEST;
+        let pending = poll_fn(|cx| match socket.poll_send_file(cx, left) {
+            Poll::Ready(sent) => {
+                left -= sent.unwrap();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Ready(left),
+        });
+        assert!(pending.await > 0, "more than sockets hold");
+        assert!(matches!(socket.cached, Cached::Perhaps));
+    }
 
     #[test]
     fn an_error_that_is_not_the_peers_is_the_files() {

@@ -590,6 +590,7 @@ async fn many_cold_clients_get_the_whole_file() {
 /// However fast the peer is: here it reads on a thread of its own, as fast as the kernel gives.
 #[tokio::test]
 async fn other_connections_have_their_turn_after_two_frames() {
+    const BUFFER: usize = 256 << 10;
     let bytes = content(20, 64 * LONGEST);
     let region = region(&bytes);
     let answer = FileAnswer::new(region.clone());
@@ -612,7 +613,11 @@ async fn other_connections_have_their_turn_after_two_frames() {
             async { Ok::<_, Infallible>(response) }
         }
     });
-    let mut served = Box::pin(http1::Builder::new().serve_connection(TokioIo::new(io), service));
+    let mut served = Box::pin(
+        http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(io), service),
+    );
     let mut most = 0;
     std::future::poll_fn(|cx| {
         let before = answer.sent();
@@ -624,7 +629,8 @@ async fn other_connections_have_their_turn_after_two_frames() {
     .unwrap();
     drop(served);
     assert!(peer.join().unwrap() > bytes.len() as u64);
-    assert!(most <= 2 * LONGEST as u64, "{most} bytes in one turn");
+    // And the rest of one that the peer had kept waiting, when it is so short that hyper takes the next one beside it.
+    assert!(most <= (2 * LONGEST + BUFFER) as u64, "{most} bytes in one turn");
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
