@@ -14,9 +14,9 @@ use std::{
 /// Parts that are read from disk beside the one that is waited for: the disk goes on while the socket does.
 const AHEAD: usize = 3;
 
-/// The parts of a region in order, each when it is cached. They end at multiples of [`LONGEST`](super::frame::LONGEST) in the file. One
-/// that is not cached is read on the threads for blocking calls, and then those behind it too, ahead of time. A part that is
-/// cached costs two system calls.
+/// The parts of a region in order, each when it is cached. They end at multiples of
+/// [`LONGEST`](super::frame::LONGEST) in the file. One that is not cached is read on the threads for blocking calls, and
+/// then those behind it too, ahead of time. A part that is cached costs two system calls.
 #[derive(Debug)]
 pub(super) struct CachedParts {
     file: Arc<File>,
@@ -61,8 +61,8 @@ impl CachedParts {
         })
     }
 
-    /// The length of the next part, at most [`LONGEST`](super::frame::LONGEST); `None` after the last. Fails where the file ends too early
-    /// or cannot be read. Cancel safe.
+    /// The length of the next part, at most [`LONGEST`](super::frame::LONGEST); `None` after the last. Fails where the
+    /// file ends too early or cannot be read. Cancel safe.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
         loop {
             if self
@@ -122,7 +122,8 @@ impl CachedParts {
         })
     }
 
-    /// The read that has to end before the part is sent. Asks for one under way first: half of what that is about is cached.
+    /// The read that has to end before the part is sent. Asks for one under way first: while that lasts, the first and
+    /// the last byte may be cached and those between them not.
     fn look(&self, part: Part) -> Option<ColdRead> {
         ColdRead::join(self.id, part.offset).or_else(|| {
             // Pages leave the cache in the order in which they were read, so that a part with a hole between the first and
