@@ -88,8 +88,8 @@ pub struct State {
 
 /// The whole API. `extra` is served beside it, without identity: its routes come before the version negotiation.
 ///
-/// A response whose body is a file region has it in its extensions as well ([`FileAnswer`](crate::file_answer::FileAnswer)), so that the connection can
-/// send it without copying.
+/// A response whose body is a file region has it in its extensions as well
+/// ([`FileAnswer`](crate::file_answer::FileAnswer)), so that the connection can send it without copying.
 pub fn router(state: State, extra: Router) -> Router {
     let gzip = state.settings.gzip_responses.then(middleware::gzip);
     let negotiated = negotiate::Negotiate::new(api(state.clone()), &state);

@@ -100,7 +100,8 @@ pub(super) async fn converse(
         let stalled = error
             .source()
             .and_then(|source| source.downcast_ref::<io::Error>())
-            .filter(|source| source.kind() == io::ErrorKind::TimedOut);
+            // The kernel's own is of a peer that has vanished, or of the storage.
+            .filter(|source| source.kind() == io::ErrorKind::TimedOut && source.raw_os_error().is_none());
         match stalled {
             Some(stalled) => tracing::info!(%peer, "connection broken off: {stalled}"),
             None => tracing::debug!(%peer, %error, "connection ended early"),

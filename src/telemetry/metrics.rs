@@ -99,7 +99,7 @@ const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
         "saccade_download_uncached_parts_total",
         Kind::Counter,
         Unit::Count,
-        "Parts of files, of 2 MiB at most, that downloads had to read from disk before they could be sent.",
+        "Parts of files, of 1 MiB, that downloads had to read from disk before they could be sent.",
     ),
     (
         "saccade_upload_size_bytes",

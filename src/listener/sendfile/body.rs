@@ -34,7 +34,7 @@ pub(in crate::listener) struct FileFrames {
     whole: Option<Body>,
 }
 
-/// After a frame the other connections of the thread have theirs.
+/// After a frame, or two, the other connections of the thread have theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Ours,
@@ -43,23 +43,29 @@ enum Turn {
 
 impl ResponseBody {
     /// A file leaves through `lane`, if its answer is what is to be sent: whoever has replaced the body (as for a HEAD)
-    /// has left the extension.
+    /// has left the extension. Where the file system does not tell what is cached, sending might wait for it: the body reads
+    /// the file on other threads.
     pub(in crate::listener) fn of(mut response: Response, lane: &Arc<Lane>) -> Response<Self> {
         let answer = response.extensions_mut().remove::<FileAnswer>();
-        response.map(|whole| match answer {
-            Some(answer) if whole.size_hint().exact() == Some(answer.region().len) => {
-                Self::File(FileFrames::new(answer, whole, lane.clone()))
+        response.map(|whole| {
+            let answer = answer.filter(|answer| whole.size_hint().exact() == Some(answer.region().len));
+            let frames = answer.and_then(|answer| {
+                let parts = CachedParts::of(answer.region())?;
+                Some((answer, parts))
+            });
+            match frames {
+                Some((answer, parts)) => Self::File(FileFrames::new(answer, parts, whole, lane.clone())),
+                None => Self::Plain(whole),
             }
-            _ => Self::Plain(whole),
         })
     }
 }
 
 impl FileFrames {
-    fn new(answer: FileAnswer, whole: Body, lane: Arc<Lane>) -> Self {
+    fn new(answer: FileAnswer, parts: CachedParts, whole: Body, lane: Arc<Lane>) -> Self {
         Self {
             lane,
-            parts: CachedParts::new(answer.region()),
+            parts,
             left: answer.region().len,
             answer: Some(answer),
             turn: Turn::Ours,

@@ -17,22 +17,15 @@ pub(in crate::listener) struct Lane {
 
 #[derive(Debug, Default)]
 struct Account {
+    /// Until all of it is sent and claimed: a connection that is kept holds no file open.
     answer: Option<FileAnswer>,
     /// Where the next byte is in the file.
     next: u64,
+    /// Bytes of the answer that are not sent yet, framed or not.
+    left: u64,
     due: usize,
     unclaimed: usize,
-    way: Way,
     state: State,
-}
-
-/// How bytes come from the file to the socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Way {
-    #[default]
-    Sendfile,
-    /// By way of memory: the file system knows no sendfile.
-    Copy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,7 +48,6 @@ pub(super) struct Due {
     pub(super) offset: u64,
     /// At least one.
     pub(super) len: usize,
-    pub(super) way: Way,
 }
 
 impl Lane {
@@ -67,8 +59,8 @@ impl Lane {
         }
         account.check()?;
         account.next = answer.region().offset;
+        account.left = answer.region().len;
         account.answer = Some(answer);
-        account.way = Way::default();
         Ok(())
     }
 
@@ -90,7 +82,6 @@ impl Lane {
             file: answer.region().file.clone(),
             offset: account.next,
             len,
-            way: account.way,
         })
     }
 
@@ -98,6 +89,7 @@ impl Lane {
     pub(super) fn sent(&self, len: usize) {
         let mut account = self.lock();
         account.next = account.next.saturating_add(len as u64);
+        account.left = account.left.saturating_sub(len as u64);
         account.due = account.due.saturating_sub(len);
         account.unclaimed = account.unclaimed.saturating_add(len);
         if let Some(answer) = &account.answer {
@@ -112,16 +104,16 @@ impl Lane {
             Some(unclaimed) => account.unclaimed = unclaimed,
             None => account.state = State::Broken,
         }
+        if account.left == 0 && account.due == 0 && account.unclaimed == 0 {
+            account.answer = None;
+        }
     }
 
-    /// A frame was given up before its end, or looked into.
+    /// A frame was given up before its end.
     pub(super) fn give_up(&self) {
-        self.lock().state = State::Broken;
-    }
-
-    /// The rest of this answer goes by way of memory.
-    pub(super) fn copy(&self) {
-        self.lock().way = Way::Copy;
+        let mut account = self.lock();
+        account.state = State::Broken;
+        account.answer = None;
     }
 
     /// Whether something else than frames may be sent.

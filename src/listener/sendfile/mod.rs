@@ -1,4 +1,5 @@
-//! Regions of files from the page cache to the socket, beneath hyper: no byte of them is in user space.
+//! Regions of files from the page cache to the socket, beneath hyper: what is cached never passes through the
+//! daemon's memory. What is not is read first, into a scratch buffer that is thrown away, so that it is cached.
 //!
 //! hyper writes what bodies yield, and knows memory only. A body yields *frames* that stand for bytes of the file; a
 //! frame shows hyper a stretch of a buffer that nobody ever reads, the *stand-in*, as long as itself. The [`Socket`] beneath
@@ -10,6 +11,7 @@
 //! lane sends nothing more. So a copy that some later version might make costs a connection, never wrong bytes.
 
 mod body;
+mod cold_reads;
 mod frame;
 mod lane;
 mod page_cache;

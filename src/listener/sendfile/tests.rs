@@ -1,7 +1,7 @@
 use super::{frame::LONGEST, frame::Payload, *};
 use crate::{
     file_answer::FileAnswer,
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Phase},
     listener::{Limits, Listener, stall::StallGuard},
 };
 use axum::{
@@ -52,8 +52,10 @@ fn content(seed: u64, len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// Beside the test itself: where that lies is a file system that tells what is cached, more likely than under `/tmp`.
 fn file(bytes: &[u8]) -> Arc<File> {
-    let mut file = tempfile::tempfile().unwrap();
+    let beside = std::env::current_exe().unwrap();
+    let mut file = tempfile::tempfile_in(beside.parent().unwrap()).unwrap();
     file.write_all(bytes).unwrap();
     Arc::new(file)
 }
@@ -120,9 +122,22 @@ async fn part(State(files): State<Files>, Path((name, from, to)): Path<(String, 
     response
 }
 
+/// As [`part`], with a body that may be read: the bytes of the file in capitals.
+async fn readable(files: State<Files>, path: Path<(String, u64, u64)>) -> Response {
+    let answered = part(files, path).await;
+    let answer = answered.extensions().get::<FileAnswer>().unwrap();
+    let region = answer.region();
+    let mut bytes = vec![0; usize::try_from(region.len).unwrap()];
+    let read = rustix::io::pread(&region.file, bytes.as_mut_slice(), region.offset).unwrap();
+    assert_eq!(read, bytes.len());
+    bytes.make_ascii_uppercase();
+    answered.map(|_| Body::from(bytes))
+}
+
 struct Server {
     address: SocketAddr,
     files: Files,
+    lifecycle: Lifecycle,
     task: JoinHandle<()>,
 }
 
@@ -149,6 +164,7 @@ impl Server {
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/{name}/{from}/{to}", get(part))
+            .route("/readable/{name}/{from}/{to}", get(readable))
             .with_state(files.clone());
         let limits = Limits {
             request_header_timeout: SOON,
@@ -159,8 +175,17 @@ impl Server {
             .await
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move { listener.serve(router, &Lifecycle::new()).await });
-        Self { address, files, task }
+        let lifecycle = Lifecycle::new();
+        let task = tokio::spawn({
+            let lifecycle = lifecycle.clone();
+            async move { listener.serve(router, &lifecycle).await }
+        });
+        Self {
+            address,
+            files,
+            lifecycle,
+            task,
+        }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -429,7 +454,8 @@ async fn a_file_that_was_too_short_from_the_start_breaks_the_connection() {
 
 #[tokio::test]
 async fn a_file_that_is_replaced_on_the_way_arrives_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
+    let beside = std::env::current_exe().unwrap();
+    let dir = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
     let path = dir.path().join("image");
     let bytes = content(11, 16 * LONGEST);
     std::fs::write(&path, &bytes).unwrap();
@@ -458,7 +484,7 @@ async fn whoever_does_not_read_is_broken_off() {
 #[tokio::test]
 async fn whoever_reads_slowly_is_waited_for() {
     let bytes = content(14, 8 * LONGEST);
-    let server = Server::with_idle_timeout([("a", file(&bytes))], Duration::from_millis(400)).await;
+    let server = Server::with_idle_timeout([("a", file(&bytes))], Duration::from_secs(2)).await;
     let mut stream = server.connect().await;
     ask(&mut stream, &format!("/a/0/{}", bytes.len())).await;
     head(&mut stream).await;
@@ -470,21 +496,141 @@ async fn whoever_reads_slowly_is_waited_for() {
     assert!(got == bytes);
 }
 
-/// A file of a kind that the kernel cannot send, as those of some file systems are.
+/// As those of network file systems are.
 #[tokio::test]
-async fn what_sendfile_cannot_send_goes_by_way_of_memory() {
+async fn a_file_of_which_nobody_tells_what_is_cached_is_read_by_its_body() {
     let path = "/proc/self/auxv";
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = std::fs::read(path).unwrap().to_ascii_uppercase();
     let file = Arc::new(File::open(path).unwrap());
-    let (ours, _theirs) = pair().await;
-    let refused = rustix::fs::sendfile(&ours, &file, Some(&mut 0), bytes.len());
-    assert_eq!(refused, Err(rustix::io::Errno::INVAL), "the test's premise");
-    let server = Server::start([("a", file), ("b", self::file(&content(15, LONGEST)))]).await;
+    let server = Server::start([("a", file), ("b", self::file(b"hello, world"))]).await;
     let mut stream = server.connect().await;
-    assert_eq!(download(&mut stream, "a", 0, bytes.len()).await, bytes);
-    assert_eq!(download(&mut stream, "a", 8, 24).await, bytes[8..24]);
-    let next = download(&mut stream, "b", 0, LONGEST).await;
-    assert!(next == content(15, LONGEST));
+    let whole = download(&mut stream, "readable/a", 0, bytes.len()).await;
+    assert_eq!(whole, bytes);
+    assert_eq!(download(&mut stream, "readable/a", 8, 24).await, bytes[8..24]);
+    let by_the_kernel = download(&mut stream, "readable/b", 0, 12).await;
+    assert_eq!(by_the_kernel, b"hello, world");
+    let answers = server.files.sent.lock().unwrap();
+    let sent: Vec<_> = answers.iter().map(FileAnswer::sent).collect();
+    assert_eq!(sent, [0, 0, 12]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_holds_no_file() {
+    let bytes = content(16, 3 * LONGEST);
+    let file = file(&bytes);
+    let server = Server::start([("a", file.clone())]).await;
+    let mut stream = server.connect().await;
+    for (from, to) in [(0, bytes.len()), (5, 10), (LONGEST - 1, bytes.len())] {
+        assert!(download(&mut stream, "a", from, to).await == bytes[from..to]);
+        server.files.sent.lock().unwrap().clear();
+        // The test's and the server's own.
+        let wait = async {
+            while Arc::strong_count(&file) > 2 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(SOON, wait).await.expect("nobody else holds the file");
+    }
+    ask(&mut stream, "/").await;
+    head(&mut stream).await;
+    assert_eq!(body(&mut stream, 5).await, b"hello");
+}
+
+#[tokio::test]
+async fn a_download_that_is_under_way_when_the_daemon_stops_is_finished() {
+    let bytes = content(17, 16 * LONGEST);
+    let mut server = Server::start([("a", file(&bytes))]).await;
+    let mut stream = server.connect().await;
+    ask(&mut stream, &format!("/a/0/{}", bytes.len())).await;
+    head(&mut stream).await;
+    server.lifecycle.advance(Phase::Closing);
+    sleep(Duration::from_millis(50)).await;
+    assert!(!server.task.is_finished());
+    assert!(rest(&mut stream).await == bytes);
+    timeout(SOON, &mut server.task).await.expect("it stops").unwrap();
+}
+
+#[tokio::test]
+async fn a_download_that_takes_too_long_to_stop_is_broken_off() {
+    let bytes = content(18, 16 * LONGEST);
+    let mut server = Server::start([("a", file(&bytes))]).await;
+    let mut stream = server.connect().await;
+    ask(&mut stream, &format!("/a/0/{}", bytes.len())).await;
+    head(&mut stream).await;
+    server.lifecycle.advance(Phase::Closing);
+    server.lifecycle.advance(Phase::Aborting);
+    timeout(SOON, &mut server.task).await.expect("it stops").unwrap();
+    assert_eq!(server.files.open.load(Ordering::SeqCst), 0);
+    let got = rest(&mut stream).await;
+    assert!(got.len() < bytes.len() && got == bytes[..got.len()]);
+}
+
+#[tokio::test]
+async fn many_cold_clients_get_the_whole_file() {
+    let bytes = content(19, 5 * LONGEST + 99);
+    let file = file(&bytes);
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let server = Server::start([("a", file)]).await;
+    let clients: Vec<_> = (0..12_usize)
+        .map(|client| {
+            let (address, from, to) = (server.address, client * 1000, bytes.len());
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                (from, download(&mut stream, "a", from, to).await)
+            })
+        })
+        .collect();
+    for client in clients {
+        let (from, got) = client.await.unwrap();
+        assert!(got == bytes[from..], "{from}");
+    }
+}
+
+/// However fast the peer is: here it reads on a thread of its own, as fast as the kernel gives.
+#[tokio::test]
+async fn other_connections_have_their_turn_after_two_frames() {
+    const BUFFER: usize = 256 << 10;
+    let bytes = content(20, 64 * LONGEST);
+    let region = region(&bytes);
+    let answer = FileAnswer::new(region.clone());
+    let lane = Arc::new(Lane::default());
+    let (ours, theirs) = pair().await;
+    let mut theirs = theirs.into_std().unwrap();
+    theirs.set_nonblocking(false).unwrap();
+    let peer = std::thread::spawn(move || {
+        let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+        theirs.write_all(request).unwrap();
+        std::io::copy(&mut theirs, &mut std::io::sink()).unwrap()
+    });
+    let io = socket(ours, &lane);
+    let service = service_fn({
+        let answer = answer.clone();
+        move |_| {
+            let mut response = Response::new(Body::new(Unread::new(region.len, &Arc::default())));
+            response.extensions_mut().insert(answer.clone());
+            let response = ResponseBody::of(response, &lane);
+            async { Ok::<_, Infallible>(response) }
+        }
+    });
+    let mut served = Box::pin(
+        http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(io), service),
+    );
+    let mut most = 0;
+    std::future::poll_fn(|cx| {
+        let before = answer.sent();
+        let polled = served.as_mut().poll(cx);
+        most = most.max(answer.sent() - before);
+        polled
+    })
+    .await
+    .unwrap();
+    drop(served);
+    assert!(peer.join().unwrap() > bytes.len() as u64);
+    // And the rest of one that the peer had kept waiting, when it is so short that hyper takes the next one beside it.
+    assert!(most <= (2 * LONGEST + BUFFER) as u64, "{most} bytes in one turn");
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
