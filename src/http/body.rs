@@ -42,7 +42,9 @@ pub(super) struct JsonBody(pub(super) Value, pub(super) SetAside);
 /// What is set aside for a large body: keep it for as long as the body, or what was made of it, is there.
 #[derive(Debug)]
 #[must_use = "the memory of the body is free to others when this is dropped"]
-pub(super) struct SetAside(Option<SemaphorePermit<'static>>);
+pub(super) struct SetAside {
+    _permit: Option<SemaphorePermit<'static>>,
+}
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
@@ -58,7 +60,9 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             set_aside_all(&mut set_aside, needed.min(LARGE_UNITS), &LARGE)?;
         }
         match serde_json::from_slice(&bytes) {
-            Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(Self(value, SetAside(set_aside))),
+            Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+                Ok(Self(value, SetAside { _permit: set_aside }))
+            }
             Ok(_) => Err(ApiError::bad_request("Unexpected body type. Expected list/dict.")),
             Err(_) if std::str::from_utf8(&bytes).is_err() => Err(ApiError::undecodable()),
             Err(_) => Err(ApiError::bad_request("Malformed JSON in request body.")),
@@ -126,12 +130,19 @@ fn set_aside_all<'m>(
 
 /// What the values of this text take beside its strings, at most: each but the first stands behind one of these signs.
 fn parsed(text: &[u8]) -> usize {
-    let taken = text.iter().map(|sign| match sign {
-        b',' | b':' | b'[' => PER_VALUE,
-        b'{' => PER_OBJECT,
-        _ => 0,
-    });
-    taken.fold(0, usize::saturating_add)
+    let (mut taken, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for sign in text {
+        match sign {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => (),
+            b',' | b':' | b'[' => taken = taken.saturating_add(PER_VALUE),
+            b'{' => taken = taken.saturating_add(PER_OBJECT),
+            _ => (),
+        }
+    }
+    taken
 }
 
 /// That the request has no body, where Glance refuses one.
@@ -203,9 +214,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_longest_is_too_large() {
-        let refused = read(body(MAX_JSON + 1), &LARGE).await.unwrap_err();
+        let memory = Semaphore::new(LARGE_UNITS);
+        let refused = read(body(MAX_JSON + 1), &memory).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(LARGE.available_permits(), LARGE_UNITS);
+        assert_eq!(memory.available_permits(), LARGE_UNITS);
     }
 
     #[test]
@@ -222,6 +234,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn signs_within_strings_are_no_values() {
+        assert_eq!(parsed(br#"["{,:[\"[{,\\", 1]"#), 2 * PER_VALUE);
+        assert_eq!(parsed(br#"{"a\\": {}}"#), PER_VALUE + 2 * PER_OBJECT);
+    }
+
     #[tokio::test]
     async fn what_a_large_body_takes_is_held_as_long_as_the_body() {
         let dense = format!("[{}1]", "1,".repeat(USUAL));
@@ -229,7 +247,7 @@ mod tests {
         let request = Request::post("/").header(CONTENT_LENGTH, length);
         let request = request.body(Body::from(dense)).unwrap();
         let JsonBody(_, held) = JsonBody::from_request(request, &()).await.unwrap();
-        let units = held.0.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let units = held._permit.as_ref().map_or(0, SemaphorePermit::num_permits);
         assert!(units * USUAL >= length + USUAL * size_of::<Value>(), "{units}");
     }
 }
