@@ -224,7 +224,13 @@ impl Fixture {
                 hash_adopted: true,
                 retries: 1,
                 uploads: Concurrency::default(),
-                downloads: Concurrency::default(),
+                // Of those that count, one: small ones do not.
+                downloads: Concurrency {
+                    total: Some(1),
+                    waiting: 10,
+                    patience: Duration::from_secs(60),
+                    ..Concurrency::default()
+                },
                 imported_at_once: NonZeroUsize::MIN,
                 stage_host: Some("http://here:9292".to_owned()),
                 reserve: Reserve {

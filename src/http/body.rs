@@ -31,8 +31,20 @@ static LARGE: Semaphore = Semaphore::const_new(LARGE_UNITS);
 /// How long a JSON body may take.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// What a value of JSON takes in memory, at most, for each sign that separates it from others: the least room of an array.
+const PER_VALUE: usize = 4 * size_of::<Value>();
+/// The same for an object: the least room that it keeps for its members.
+const PER_OBJECT: usize = 12 * (size_of::<String>() + size_of::<Value>());
+
 /// An object or array of JSON. Its `Content-Type` does not matter, as in Glance.
-pub(super) struct JsonBody(pub(super) Value);
+pub(super) struct JsonBody(pub(super) Value, pub(super) SetAside);
+
+/// What is set aside for a large body: keep it for as long as the body, or what was made of it, is there.
+#[derive(Debug)]
+#[must_use = "the memory of the body is free to others when this is dropped"]
+pub(super) struct SetAside {
+    _permit: Option<SemaphorePermit<'static>>,
+}
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
@@ -41,10 +53,16 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         if !has_body(request.method(), request.headers()) {
             return Err(ApiError::bad_request("Body expected in request."));
         }
-        // What was set aside for it is free again when it has been parsed.
-        let (bytes, _set_aside) = read(request.into_body(), &LARGE).await?;
+        let (bytes, mut set_aside) = read(request.into_body(), &LARGE).await?;
+        let needed = bytes.len().saturating_add(parsed(&bytes)).div_ceil(USUAL);
+        if bytes.len() > USUAL {
+            // One that is larger than all there is, once it is parsed, is parsed alone.
+            set_aside_all(&mut set_aside, needed.min(LARGE_UNITS), &LARGE)?;
+        }
         match serde_json::from_slice(&bytes) {
-            Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(Self(value)),
+            Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+                Ok(Self(value, SetAside { _permit: set_aside }))
+            }
             Ok(_) => Err(ApiError::bad_request("Unexpected body type. Expected list/dict.")),
             Err(_) if std::str::from_utf8(&bytes).is_err() => Err(ApiError::undecodable()),
             Err(_) => Err(ApiError::bad_request("Malformed JSON in request body.")),
@@ -80,24 +98,51 @@ async fn collect(
         })?;
         let Ok(data) = frame.into_data() else { continue };
         let length = bytes.len().saturating_add(data.len());
-        let has = set_aside.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let wants = length.div_ceil(USUAL).saturating_sub(1).saturating_sub(has);
-        if wants > 0 {
-            let more = memory.try_acquire_many(u32::try_from(wants).unwrap_or(u32::MAX));
-            let more = more.map_err(|_| {
-                let explanation = "The server is reading as many large requests as it may. Nothing was changed; try \
-                                   again in a moment.";
-                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, explanation)
-                    .header(RETRY_AFTER, HeaderValue::from_static("1"))
-            })?;
-            match &mut set_aside {
-                Some(all) => all.merge(more),
-                None => set_aside = Some(more),
-            }
-        }
+        set_aside_all(&mut set_aside, length.div_ceil(USUAL).saturating_sub(1), memory)?;
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, set_aside))
+}
+
+/// Adds to what is set aside what it has less than so many units.
+fn set_aside_all<'m>(
+    set_aside: &mut Option<SemaphorePermit<'m>>,
+    units: usize,
+    memory: &'m Semaphore,
+) -> Result<(), ApiError> {
+    let wants = units.saturating_sub(set_aside.as_ref().map_or(0, SemaphorePermit::num_permits));
+    if wants == 0 {
+        return Ok(());
+    }
+    let more = memory.try_acquire_many(u32::try_from(wants).unwrap_or(u32::MAX));
+    let more = more.map_err(|_| {
+        let explanation = "The server is reading as many large requests as it may. Nothing was changed; try again in \
+                           a moment.";
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, explanation)
+            .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    })?;
+    match set_aside {
+        Some(all) => all.merge(more),
+        None => *set_aside = Some(more),
+    }
+    Ok(())
+}
+
+/// What the values of this text take beside its strings, at most: each but the first stands behind one of these signs.
+fn parsed(text: &[u8]) -> usize {
+    let (mut taken, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for sign in text {
+        match sign {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => (),
+            b',' | b':' | b'[' => taken = taken.saturating_add(PER_VALUE),
+            b'{' => taken = taken.saturating_add(PER_OBJECT),
+            _ => (),
+        }
+    }
+    taken
 }
 
 /// That the request has no body, where Glance refuses one.
@@ -169,8 +214,40 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_longest_is_too_large() {
-        let refused = read(body(MAX_JSON + 1), &LARGE).await.unwrap_err();
+        let memory = Semaphore::new(LARGE_UNITS);
+        let refused = read(body(MAX_JSON + 1), &memory).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(LARGE.available_permits(), LARGE_UNITS);
+        assert_eq!(memory.available_permits(), LARGE_UNITS);
+    }
+
+    #[test]
+    fn values_never_take_more_than_is_set_aside_for_them() {
+        let dense = format!("[{}1]", "1,".repeat(10_000));
+        let nested = format!("[{}[]]", "[[]],".repeat(10_000));
+        for text in [dense, nested] {
+            let Ok(Value::Array(values)) = serde_json::from_str(&text) else {
+                panic!("it is an array");
+            };
+            let inner: usize = values.iter().filter_map(Value::as_array).map(Vec::capacity).sum();
+            let taken = (values.capacity() + inner) * size_of::<Value>();
+            assert!(taken <= parsed(text.as_bytes()), "{taken}");
+        }
+    }
+
+    #[test]
+    fn signs_within_strings_are_no_values() {
+        assert_eq!(parsed(br#"["{,:[\"[{,\\", 1]"#), 2 * PER_VALUE);
+        assert_eq!(parsed(br#"{"a\\": {}}"#), PER_VALUE + 2 * PER_OBJECT);
+    }
+
+    #[tokio::test]
+    async fn what_a_large_body_takes_is_held_as_long_as_the_body() {
+        let dense = format!("[{}1]", "1,".repeat(USUAL));
+        let length = dense.len();
+        let request = Request::post("/").header(CONTENT_LENGTH, length);
+        let request = request.body(Body::from(dense)).unwrap();
+        let JsonBody(_, held) = JsonBody::from_request(request, &()).await.unwrap();
+        let units = held._permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        assert!(units * USUAL >= length + USUAL * size_of::<Value>(), "{units}");
     }
 }

@@ -127,7 +127,7 @@ async fn download(
     _: NoBody,
 ) -> Result<Response, ApiError> {
     let query = QueryPairs::parse(query.as_deref())?;
-    let (permission, image) = state.catalog.authorize_download(&caller, &id).await?;
+    let (mut permission, mut image) = state.catalog.authorize_download(&caller, &id).await?;
     let preferred = query
         .first("prefer")
         .unwrap_or_default()
@@ -138,10 +138,20 @@ async fn download(
         state.catalog.authorize_store_choice(&caller, &image)?;
         check_preferred(&preferred, &state.settings)?;
     }
-    let range = range::requested(&headers, image.size())?;
+    let mut range = range::requested(&headers, image.size())?;
+    let transfers = &state.transfers;
+    let turn = transfers.download_turn(&image, range, &tenant(&caller)).await?;
+    if turn.was_waited_for() {
+        // Meanwhile it may have been deactivated, deleted or taken from the caller.
+        (permission, image) = state.catalog.authorize_download(&caller, &id).await?;
+        if !preferred.is_empty() {
+            state.catalog.authorize_store_choice(&caller, &image)?;
+        }
+        range = range::requested(&headers, image.size())?;
+    }
     match state
         .transfers
-        .download(permission, image, range, &preferred, &tenant(&caller))
+        .download(permission, image, range, &preferred, turn)
         .await?
     {
         Download::NoData => Ok(StatusCode::NO_CONTENT.into_response()),

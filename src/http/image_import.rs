@@ -61,7 +61,7 @@ async fn import(
     headers: HeaderMap,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
-    let JsonBody(body) = JsonBody::from_request(request, &()).await?;
+    let JsonBody(body, _held) = JsonBody::from_request(request, &()).await?;
     let wanted = ImportRequest::parse(body, state.imports.methods())?;
     let store = match headers.get(&STORE).map(|store| store.to_str()) {
         None => None,

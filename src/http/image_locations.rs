@@ -27,7 +27,7 @@ async fn add(
     Extension(caller): Extension<Caller>,
     Extension(request_id): Extension<RequestId>,
     Segments(id): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<StatusCode, ApiError> {
     let data = GivenData::parse(body)?;
     let imports = &state.imports;

@@ -45,7 +45,7 @@ async fn add(
     AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
     Segments(id): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Json<MemberView>, ApiError> {
     let Value::Object(body) = body else {
         return Err(ApiError::bad_request(
@@ -80,7 +80,7 @@ async fn set_status(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments((id, member)): Segments<(String, String)>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Json<MemberView>, ApiError> {
     let Value::Object(body) = body else {
         return Err(ApiError::bad_request(

@@ -84,7 +84,28 @@ impl RangeRequest {
 }
 
 impl Transfers {
-    /// Opens an image's data, whole or a range of it. Locations in the stores that are preferred are tried first, and of
+    /// A turn to download an image's data, whole or a range of it: at once what counts for nothing. Where it
+    /// [was waited for](Turn::was_waited_for), the image and who may download it have to be asked for again: an image that was
+    /// deactivated meanwhile is not to be served. Cancel safe.
+    ///
+    /// # Errors
+    /// [`DownloadErrorKind::Busy`].
+    pub async fn download_turn(
+        &self,
+        image: &Image,
+        range: Option<RangeRequest>,
+        tenant: &Tenant,
+    ) -> Result<Turn, DownloadError> {
+        let size = image.size();
+        let most = range.map_or(size, |range| range.at_most(size));
+        if image.locations.is_empty() || most.is_some_and(|most| most <= UNCOUNTED) {
+            return Ok(Turn::uncounted());
+        }
+        let turn = self.shared.downloads.take(tenant).await;
+        turn.map_err(|busy| DownloadErrorKind::Busy(busy).into())
+    }
+
+    /// Opens an image's data, whole or a range of it, in its turn. Locations in the stores that are preferred are tried first, and of
     /// these and the others those in the store of the greatest weight; what is in the image cache comes from there. Cancel safe.
     ///
     /// # Errors
@@ -95,12 +116,11 @@ impl Transfers {
         mut image: Image,
         range: Option<RangeRequest>,
         preferred: &[&str],
-        tenant: &Tenant,
+        turn: Turn,
     ) -> Result<Download, DownloadError> {
         if authorized.image_id() != image.id {
             return Err(DownloadErrorKind::NotFound.into());
         }
-        let turn = self.turn(&image, range, tenant).await?;
         for _ in 0..TRIES {
             // A location alone is no data: what is there may have been found to be another's.
             if image.locations.is_empty() || !image.status.keeps_data() {
@@ -139,22 +159,6 @@ impl Transfers {
             }
         }
         Err(DownloadErrorKind::NotFound.into())
-    }
-
-    /// A turn for what counts.
-    async fn turn(
-        &self,
-        image: &Image,
-        range: Option<RangeRequest>,
-        tenant: &Tenant,
-    ) -> Result<Turn, DownloadError> {
-        let size = image.size();
-        let most = range.map_or(size, |range| range.at_most(size));
-        if image.locations.is_empty() || most.is_some_and(|most| most <= UNCOUNTED) {
-            return Ok(Turn::uncounted());
-        }
-        let turn = self.shared.downloads.take(tenant).await;
-        turn.map_err(|busy| DownloadErrorKind::Busy(busy).into())
     }
 
     /// The image when its locations are others by now; `None` when they are the same.

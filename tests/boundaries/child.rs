@@ -405,9 +405,11 @@ impl Child {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
+        let tenant = Tenant::new("project");
+        let turn = self.transfers.download_turn(image, None, &tenant).await;
         let download = self
             .transfers
-            .download(may, image.clone(), None, &[], &Tenant::new("project"))
+            .download(may, image.clone(), None, &[], turn.unwrap())
             .await
             .unwrap();
         let Download::Content { size, body, .. } = download else {

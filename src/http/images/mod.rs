@@ -51,7 +51,7 @@ async fn create(
     Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let Value::Object(object) = body else {
         return Err(ApiError::bad_request(
@@ -115,7 +115,7 @@ async fn update(
             .detail(format!("Image PATCH expects Content-Type one of: {accepted}"));
         return Err(refused.header(ACCEPT_PATCH, HeaderValue::from_static(accepted)));
     };
-    let JsonBody(body) = JsonBody::from_request(request, &()).await?;
+    let JsonBody(body, _held) = JsonBody::from_request(request, &()).await?;
     let operations = patch::operations(draft, body, state.catalog.rules())?;
     let image = state.catalog.update(&caller, &id, &operations).await?;
     Ok(Json(ImageView::new(&image, &state.settings)).into_response())

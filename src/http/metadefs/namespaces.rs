@@ -70,7 +70,7 @@ async fn create(
     Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = NamespaceDraft::parse(body)?;
     let namespace = state.definitions.create_namespace(&caller, draft).await?;
@@ -103,7 +103,7 @@ async fn update(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments(name): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = NamespaceDraft::parse(body)?;
     let definitions = &state.definitions;

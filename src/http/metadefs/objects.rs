@@ -52,7 +52,7 @@ async fn create(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments(namespace): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = ObjectDraft::parse(body)?;
     let object = state
@@ -77,7 +77,7 @@ async fn update(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments((namespace, name)): Segments<(String, String)>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = ObjectDraft::parse(body)?;
     let definitions = &state.definitions;

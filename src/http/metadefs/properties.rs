@@ -57,7 +57,7 @@ async fn create(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments(namespace): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let (name, property) = parse_property(body)?;
     let definitions = &state.definitions;
@@ -86,7 +86,7 @@ async fn update(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments((namespace, name)): Segments<(String, String)>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Json<Property>, ApiError> {
     let (new_name, property) = parse_property(body)?;
     let definitions = &state.definitions;

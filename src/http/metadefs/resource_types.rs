@@ -57,7 +57,7 @@ async fn create(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments(namespace): Segments<String>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let draft = AssociationDraft::parse(body)?;
     let association = state.definitions.associate(&caller, &namespace, &draft).await?;

@@ -66,7 +66,7 @@ async fn create_many(
     Extension(caller): Extension<Caller>,
     Segments(namespace): Segments<String>,
     headers: HeaderMap,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let names = parse_tags(body)?;
     let definitions = &state.definitions;
@@ -110,7 +110,7 @@ async fn update(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Segments((namespace, name)): Segments<(String, String)>,
-    JsonBody(body): JsonBody,
+    JsonBody(body, _held): JsonBody,
 ) -> Result<Response, ApiError> {
     let new_name = parse_tag(body)?;
     let definitions = &state.definitions;

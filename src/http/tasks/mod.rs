@@ -73,7 +73,7 @@ async fn create(
     request: Request,
 ) -> Result<Response, ApiError> {
     state.catalog.authorize_tasks(&caller)?;
-    let JsonBody(body) = JsonBody::from_request(request, &()).await?;
+    let JsonBody(body, _held) = JsonBody::from_request(request, &()).await?;
     let legacy = LegacyImport::parse(input(body)?, state.catalog.rules())?;
     let imports = &state.imports;
     let task = imports.create_task(&caller, legacy, request_id.as_str()).await?;

@@ -290,3 +290,33 @@ async fn addresses_of_data_are_shown_only_where_the_operator_says_so() {
     let image = hidden.get(&path).await.json();
     assert_eq!((image.get("locations"), image.get("direct_url")), (None, None));
 }
+
+#[tokio::test]
+async fn an_image_that_was_deactivated_while_a_download_waited_for_its_turn_is_not_served() {
+    const LEN: usize = (1 << 20) + 1;
+    let app = App::new();
+    let path = queued(&app).await;
+    let uploaded = app.send(upload(&path, MEMBER, vec![7; LEN])).await;
+    assert_eq!(uploaded.status, 204);
+    let file = format!("{path}/file");
+    let until_it_waits = std::time::Duration::from_millis(300);
+
+    for is_deactivated in [false, true] {
+        let first = app.respond(request(Method::GET, &file, MEMBER)).await;
+        assert_eq!(first.status(), 200);
+        let mut second = std::pin::pin!(app.send(request(Method::GET, &file, MEMBER)));
+        tokio::time::timeout(until_it_waits, &mut second)
+            .await
+            .expect_err("there is no turn for it");
+        if is_deactivated {
+            let deactivated = format!("{path}/actions/deactivate");
+            let deactivated = app.send(request(Method::POST, &deactivated, ADMIN)).await;
+            assert_eq!(deactivated.status, 204);
+        }
+        drop(first);
+        let second = second.await;
+        let expected = if is_deactivated { 403 } else { 200 };
+        assert_eq!(second.status, expected);
+        assert_eq!(second.body.len() == LEN, !is_deactivated);
+    }
+}

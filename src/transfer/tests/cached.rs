@@ -94,12 +94,11 @@ impl Slow {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
-        match self
-            .rig
-            .transfers
-            .download(may, image.clone(), range, &[], &super::rig::tenant())
-            .await?
-        {
+        let transfers = &self.rig.transfers;
+        let turn = transfers
+            .download_turn(image, range, &super::rig::tenant())
+            .await?;
+        match transfers.download(may, image.clone(), range, &[], turn).await? {
             Download::NoData => panic!("the image has data"),
             Download::Content { body, .. } => Ok(body),
         }

@@ -106,7 +106,8 @@ impl Copies {
             .unwrap();
         let tenant = super::rig::tenant();
         let transfers = &self.rig.transfers;
-        let download = transfers.download(may, self.image.clone(), range, preferred, &tenant);
+        let turn = transfers.download_turn(&self.image, range, &tenant).await?;
+        let download = transfers.download(may, self.image.clone(), range, preferred, turn);
         match download.await? {
             Download::NoData => panic!("the image has data"),
             Download::Content { body, size, .. } => {

@@ -228,9 +228,10 @@ impl Rig {
         let may = Policy::with_defaults()
             .authorize_download(&admin(), image)
             .unwrap();
+        let turn = self.transfers.download_turn(image, range, &tenant()).await?;
         match self
             .transfers
-            .download(may, image.clone(), range, &[], &tenant())
+            .download(may, image.clone(), range, &[], turn)
             .await?
         {
             Download::NoData => Ok(None),

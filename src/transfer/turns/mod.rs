@@ -127,18 +127,30 @@ pub(super) struct Turns {
 #[derive(Debug)]
 pub struct Turn {
     _place: Option<Place>,
+    was_waited_for: bool,
 }
 
 impl Turn {
     /// That of a transfer that counts for nothing.
     pub(super) const fn uncounted() -> Self {
-        Self { _place: None }
+        Self {
+            _place: None,
+            was_waited_for: false,
+        }
+    }
+
+    /// Whether it did not come at once: whatever was known before it was asked for may have changed.
+    pub const fn was_waited_for(&self) -> bool {
+        self.was_waited_for
     }
 }
 
 impl From<Place> for Turn {
     fn from(place: Place) -> Self {
-        Self { _place: Some(place) }
+        Self {
+            _place: Some(place),
+            was_waited_for: false,
+        }
     }
 }
 
@@ -178,7 +190,10 @@ impl Turns {
         let waited = tokio::time::timeout(self.patience, waiting).await;
         drop(measured);
         match waited {
-            Ok(Ok(place)) => Ok(place.into()),
+            Ok(Ok(place)) => Ok(Turn {
+                was_waited_for: true,
+                ..place.into()
+            }),
             Ok(Err(_)) => Err(self.refuse(places, tenant, Wait::TooMany)),
             Err(_) => Err(self.refuse(places, tenant, Wait::TooLong)),
         }

@@ -188,10 +188,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
 
 /// Whether an error says that a file does not take writes of a mode, which says nothing about its bytes.
 pub fn refuses_mode(error: &io::Error) -> bool {
-    let number = error.raw_os_error();
-    [Errno::INVAL, Errno::OPNOTSUPP]
-        .iter()
-        .any(|refusal| number == Some(refusal.raw_os_error()))
+    match error.raw_os_error() {
+        Some(number) => [Errno::INVAL, Errno::OPNOTSUPP]
+            .iter()
+            .any(|refusal| number == refusal.raw_os_error()),
+        // A file that could not be opened for it.
+        None => error.kind() == io::ErrorKind::Unsupported,
+    }
 }
 
 /// What is at a path.

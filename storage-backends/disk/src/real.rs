@@ -1,6 +1,7 @@
 //! The disk of this machine.
 
 use std::{
+    error, fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, IoSlice},
     os::{
@@ -16,7 +17,7 @@ use rustix::{
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use crate::{Disk, DiskFile, Space, Stat, WriteMode};
+use crate::{Disk, DiskFile, Space, Stat, WriteMode, refuses_mode};
 
 /// The disk of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +36,22 @@ impl From<File> for RealFile {
             file: Arc::new(file),
             direct: OnceLock::new(),
         }
+    }
+}
+
+/// The file could not be opened a second time.
+#[derive(Debug)]
+struct NoDirect(io::Error);
+
+impl fmt::Display for NoDirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the file could not be opened for direct writes")
+    }
+}
+
+impl error::Error for NoDirect {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&self.0)
     }
 }
 
@@ -144,11 +161,17 @@ impl RealFile {
                 .custom_flags((OFlags::DIRECT | OFlags::CLOEXEC).bits().cast_signed())
                 .open(path)
                 .map(Arc::new)
-                // Whatever the reason is, other modes do without: as on file systems that refuse.
-                .map_err(|_| Errno::OPNOTSUPP.raw_os_error())
+                .map_err(|error| error.raw_os_error().unwrap_or(Errno::OPNOTSUPP.raw_os_error()))
         };
         let direct = self.direct.get_or_init(open).as_ref();
-        direct.map_err(|number| io::Error::from_raw_os_error(*number))
+        direct.map_err(|number| {
+            let error = io::Error::from_raw_os_error(*number);
+            if refuses_mode(&error) {
+                return error;
+            }
+            // Whatever the reason is, other modes do without it: as where the file system refuses.
+            io::Error::new(io::ErrorKind::Unsupported, NoDirect(error))
+        })
     }
 }
 

@@ -19,12 +19,16 @@ use crate::{
     extent,
     layout::AttemptNames,
     locks::unpoisoned,
+    mode::FallBack,
     store::Inner,
 };
 
 /// Written pages are handed to the disk in windows of this many bytes, so that the page cache keeps about two windows
 /// of an upload and the final sync has as much left to do.
 const WRITE_BEHIND: u64 = 8 << 20;
+
+/// The permission to write a file that one has made (`S_IWUSR`).
+const OWNER_WRITES: u32 = 0o200;
 
 /// Where every byte is zero, and the first at a whole block.
 #[repr(align(4096))]
@@ -56,6 +60,7 @@ struct Writing {
     engine: Box<dyn EngineFile>,
     /// How, until the file refuses.
     mode: WriteMode,
+    fell_back: Arc<FallBack>,
     /// How many bytes were asked for with `reserve`.
     reserved: u64,
     /// Up to where the pages were handed to the disk.
@@ -217,6 +222,7 @@ impl Writing {
         match self.write_in(self.mode, pieces, offset) {
             // Not every refusal shows when a store is opened: other options of a mount, a larger block.
             Err(error) if self.mode != WriteMode::Buffered && refuses_mode(&error) => {
+                self.fell_back.note(self.mode, &error);
                 self.mode = WriteMode::Buffered;
                 self.write_in(self.mode, pieces, offset)?;
             }
@@ -274,9 +280,16 @@ fn begin(inner: &Inner, names: &AttemptNames, size_hint: Option<u64>) -> io::Res
     inner.same_directory()?;
     let file: Arc<dyn DiskFile> = inner
         .disk
-        .create_new(&names.temporary, inner.file_mode.unwrap_or(0o666))?
+        .create_new(
+            &names.temporary,
+            inner.file_mode.map_or(0o666, |mode| mode | OWNER_WRITES),
+        )?
         .into();
     if let Some(mode) = inner.file_mode {
+        if inner.write_mode == WriteMode::Direct {
+            // It has a descriptor of its own, which is opened while the permissions let us. A refusal shows at the first write.
+            drop(file.writable(WriteMode::Direct));
+        }
         file.set_mode(mode)?;
     }
     // This name is what `discard` finds a published file by. If it could be lost while the published name is kept, the
@@ -291,6 +304,7 @@ fn begin(inner: &Inner, names: &AttemptNames, size_hint: Option<u64>) -> io::Res
         engine: inner.engine.attach(&file),
         file,
         mode: inner.write_mode,
+        fell_back: Arc::clone(&inner.fell_back),
         reserved,
         behind: 0,
         cached: 0,

@@ -12,8 +12,8 @@
 //!
 //! It needs a file system with hard links, and says so when it is opened on another.
 //!
-//! Blocking calls run on tokio's pool of blocking threads, one per writer at a time; the store must be used within a
-//! tokio runtime. Memory: a writer holds up to four chunks, or one if it is of a MiB or more, that are being written, and
+//! Blocking calls run on tokio's pool of blocking threads, one per writer at a time and a bounded number per store, so that
+//! a file system that hangs leaves the pool to others; the store must be used within a tokio runtime. Memory: a writer holds up to four chunks, or one if it is of a MiB or more, that are being written, and
 //! as many that wait; a reader holds an open file. No byte of them is copied on its way to a disk that takes it directly.
 
 mod attempt;
@@ -30,6 +30,7 @@ mod open;
 mod queue;
 mod several;
 mod store;
+mod threads;
 mod undo;
 mod writer;
 

@@ -199,26 +199,32 @@ fn try_file(
     let mut linked = Err(io::ErrorKind::NotFound.into());
     let mut chosen = Ok(WriteMode::Buffered);
     for _ in 0..TRIES {
-        let probe: Box<dyn DiskFile> = match disk.create_new(&file, 0o600) {
-            Ok(made) => {
-                if let Some(mode) = file_mode
-                    && let Err(source) = made.set_mode(mode)
-                {
-                    // The file is empty and the next start removes it, should this fail.
-                    let _ = disk.unlink(&file);
-                    return Err(OpenError::NotWritable { path: path(), source });
-                }
-                made
-            }
+        let (probe, is_ours): (Box<dyn DiskFile>, bool) = match disk.create_new(&file, 0o600) {
+            Ok(made) => (made, true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match disk.open_writable(&file) {
-                Ok(found) => found,
+                Ok(found) => (found, false),
                 // Another daemon has removed it: again.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // Left with permissions that let nobody write: it goes, which is up to the directory.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match disk.unlink(&file) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(OpenError::NotWritable { path: path(), source });
+                    }
+                    _ => continue,
+                },
                 Err(source) => return Err(OpenError::NotWritable { path: path(), source }),
             },
             Err(source) => return Err(OpenError::NotWritable { path: path(), source }),
         };
         chosen = mode::choose(disk, directory, &*probe, write);
+        // After that: they may not let anybody write.
+        if let Some(mode) = file_mode.filter(|_| is_ours)
+            && let Err(source) = probe.set_mode(mode)
+        {
+            // The next start removes the file, should this fail.
+            let _ = disk.unlink(&file);
+            return Err(OpenError::NotWritable { path: path(), source });
+        }
         linked = disk.link(&file, &link);
         match &linked {
             // As above.

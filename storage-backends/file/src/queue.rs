@@ -34,7 +34,7 @@ struct Waiting {
     pieces: VecDeque<Queued>,
     /// Where the first of them goes.
     offset: u64,
-    /// Whether a thread writes, and will come for what is put here.
+    /// Whether somebody writes, and will come for what is put here.
     is_written: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Offered {
     Taken,
     /// There is no room.
     Full,
-    /// The last thread has ended: what came of it must be known before another begins.
+    /// The last who wrote has ended: what came of it must be known before another begins.
     NobodyWrites,
 }
 
@@ -89,6 +89,15 @@ impl Queue {
 /// The writes that are to be made, one after the other: where, and what.
 #[derive(Debug)]
 pub(crate) struct Batches(Arc<Shared>);
+
+impl Batches {
+    /// Whether there is nothing more; nobody writes from then on.
+    pub(crate) fn are_over(&self) -> bool {
+        let mut waiting = unpoisoned(&self.0.waiting);
+        waiting.is_written = !waiting.pieces.is_empty();
+        !waiting.is_written
+    }
+}
 
 impl Iterator for Batches {
     type Item = (u64, Piece);
@@ -175,6 +184,12 @@ mod tests {
         let (offset, last) = batches.next().unwrap();
         assert_eq!((offset, lengths(&last)), (65, vec![40]));
         assert!(batches.next().is_none());
+        assert_eq!(queue.offer(&mut bytes(1)), Offered::NobodyWrites);
+        let batches = queue.start(bytes(1));
+        assert!(!batches.are_over());
+        assert_eq!(queue.offer(&mut bytes(1)), Offered::Taken);
+        assert_eq!(batches.fold(0, |sum, (_, piece)| sum + lengths(&piece).len()), 2);
+        assert!(queue.start(None).are_over());
         assert_eq!(queue.offer(&mut bytes(1)), Offered::NobodyWrites);
     }
 

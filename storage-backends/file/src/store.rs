@@ -8,7 +8,6 @@ use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Body, Capabilities, Capacity, Error, ErrorKind, FileRegion, Handle,
     Location, Operation, Result, Store,
 };
-use tokio::task::spawn_blocking;
 
 use crate::{
     attempt::AttemptState,
@@ -16,8 +15,9 @@ use crate::{
     errors::{failed, refused},
     layout::Layout,
     locks::{LiveAttempts, NameLocks},
-    mode::WriteChoice,
+    mode::{FallBack, WriteChoice},
     open::{self, FileStoreConfig, OpenError},
+    threads::Threads,
     undo,
     writer::FileWriter,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) names: NameLocks,
     pub(crate) attempts: LiveAttempts,
+    pub(crate) threads: Threads,
+    pub(crate) fell_back: Arc<FallBack>,
     /// Device and inode of the directory when the store was opened.
     identity: (u64, u64),
 }
@@ -64,6 +66,7 @@ impl FileStore {
             "how the file store writes"
         );
         Ok(Self(Arc::new(Inner {
+            fell_back: Arc::new(FallBack::new(config.id.as_str())),
             id: config.id,
             layout,
             disk,
@@ -73,6 +76,7 @@ impl FileStore {
             engine: config.engine,
             names: NameLocks::default(),
             attempts: LiveAttempts::default(),
+            threads: Threads::default(),
             identity: found.identity,
         })))
     }
@@ -80,6 +84,12 @@ impl FileStore {
     /// How its files are written.
     pub fn write_mode(&self) -> WriteMode {
         self.0.write_mode
+    }
+
+    /// Whether a file was not written so.
+    #[cfg(test)]
+    pub(crate) fn fell_back(&self) -> bool {
+        self.0.fell_back.is_noted()
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -97,11 +107,10 @@ impl FileStore {
         call: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let inner = Arc::clone(&self.0);
-        spawn_blocking(move || call(&inner))
-            .await
-            .unwrap_or_else(|stopped| {
-                Err(Error::new(ErrorKind::Unavailable, operation, self.to_string()).caused_by(stopped))
-            })
+        let called = self.0.threads.call(move || call(&inner)).await;
+        called.unwrap_or_else(|stopped| {
+            Err(Error::new(ErrorKind::Unavailable, operation, self.to_string()).caused_by(stopped))
+        })
     }
 }
 

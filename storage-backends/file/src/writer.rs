@@ -5,19 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use saccade_store_contract::{BlobWriter, Error, ErrorKind, Location, Operation, Result};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::{
     attempt::AttemptState,
     errors::refused,
     layout::AttemptNames,
-    queue::{Offered, Queue, Queued},
+    queue::{Batches, Offered, Queue, Queued},
     store::Inner,
     undo,
 };
 
-/// Writes one blob. Chunks are written on a blocking thread, and what comes meanwhile is the next write: so that writes are
-/// the longer the more there is to write, and no chunk waits for another. The [`Queue`] says how many are held.
+/// Writes one blob. Chunks are written on blocking threads, one at a time, and what comes meanwhile is the next write: so that
+/// writes are the longer the more there is to write, and no chunk waits for another. The [`Queue`] says how many are held.
 #[derive(Debug)]
 pub(crate) struct FileWriter {
     inner: Arc<Inner>,
@@ -81,17 +81,16 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Has the queue written by a blocking thread, until it is empty.
+    /// Has the queue written by blocking threads, until it is empty.
     fn start(&mut self, first: Option<Queued>) {
-        let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
-        let (names, size_hint) = (Arc::clone(&self.names), self.size_hint);
+        let writing = Writing {
+            inner: Arc::clone(&self.inner),
+            state: Arc::clone(&self.state),
+            names: Arc::clone(&self.names),
+            size_hint: self.size_hint,
+        };
         let batches = self.queue.start(first);
-        self.running = Some(spawn_blocking(move || {
-            for (offset, piece) in batches {
-                state.append(&inner, &names, size_hint, offset, &piece)?;
-            }
-            Ok(())
-        }));
+        self.running = Some(tokio::spawn(writing.write(batches)));
     }
 
     fn begin(&mut self, operation: Operation) -> Result<()> {
@@ -110,22 +109,68 @@ impl FileWriter {
     /// The outcome of the write that is under way.
     async fn previous(&mut self, operation: Operation) -> Result<()> {
         match self.running.take() {
-            Some(running) => joined(running, operation, &self.names).await,
+            Some(running) => joined(running.await, operation, &self.names),
             None => Ok(()),
         }
     }
 }
 
 impl Drop for FileWriter {
-    /// Does no I/O beyond closing the file: only stops a call that takes long. What is left is for `discard`.
+    /// Does no I/O beyond closing the file: only stops a call that takes long, and one that waits for a thread. What is left is
+    /// for `discard`.
     fn drop(&mut self) {
         self.state.give_up();
+        if let Some(running) = &self.running {
+            running.abort();
+        }
     }
 }
 
-/// What a blocking call returned.
-async fn joined<T>(call: JoinHandle<Result<T>>, operation: Operation, names: &AttemptNames) -> Result<T> {
-    call.await.unwrap_or_else(|stopped| {
+/// What the threads that write need.
+struct Writing {
+    inner: Arc<Inner>,
+    state: Arc<AttemptState>,
+    names: Arc<AttemptNames>,
+    size_hint: Option<u64>,
+}
+
+impl Writing {
+    /// Writes until there is nothing more. Other writers get their turn after each batch.
+    async fn write(self, mut batches: Batches) -> Result<()> {
+        let this = Arc::new(self);
+        while !batches.are_over() {
+            let writing = Arc::clone(&this);
+            let call = this.inner.threads.write(move |place| {
+                while let Some((offset, piece)) = batches.next() {
+                    let Self {
+                        inner,
+                        state,
+                        names,
+                        size_hint,
+                    } = &*writing;
+                    state.append(inner, names, *size_hint, offset, &piece)?;
+                    if place.is_wanted() {
+                        return Ok(Some(batches));
+                    }
+                }
+                Ok(None)
+            });
+            match joined(call.await, Operation::Write, &this.names)? {
+                Some(left) => batches = left,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a call on another thread or task returned.
+fn joined<T>(
+    called: std::result::Result<Result<T>, JoinError>,
+    operation: Operation,
+    names: &AttemptNames,
+) -> Result<T> {
+    called.unwrap_or_else(|stopped| {
         Err(Error::new(ErrorKind::Unavailable, operation, names.blob.to_string()).caused_by(stopped))
     })
 }
@@ -146,18 +191,21 @@ impl BlobWriter for FileWriter {
         self.previous(Operation::Commit).await?;
         let (inner, state) = (Arc::clone(&self.inner), Arc::clone(&self.state));
         let (names, written) = (Arc::clone(&self.names), self.written);
-        let call = spawn_blocking(move || state.commit(&inner, &names, written));
-        joined(call, Operation::Commit, &self.names).await
+        let threads = &self.inner.threads;
+        let called = threads
+            .write(move |_| state.commit(&inner, &names, written))
+            .await;
+        joined(called, Operation::Commit, &self.names)
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
         self.state.give_up();
         let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
         let state = Arc::clone(&self.state);
-        let call = spawn_blocking(move || {
+        let call = self.inner.threads.call(move || {
             state.end();
             undo::discard(&inner, &names, Operation::Abort)
         });
-        joined(call, Operation::Abort, &self.names).await
+        joined(call.await, Operation::Abort, &self.names)
     }
 }

@@ -100,7 +100,7 @@ impl Way for ByGlommio {
     }
 }
 
-/// One for all tests, as in the daemon. Where the system forbids it, this is `pwrite`.
+/// One for all tests, as in the daemon. It must be the one, unless whoever runs the tests says that this machine forbids io_uring.
 #[cfg(any(feature = "tokio-uring", feature = "glommio"))]
 fn engine(kind: EngineKind) -> Engine {
     static STARTED: std::sync::Mutex<Vec<(EngineKind, Engine)>> = std::sync::Mutex::new(Vec::new());
@@ -109,6 +109,11 @@ fn engine(kind: EngineKind) -> Engine {
         return engine.clone();
     }
     let engine = Engine::start(kind).unwrap();
+    let is_forbidden = std::env::var_os("SACCADE_TEST_WITHOUT_IO_URING").is_some();
+    assert!(
+        is_forbidden || engine.to_string() == kind.name(),
+        "{kind:?} has not started"
+    );
     started.push((kind, engine.clone()));
     engine
 }

@@ -153,7 +153,15 @@ impl DiskFile for DivertedFile {
 fn engines() -> impl Iterator<Item = Engine> {
     [EngineKind::Pwrite, EngineKind::TokioUring, EngineKind::Glommio]
         .into_iter()
-        .filter_map(|kind| Engine::start(kind).ok())
+        .filter_map(|kind| {
+            let engine = Engine::start(kind).ok()?;
+            let is_forbidden = std::env::var_os("SACCADE_TEST_WITHOUT_IO_URING").is_some();
+            assert!(
+                is_forbidden || engine.to_string() == kind.name(),
+                "{kind:?} has not started"
+            );
+            Some(engine)
+        })
 }
 
 fn open(directory: &TempDir, device: &'static str, engine: Engine) -> FileStore {

@@ -148,7 +148,7 @@ impl Held {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_write_that_is_overtaken_by_discard_leaves_nothing() {
     let held = Held::new();
     let (handle, mut writer) = held.begin().await;
@@ -173,7 +173,7 @@ async fn a_commit_that_is_cancelled_and_overtaken_by_discard_leaves_nothing() {
     held.discard_waits_and_leaves_nothing(handle).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_write_leaves_the_writer_as_after_an_error() {
     let held = Held::new();
     let (handle, mut writer) = held.begin().await;

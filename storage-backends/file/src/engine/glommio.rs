@@ -1,7 +1,7 @@
 //! io_uring by way of glommio, whose executor has a thread of its own. It writes from buffers that it has made itself: bytes
 //! are copied once more on their way to the disk.
 
-use std::{collections::HashMap, io, os::fd::AsRawFd, rc::Rc, sync::mpsc::SyncSender};
+use std::{collections::HashMap, io, os::fd::AsRawFd, rc::Rc};
 
 use bytes::{Buf, Bytes};
 use glommio::{
@@ -10,7 +10,7 @@ use glommio::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::remote::{Order, Ordered, Remote};
+use super::remote::{End, Order, Ordered, Remote};
 
 /// Most bytes of one write: the size of a copy.
 const MOST: usize = 1 << 20;
@@ -51,17 +51,11 @@ async fn serve(mut orders: UnboundedReceiver<Order>) {
                 offset,
                 end,
             } => match open(&mut files, &file).await {
-                Err(error) => tell(&end, Err(error)),
+                // As where its permissions let nobody write by now.
+                Err(error) => End::NotOpened(error).tell(&end),
                 Ok(file) => {
-                    let write = async move { tell(&end, write(&file, pieces, offset).await) };
+                    let write = async move { End::Written(write(&file, pieces, offset).await).tell(&end) };
                     drop(glommio::spawn_local(write).detach());
-                }
-            },
-            Order::SyncData { file, end } => match open(&mut files, &file).await {
-                Err(error) => tell(&end, Err(error)),
-                Ok(file) => {
-                    let sync = async move { tell(&end, sync_data(&file).await) };
-                    drop(glommio::spawn_local(sync).detach());
                 }
             },
             Order::Close { id } => {
@@ -100,14 +94,6 @@ async fn close(file: File) {
     };
 }
 
-async fn sync_data(file: &File) -> io::Result<()> {
-    let synced = match file {
-        File::Direct(file) => file.fdatasync().await,
-        File::Buffered(file) => file.fdatasync().await,
-    };
-    synced.map_err(plain)
-}
-
 async fn write(file: &File, pieces: Vec<Bytes>, mut offset: u64) -> io::Result<()> {
     for mut rest in pieces {
         while !rest.is_empty() {
@@ -139,9 +125,4 @@ fn plain(error: GlommioError<()>) -> io::Error {
         GlommioError::EnhancedIoError { source, .. } => source,
         other => io::Error::other(other.to_string()),
     }
-}
-
-fn tell(end: &SyncSender<io::Result<()>>, result: io::Result<()>) {
-    // Nobody waits for it any more.
-    let _ = end.send(result);
 }

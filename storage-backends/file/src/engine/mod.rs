@@ -1,7 +1,5 @@
 //! Who makes the system calls that write a blob's bytes and sync them. All other calls are made by the store itself.
 
-#[cfg(any(feature = "glommio", feature = "tokio-uring"))]
-use std::sync::mpsc::Receiver;
 use std::{fmt, io, sync::Arc};
 
 use bytes::Bytes;
@@ -125,7 +123,7 @@ pub(crate) trait EngineFile: fmt::Debug + Send + Sync {
 }
 
 /// A write at one place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Write {
     /// One behind the other.
     pub(crate) pieces: Vec<Bytes>,
@@ -140,24 +138,19 @@ pub(crate) enum Submitted {
     Ended(io::Result<()>),
     /// On another thread.
     #[cfg(any(feature = "glommio", feature = "tokio-uring"))]
-    UnderWay(Receiver<io::Result<()>>),
+    UnderWay(remote::UnderWay),
 }
 
 impl Submitted {
     /// Waits for the end. Blocks.
     ///
     /// # Errors
-    /// As [`DiskFile::write_pieces_at`]; any other where the engine has stopped.
+    /// As [`DiskFile::write_pieces_at`].
     pub(crate) fn wait(self) -> io::Result<()> {
         match self {
             Self::Ended(result) => result,
             #[cfg(any(feature = "glommio", feature = "tokio-uring"))]
-            Self::UnderWay(end) => end.recv().unwrap_or_else(|_| Err(stopped())),
+            Self::UnderWay(write) => write.wait(),
         }
     }
-}
-
-#[cfg(any(feature = "glommio", feature = "tokio-uring"))]
-fn stopped() -> io::Error {
-    io::Error::other("the thread that writes files has stopped")
 }

@@ -1,4 +1,5 @@
-//! What engines with a thread of their own share: orders to it, through a channel, and their ends.
+//! What engines with a thread of their own share: orders to it, through a channel, and their ends. What the thread cannot do, the
+//! thread that has the bytes does.
 //!
 //! A writer waits for the end of what it has ordered, so that there is no more in the channel than writers have under way.
 
@@ -6,8 +7,8 @@ use std::{
     fs, io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, sync_channel},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
 };
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use saccade_disk::{DiskFile, WriteMode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{EngineFile, FileEngine, Submitted, Write, pwrite, stopped};
+use super::{EngineFile, FileEngine, Submitted, Write, pwrite};
 
 /// What the thread is to do.
 #[derive(Debug)]
@@ -25,14 +26,26 @@ pub(super) enum Order {
         file: Ordered,
         pieces: Vec<Bytes>,
         offset: u64,
-        end: SyncSender<io::Result<()>>,
-    },
-    SyncData {
-        file: Ordered,
-        end: SyncSender<io::Result<()>>,
+        end: SyncSender<End>,
     },
     /// Of both descriptors of a file: nothing more follows.
     Close { id: u64 },
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub(super) enum End {
+    Written(io::Result<()>),
+    /// It was not begun: the thread could not get a descriptor of its own.
+    NotOpened(io::Error),
+}
+
+impl End {
+    /// Tells it to who waits for it.
+    pub(super) fn tell(self, end: &SyncSender<Self>) {
+        // Nobody may wait for it any more.
+        let _ = end.send(self);
+    }
 }
 
 /// A file, and how it is written.
@@ -50,6 +63,39 @@ pub(super) struct Remote {
     name: &'static str,
     orders: UnboundedSender<Order>,
     next: AtomicU64,
+    told: Arc<Told>,
+}
+
+/// What the log was told of an engine.
+#[derive(Debug)]
+struct Told {
+    engine: &'static str,
+    has_stopped: AtomicBool,
+    cannot_open: AtomicBool,
+}
+
+impl Told {
+    /// It has panicked: at this write, or as a whole.
+    fn stopped(&self) {
+        if !self.has_stopped.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                engine = self.engine,
+                "the file engine has broken down; what it does not write any more is written with pwrite until the daemon is \
+                 restarted; this is said once"
+            );
+        }
+    }
+
+    fn not_opened(&self, error: &io::Error) {
+        if !self.cannot_open.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                engine = self.engine,
+                error = error as &dyn std::error::Error,
+                "the file engine cannot open a file; it is written with pwrite, and so are others that it cannot open: this \
+                 is said once"
+            );
+        }
+    }
 }
 
 impl Remote {
@@ -78,6 +124,11 @@ impl Remote {
             name,
             orders,
             next: AtomicU64::new(0),
+            told: Arc::new(Told {
+                engine: name,
+                has_stopped: AtomicBool::new(false),
+                cannot_open: AtomicBool::new(false),
+            }),
         };
         engine.try_out()?;
         Ok(engine)
@@ -100,7 +151,10 @@ impl Remote {
             end,
         };
         self.orders.send(write).map_err(|_| stopped())?;
-        Submitted::UnderWay(ended).wait()?;
+        match ended.recv().map_err(|_| stopped())? {
+            End::Written(written) => written?,
+            End::NotOpened(error) => return Err(error),
+        }
         self.orders.send(Order::Close { id }).map_err(|_| stopped())
     }
 }
@@ -113,19 +167,52 @@ impl FileEngine for Remote {
     fn attach(&self, file: &Arc<dyn DiskFile>) -> Box<dyn EngineFile> {
         Box::new(RemoteFile {
             id: self.next.fetch_add(1, Ordering::Relaxed),
-            here: pwrite::Pwrite.attach(file),
-            file: Arc::clone(file),
+            here: Here {
+                file: Arc::clone(file),
+                told: Arc::clone(&self.told),
+            },
             orders: self.orders.clone(),
         })
+    }
+}
+
+/// The file on the thread that has the bytes, for what the engine cannot do.
+#[derive(Debug, Clone)]
+struct Here {
+    file: Arc<dyn DiskFile>,
+    told: Arc<Told>,
+}
+
+impl Here {
+    fn write(&self, write: Write) -> io::Result<()> {
+        pwrite::Pwrite.attach(&self.file).submit(write).wait()
+    }
+}
+
+/// A write that the engine's thread was told to make.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    ended: Receiver<End>,
+    /// The same, to be made here if need be: the same bytes at the same place, whatever of them was written.
+    write: Write,
+    here: Here,
+}
+
+impl UnderWay {
+    pub(super) fn wait(self) -> io::Result<()> {
+        match self.ended.recv() {
+            Ok(End::Written(written)) => return written,
+            Ok(End::NotOpened(error)) => self.here.told.not_opened(&error),
+            Err(_) => self.here.told.stopped(),
+        }
+        self.here.write(self.write)
     }
 }
 
 #[derive(Debug)]
 struct RemoteFile {
     id: u64,
-    file: Arc<dyn DiskFile>,
-    /// For what the thread cannot do.
-    here: Box<dyn EngineFile>,
+    here: Here,
     orders: UnboundedSender<Order>,
 }
 
@@ -136,46 +223,42 @@ impl RemoteFile {
         if mode == WriteMode::DontCache {
             return None;
         }
-        let descriptor = self.file.writable(mode)?;
+        let descriptor = self.here.file.writable(mode)?;
         Some(descriptor.map(|descriptor| Ordered {
             id: self.id,
             is_direct: mode == WriteMode::Direct,
             descriptor,
         }))
     }
-
-    fn order(&self, order: impl FnOnce(SyncSender<io::Result<()>>) -> Order) -> Submitted {
-        let (end, ended) = sync_channel(1);
-        match self.orders.send(order(end)) {
-            Ok(()) => Submitted::UnderWay(ended),
-            Err(_) => Submitted::Ended(Err(stopped())),
-        }
-    }
 }
 
 impl EngineFile for RemoteFile {
     fn submit(&self, write: Write) -> Submitted {
-        match self.ordered(write.mode) {
-            None => self.here.submit(write),
-            Some(Err(error)) => Submitted::Ended(Err(error)),
-            Some(Ok(file)) => self.order(|end| Order::Write {
-                file,
-                pieces: write.pieces,
-                offset: write.offset,
-                end,
-            }),
-        }
+        let file = match self.ordered(write.mode) {
+            None => return Submitted::Ended(self.here.write(write)),
+            Some(Err(error)) => return Submitted::Ended(Err(error)),
+            Some(Ok(file)) => file,
+        };
+        let (end, ended) = sync_channel(1);
+        let order = Order::Write {
+            file,
+            pieces: write.pieces.clone(),
+            offset: write.offset,
+            end,
+        };
+        // Where there is no thread any more, the order is dropped, and `ended` says so.
+        let _ = self.orders.send(order);
+        Submitted::UnderWay(UnderWay {
+            ended,
+            write,
+            here: self.here.clone(),
+        })
     }
 
-    /// By the descriptor that the file was made with: it has seen every error since.
+    /// By the descriptor that the file was made with, which hears of every error since, by whatever descriptor the bytes were
+    /// written. Nothing is gained by syncing on the engine's thread: this one waits for it anyway.
     fn sync_data(&self) -> io::Result<()> {
-        match self.ordered(WriteMode::Buffered) {
-            None => self.here.sync_data(),
-            Some(file) => {
-                let file = file?;
-                self.order(|end| Order::SyncData { file, end }).wait()
-            }
-        }
+        self.here.file.sync_data()
     }
 }
 
@@ -183,5 +266,53 @@ impl Drop for RemoteFile {
     fn drop(&mut self) {
         // The thread has stopped, and has nothing open any more.
         let _ = self.orders.send(Order::Close { id: self.id });
+    }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the thread that writes files has stopped")
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use saccade_disk::{Disk, RealDisk};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn when_the_thread_has_stopped_its_files_are_written_here() {
+        // Ends at the second write, and has written none.
+        let engine = Remote::start("test", |mut orders, ready| {
+            ready.send(Ok(())).unwrap();
+            if let Some(Order::Write { end, .. }) = orders.blocking_recv() {
+                End::Written(Ok(())).tell(&end);
+            }
+            while !matches!(orders.blocking_recv(), None | Some(Order::Write { .. })) {}
+            Ok(())
+        });
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("file");
+        let file: Arc<dyn DiskFile> = RealDisk.create_new(&path, 0o600).unwrap().into();
+        let engine = engine.unwrap();
+        let attached = engine.attach(&file);
+        // The first finds a thread that goes, the second none.
+        for (at, piece) in ["one", "two"].into_iter().enumerate() {
+            let write = Write {
+                pieces: vec![Bytes::from_static(piece.as_bytes())],
+                offset: at as u64 * 3,
+                mode: WriteMode::Buffered,
+            };
+            attached.submit(write).wait().unwrap();
+        }
+        attached.sync_data().unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "onetwo");
+        assert!(engine.told.has_stopped.load(Ordering::Relaxed));
     }
 }

@@ -16,13 +16,18 @@ use super::*;
 
 const KINDS: [EngineKind; 3] = [EngineKind::Pwrite, EngineKind::TokioUring, EngineKind::Glommio];
 
-/// Those that are compiled in, and that this machine lets start.
+/// Those that are compiled in. All must start, unless whoever runs the tests says that this machine forbids io_uring.
 fn engines() -> Vec<Engine> {
+    let is_forbidden = std::env::var_os("SACCADE_TEST_WITHOUT_IO_URING").is_some();
     let started = KINDS
         .into_iter()
-        .filter_map(|kind| Engine::start(kind).ok().map(|e| (kind, e)));
+        .filter_map(|kind| Engine::start(kind).ok().map(|engine| (kind, engine)));
     started
-        .filter(|(kind, engine)| engine.to_string() == kind.name())
+        .filter(|(kind, engine)| {
+            let is_itself = engine.to_string() == kind.name();
+            assert!(is_itself || is_forbidden, "{kind:?} has not started");
+            is_itself
+        })
         .map(|(_, engine)| engine)
         .collect()
 }
@@ -96,9 +101,9 @@ fn a_piece_larger_than_any_buffer_is_written_whole() {
     }
 }
 
-/// A file of this machine whose writes go to another one.
+/// A file of this machine whose writes go to another one, and those of engines to a third.
 #[derive(Debug)]
-struct Elsewhere(Arc<dyn DiskFile>, Arc<File>);
+struct Elsewhere(Arc<dyn DiskFile>, Arc<File>, Arc<File>);
 
 #[deny(clippy::missing_trait_methods)]
 impl DiskFile for Elsewhere {
@@ -111,7 +116,7 @@ impl DiskFile for Elsewhere {
     }
 
     fn writable(&self, _mode: WriteMode) -> Option<io::Result<Arc<File>>> {
-        Some(Ok(Arc::clone(&self.1)))
+        Some(Ok(Arc::clone(&self.2)))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -151,8 +156,9 @@ impl DiskFile for Elsewhere {
 fn errors_of_the_system_come_back_as_they_are() {
     for engine in engines() {
         let directory = TempDir::new().unwrap();
-        let full = File::options().write(true).open("/dev/full").unwrap();
-        let file: Arc<dyn DiskFile> = Arc::new(Elsewhere(made(directory.path(), "file"), Arc::new(full)));
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let file = made(directory.path(), "file");
+        let file: Arc<dyn DiskFile> = Arc::new(Elsewhere(file, Arc::clone(&full), full));
         let attached = engine.attach(&file);
         let written = attached.submit(write(&[aligned(1, 100)], 0, WriteMode::Buffered));
         let error = written.wait().unwrap_err();
@@ -168,6 +174,63 @@ fn errors_of_the_system_come_back_as_they_are() {
             .wait()
             .unwrap();
         attached.sync_data().unwrap();
+    }
+}
+
+#[cfg(feature = "glommio")]
+#[test]
+fn what_an_engine_cannot_open_is_written_here() {
+    for engine in engines() {
+        if engine.to_string() != EngineKind::Glommio.name() {
+            continue;
+        }
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("file");
+        let file = made(directory.path(), "file");
+        let here = Arc::new(File::options().write(true).open(&path).unwrap());
+        // No socket is opened a second time.
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = Arc::new(File::from(std::os::fd::OwnedFd::from(socket)));
+        let attached = engine.attach(&(Arc::new(Elsewhere(file, here, socket)) as Arc<dyn DiskFile>));
+        let piece = aligned(4, 5000);
+        attached
+            .submit(write(std::slice::from_ref(&piece), 0, WriteMode::Buffered))
+            .wait()
+            .unwrap();
+        attached.sync_data().unwrap();
+        assert!(fs::read(path).unwrap() == piece);
+    }
+}
+
+/// A pipe takes as much at once as it has room for, and the rest later.
+#[cfg(feature = "tokio-uring")]
+#[test]
+fn writes_that_end_early_go_on_where_they_ended() {
+    use std::io::Read;
+
+    for engine in engines() {
+        if engine.to_string() != EngineKind::TokioUring.name() {
+            continue;
+        }
+        let directory = TempDir::new().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let writer = Arc::new(File::from(std::os::fd::OwnedFd::from(writer)));
+        let file = made(directory.path(), "file");
+        let file: Arc<dyn DiskFile> = Arc::new(Elsewhere(file, Arc::clone(&writer), writer));
+        let attached = engine.attach(&file);
+        let pieces = [100_000, 0, 7, 300_000, 1].map(|len| aligned(len as u8, len));
+        let expected = pieces.concat();
+        let len = expected.len();
+        let read = thread::spawn(move || {
+            let mut found = vec![0; len];
+            reader.read_exact(&mut found).unwrap();
+            found
+        });
+        attached
+            .submit(write(&pieces, 0, WriteMode::Buffered))
+            .wait()
+            .unwrap();
+        assert!(read.join().unwrap() == expected);
     }
 }
 

@@ -7,13 +7,17 @@ use std::{
     sync::mpsc::SyncSender,
 };
 
+use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_uring::{Runtime, fs::File};
 
-use super::remote::{Order, Ordered, Remote};
+use super::remote::{End, Order, Ordered, Remote};
 
 /// Entries of the ring. More writes than these are submitted in turns.
 const ENTRIES: u32 = 256;
+
+/// Most pieces of one write (`IOV_MAX`).
+const MOST_PIECES: usize = 1024;
 
 /// Starts the engine.
 ///
@@ -45,16 +49,9 @@ async fn serve(mut orders: UnboundedReceiver<Order>) {
                 offset,
                 end,
             } => match open(&mut files, &file) {
-                Err(error) => tell(&end, Err(error)),
+                Err(error) => End::NotOpened(error).tell(&end),
                 Ok(open) => drop(tokio_uring::spawn(async move {
-                    let (written, _) = open.writev_at_all(pieces, Some(offset)).await;
-                    tell(&end, written.map(drop));
-                })),
-            },
-            Order::SyncData { file, end } => match open(&mut files, &file) {
-                Err(error) => tell(&end, Err(error)),
-                Ok(open) => drop(tokio_uring::spawn(async move {
-                    tell(&end, open.sync_data().await);
+                    End::Written(write(&open, pieces, offset).await).tell(&end);
                 })),
             },
             Order::Close { id } => {
@@ -79,7 +76,29 @@ fn open(files: &mut Files, file: &Ordered) -> io::Result<Rc<File>> {
     })
 }
 
-fn tell(end: &SyncSender<io::Result<()>>, result: io::Result<()>) {
-    // Nobody waits for it any more.
-    let _ = end.send(result);
+/// Writes all. (The library's own way of doing this goes wrong when a write ends early within a piece, and panics on one of no
+/// bytes.)
+async fn write(file: &File, mut pieces: Vec<Bytes>, mut offset: u64) -> io::Result<()> {
+    pieces.retain(|piece| !piece.is_empty());
+    while !pieces.is_empty() {
+        let rest = pieces.split_off(pieces.len().min(MOST_PIECES));
+        let (written, mut left) = file.writev_at(pieces, offset).await;
+        let mut written = match written {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        let len = u64::try_from(written).unwrap_or(u64::MAX);
+        offset = offset.checked_add(len).ok_or(io::ErrorKind::FileTooLarge)?;
+        left.retain_mut(|piece| {
+            let len = written.min(piece.len());
+            piece.advance(len);
+            written = written.saturating_sub(len);
+            !piece.is_empty()
+        });
+        left.extend(rest);
+        pieces = left;
+    }
+    Ok(())
 }
