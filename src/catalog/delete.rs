@@ -3,7 +3,7 @@
 use super::{Catalog, CatalogError, CatalogErrorKind, MAX_TRIES, error};
 use crate::{
     identity::Caller,
-    image::{Rejection, Status},
+    image::{Entry, ImageId, Rejection, Status},
     janitor::{DeleteError, DeleteErrorKind},
 };
 
@@ -16,7 +16,13 @@ impl Catalog {
     /// `Unknown`, after which the image may be deleted or not, and it will be found out; `Broken`.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), CatalogError> {
         for _ in 0..MAX_TRIES {
-            let image = self.read(id).await?;
+            let image = match self.read(id).await {
+                Err(error) if matches!(error.kind(), CatalogErrorKind::NotFound { .. }) => {
+                    self.finish_deleted(caller, id).await;
+                    return Err(error);
+                }
+                other => other?,
+            };
             let permission = self.shared.policy.current().authorize_delete(caller, &image);
             permission.map_err(|denied| self.denied(denied, id))?;
             if image.protected {
@@ -47,6 +53,22 @@ impl Catalog {
             }
         }
         Err(CatalogErrorKind::Contended.into())
+    }
+}
+
+impl Catalog {
+    /// What could not be finished without the owner of an image that is deleted: a deletion is asked for once more.
+    async fn finish_deleted(&self, caller: &Caller, id: &str) {
+        let (true, Ok(id)) = (self.acts_for_callers(), id.parse::<ImageId>()) else {
+            return;
+        };
+        let Ok(Some(Entry::Deleted(tombstone))) = self.shared.metadata.entry(id).await else {
+            return;
+        };
+        let policy = self.shared.policy.current();
+        if policy.authorize_delete(caller, &tombstone.image).is_ok() {
+            self.janitor.finish_orphans_of(id).await;
+        }
     }
 }
 

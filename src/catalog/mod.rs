@@ -372,8 +372,13 @@ impl Catalog {
             kind,
         };
         let id = current.id.to_string();
-        self.withdraw(current, &change.kind).await?;
-        match self.shared.metadata.commit_within(change, allowance).await {
+        let is_withdrawn = self.withdraw(current, &change.kind).await?;
+        let committed = self.shared.metadata.commit_within(change, allowance).await;
+        if is_withdrawn && committed.is_err() {
+            // They have lost a right that the record may still give them.
+            self.janitor.share_current(current.id).await;
+        }
+        match committed {
             Ok(Entry::Live(image)) => {
                 self.share(current, &image).await;
                 Ok(Some(image))
@@ -389,13 +394,14 @@ impl Catalog {
         }
     }
 
-    /// Takes the right to read the image's data from those whom a change takes it from, before it does.
+    /// Takes the right to read the image's data from those whom a change takes it from, before it does; tells whether there
+    /// are any.
     ///
     /// # Errors
     /// `Unavailable`: a store may not have done it. Nothing is changed; whoever has lost the right is served by the daemon.
-    async fn withdraw(&self, current: &Image, change: &ChangeKind) -> Result<(), CatalogError> {
+    async fn withdraw(&self, current: &Image, change: &ChangeKind) -> Result<bool, CatalogError> {
         if !self.stores.are_per_caller() || current.locations.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let after = match change {
             ChangeKind::Update { image, .. } | ChangeKind::Relocate { image, .. } => readers_of(image),
@@ -407,21 +413,28 @@ impl Catalog {
                 Readers::Projects(projects) => {
                     Readers::Projects(projects.into_iter().filter(|other| other != project).collect())
                 }
-                Readers::Everyone => return Ok(()),
+                Readers::Everyone => return Ok(false),
             },
-            _ => return Ok(()),
+            _ => return Ok(false),
         };
         if !are_fewer(&after, &readers_of(current)) {
-            return Ok(());
+            return Ok(false);
         }
         let withdrawn = self.janitor.set_readers(current, &after).await;
-        withdrawn.map_err(|error| CatalogError::because(CatalogErrorKind::Unavailable, error))
+        if let Err(error) = withdrawn {
+            // Some stores may have done it.
+            self.janitor.share_current(current.id).await;
+            return Err(CatalogError::because(CatalogErrorKind::Unavailable, error));
+        }
+        Ok(true)
     }
 
     /// Says to the stores who may read the image's data, where a change has made that others, or the data is elsewhere.
     async fn share(&self, before: &Image, after: &Image) {
         if self.stores.are_per_caller()
-            && (readers_of(before) != readers_of(after) || before.locations != after.locations)
+            && (readers_of(before) != readers_of(after)
+                || before.locations != after.locations
+                || self.janitor.is_unshared(after.id))
         {
             self.janitor.share(after).await;
         }

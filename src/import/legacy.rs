@@ -88,10 +88,10 @@ impl Imports {
     ) -> Result<Task, ImportError> {
         let shared = &self.shared;
         let target = web::admitted_for(&shared.web, Some(&legacy.from), "legacy import task").await?;
-        let made = shared.catalog.create(caller, &legacy.image).await?;
+        let made = self.catalog.create(caller, &legacy.image).await?;
         // As it is recorded, with what the caller may not see.
-        let image = shared.catalog.known(caller, &made.id.to_string()).await?;
-        let permission = shared
+        let image = self.catalog.known(caller, &made.id.to_string()).await?;
+        let permission = self
             .catalog
             .authorize_import(caller, &image, ImportKind::NewData)?;
         let task = self.new_task(TaskKind::Import, caller, image.id, &legacy.input, request_id);

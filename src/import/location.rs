@@ -20,8 +20,7 @@ impl Imports {
         data: GivenData,
         request_id: &str,
     ) -> Result<(), ImportError> {
-        let shared = &self.shared;
-        let found = shared.catalog.authorize_adoption(caller, id, &data).await?;
+        let found = self.catalog.authorize_adoption(caller, id, &data).await?;
         let (permission, image, location, size) = found;
         let kind = TaskKind::LocationImport;
         let task = self.new_task(kind, caller, image.id, &data.shown(id), request_id);

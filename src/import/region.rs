@@ -68,7 +68,7 @@ impl Imports {
         let shared = &self.shared;
         Asking {
             client: shared.cloud.clone(),
-            catalog: shared.catalog.clone(),
+            catalog: self.catalog.clone(),
             caller: caller.clone(),
             image: image.clone(),
             original,

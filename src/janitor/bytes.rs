@@ -51,8 +51,12 @@ impl Janitor {
     pub(super) async fn remove_bytes(&self, image: ImageId, locations: &[StoredLocation]) -> Outcome {
         let mut outcome = Outcome::Done;
         for location in locations {
-            if let Err(error) = self.remove(image, location).await {
-                if self.was_said(image.as_uuid(), &location.store, &*error) {
+            let removed = self.remove(image, location).await;
+            if removed.is_ok() {
+                self.has_gone_well(image.as_uuid(), &location.store, "remove");
+            }
+            if let Err(error) = removed {
+                if self.was_said(image.as_uuid(), &location.store, "remove", &*error) {
                     debug!(%image, store = location.store, "the store still refuses to remove bytes");
                 } else {
                     warn!(

@@ -60,8 +60,10 @@ struct Shared {
     node: NodeId,
     /// What a stop waits for.
     tasks: TaskTracker,
-    /// Of which images it was said that a store refuses access.
-    refused: Mutex<HashSet<(Uuid, String)>>,
+    /// Of which images it was said that a store refuses access, and to what.
+    refused: Mutex<HashSet<(Uuid, String, &'static str)>>,
+    /// Of which images a store was not told who may read them.
+    unshared: Mutex<HashSet<ImageId>>,
 }
 
 /// What was refused is remembered of so many images, and then anew.
@@ -83,6 +85,7 @@ impl Janitor {
                 node,
                 tasks,
                 refused: Mutex::default(),
+                unshared: Mutex::default(),
             }),
             stores,
         }
@@ -93,17 +96,28 @@ impl Janitor {
         &self,
         image: Uuid,
         store: &str,
+        operation: &'static str,
         error: &(dyn std::error::Error + Send + Sync + 'static),
     ) -> bool {
-        let error = error.downcast_ref::<saccade_store_contract::Error>();
-        if error.is_none_or(|error| error.kind() != ErrorKind::Denied) {
+        let error: &(dyn std::error::Error + 'static) = error;
+        let is_denied = |error: &(dyn std::error::Error + 'static)| {
+            let error = error.downcast_ref::<saccade_store_contract::Error>();
+            error.is_some_and(|error| error.kind() == ErrorKind::Denied)
+        };
+        if !std::iter::successors(Some(error), |error| error.source()).any(is_denied) {
             return false;
         }
         let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= REFUSED {
             refused.clear();
         }
-        !refused.insert((image, store.to_owned()))
+        !refused.insert((image, store.to_owned(), operation))
+    }
+
+    /// The next refusal is said again.
+    fn has_gone_well(&self, image: Uuid, store: &str, operation: &'static str) {
+        let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.remove(&(image, store.to_owned(), operation));
     }
 
     /// The same at these stores, which are its own in some caller's name.

@@ -100,6 +100,8 @@ impl Janitor {
     }
 
     async fn finish_attempt(&self, mut recovery: Recovery, held: Held, entry: Attempted<'_>) -> RecoveryEnd {
+        // Whoever was cut off may not have said who may read it.
+        let is_interrupted = recovery != Recovery::SETTLE;
         let mut held = Some(held);
         let mut left_to_others = false;
         loop {
@@ -113,6 +115,14 @@ impl Janitor {
                 (RecoveryStep::Release, _) => self.hold_step(&entry, Self::release).await,
                 (RecoveryStep::Settle, Some(_)) if entry.kept == Kept::Waiting => {
                     return RecoveryEnd::KeptUnsettled;
+                }
+                (RecoveryStep::Settle, Some(blob)) if is_interrupted => {
+                    let settled = self.blob_step(blob, RecoveryStep::Settle).await;
+                    if settled == Outcome::Done {
+                        self.share_current(ImageId::from_bytes(entry.image.into_bytes()))
+                            .await;
+                    }
+                    settled
                 }
                 (step @ (RecoveryStep::Discard | RecoveryStep::Settle), Some(blob)) => {
                     self.blob_step(blob, step).await
@@ -178,11 +188,13 @@ impl Janitor {
             return true;
         };
         image.locations.iter().any(|location| {
-            let is_named = match &location.store {
-                Some(there) => there.as_str() == id,
-                None => unnamed,
-            };
-            is_named || store.canonical(&Address::new(location.url.as_str())).is_some()
+            let is_known = || store.canonical(&Address::new(location.url.as_str())).is_some();
+            match &location.store {
+                Some(there) if there.as_str() == id => true,
+                // Of two stores, both may know an address by its form.
+                Some(there) => self.stores.store(there.as_str()).is_err() && is_known(),
+                None => unnamed || is_known(),
+            }
         })
     }
 
@@ -206,9 +218,12 @@ impl Janitor {
 
     async fn blob_step(&self, entry: &UploadEntry, step: RecoveryStep) -> Outcome {
         match self.at_store(entry, step).await {
-            Ok(()) => Outcome::Done,
+            Ok(()) => {
+                self.has_gone_well(entry.image, &entry.store, "clear up");
+                Outcome::Done
+            }
             Err(error) => {
-                if self.was_said(entry.image, &entry.store, &*error) {
+                if self.was_said(entry.image, &entry.store, "clear up", &*error) {
                     debug!(image = %entry.image, store = entry.store, "the store still refuses to clear up");
                 } else {
                     warn!(

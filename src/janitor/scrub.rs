@@ -60,10 +60,16 @@ impl Janitor {
     async fn scrub_one(&self, image: &Image) {
         let id = image.id;
         match self.delete(image).await {
-            Ok(()) => info!(image = %id, "deleted image scrubbed"),
+            Ok(()) => {
+                self.has_gone_well(id.as_uuid(), "", "scrub");
+                info!(image = %id, "deleted image scrubbed");
+            }
             Err(error) => match error.kind {
                 DeleteErrorKind::Rejected(Rejection::Revision | Rejection::Deleted | Rejection::Pending) => {
                     debug!(image = %id, "the image was restored, or scrubbed by another");
+                }
+                _ if self.was_said(id.as_uuid(), "", "scrub", &error) => {
+                    debug!(image = %id, "a store still refuses to delete what a deleted image had");
                 }
                 _ => warn!(image = %id, error = chain(&error), "a deleted image cannot be scrubbed yet"),
             },

@@ -175,6 +175,17 @@ async fn stores_are_told_who_may_read() {
 }
 
 #[tokio::test]
+async fn what_a_deleted_image_has_left_is_finished_when_its_owner_deletes_it_again() {
+    let app = app();
+    let path = format!("/v2/images/{}", app.interrupted().await);
+    assert_eq!(app.send(request(Method::DELETE, &path, MEMBER)).await.status, 204);
+    assert_eq!(app.fixture.ledger.orphans().len(), 1, "nobody has a right to it");
+    assert_eq!(app.send(named(Method::DELETE, &path, MEMBER)).await.status, 404);
+    assert!(app.asked().contains(&format!("discard by {MEMBER}")));
+    assert!(app.fixture.ledger.orphans().is_empty());
+}
+
+#[tokio::test]
 async fn what_waits_for_its_owner_is_finished_with_the_owners_next_request() {
     for deletes in [false, true] {
         let app = app();

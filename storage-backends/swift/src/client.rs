@@ -74,6 +74,14 @@ impl Whose {
         }
     }
 
+    /// Whether a token is the store's own at somebody else's account.
+    fn is_stand_in(&self, session: &Session) -> bool {
+        match self {
+            Self::Own(_) => false,
+            Self::Tenant(account) => account.is_stand_in(session),
+        }
+    }
+
     /// What nobody may see.
     fn key(&self) -> &str {
         match self {
@@ -136,6 +144,18 @@ impl<'a> Call<'a> {
     pub(crate) fn query(mut self, name: &'a str, value: &'a str) -> Self {
         self.query.push((name, value));
         self
+    }
+
+    /// Asks about a link and not what it leads to (Swift's `symlink`).
+    pub(crate) fn itself(self) -> Self {
+        self.query("symlink", "get")
+    }
+
+    /// Whether its answer may be another object than the one that it names: then it shows whatever its token may see.
+    fn may_be_led_elsewhere(&self) -> bool {
+        self.object.is_some()
+            && matches!(self.method, Method::GET | Method::HEAD)
+            && !self.query.contains(&("symlink", "get"))
     }
 
     /// A value that is no header's is left out; ours are ids, numbers and encoded names.
@@ -222,6 +242,9 @@ impl Account {
 
     async fn once(&self, call: &Call<'_>) -> Result<reqwest::Response, Failure> {
         let session = self.whose.session(&self.http).await?;
+        if self.whose.is_stand_in(&session) && call.may_be_led_elsewhere() {
+            return Err(Failure::NoReader);
+        }
         let url = url(&session.storage, call.container, call.object, &call.query);
         let mut headers = call.headers.clone();
         let (name, token) = session.header();

@@ -98,13 +98,20 @@ async fn noted(account: &Account, place: &Place) -> Result<Option<Remains>, Fail
     remains.map(Some)
 }
 
+/// In a project's account, whoever has written a manifest or a note may have fewer rights than whoever deletes.
+fn may_go(account: &Account, place: &Place, (container, _): &(String, String)) -> bool {
+    !account.has_containers_of_images() || *container == place.container
+}
+
 impl Remains {
     /// Adds the segments that are an object's own; false if there are others.
     async fn add(&mut self, account: &Account, place: &Place, head: Head) -> Result<bool, Failure> {
         match head.kind {
             Kind::Plain => Ok(true),
             Kind::Dynamic(manifest) => {
-                let own = place.segments_of(&manifest);
+                let own = place
+                    .segments_of(&manifest)
+                    .filter(|own| may_go(account, place, own));
                 let is_own = own.is_some();
                 self.prefixes.extend(own);
                 Ok(is_own)
@@ -114,7 +121,8 @@ impl Remains {
                     return Ok(false);
                 };
                 let paths = listed.iter().flatten();
-                let own: Vec<_> = paths.filter_map(|path| place.owned(path)).collect();
+                let own = paths.filter_map(|path| place.owned(path));
+                let own: Vec<_> = own.filter(|own| may_go(account, place, own)).collect();
                 let is_complete = own.len() == listed.len();
                 self.objects.extend(own);
                 Ok(is_complete)
@@ -163,11 +171,15 @@ impl Remains {
     }
 
     async fn remove(&self, account: &Account, place: &Place) -> Result<(), Failure> {
-        for (container, prefix) in &self.prefixes {
+        for own in &self.prefixes {
+            if !may_go(account, place, own) {
+                continue;
+            }
+            let (container, prefix) = own;
             remove_segments(account, place, container, prefix).await?;
         }
         let mut containers = BTreeMap::<&str, Vec<&str>>::new();
-        for (container, name) in &self.objects {
+        for (container, name) in self.objects.iter().filter(|own| may_go(account, place, own)) {
             containers.entry(container).or_default().push(name);
         }
         for (container, names) in containers {

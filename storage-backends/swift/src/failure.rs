@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Outdated,
     /// The log-in is refused.
     LogIn(String),
+    /// Data in a project's account, and no user's token to read it with.
+    NoReader,
     /// The container is not there.
     NoContainer(String),
     /// There is no connection, or it broke.
@@ -79,7 +81,7 @@ impl Failure {
                 StatusCode::UNPROCESSABLE_ENTITY => ErrorKind::Corrupt,
                 _ => ErrorKind::Unavailable,
             },
-            Self::LogIn(_) => ErrorKind::Denied,
+            Self::LogIn(_) | Self::NoReader => ErrorKind::Denied,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             _ => ErrorKind::Unavailable,
         }
@@ -107,6 +109,10 @@ impl fmt::Display for Failure {
                 "the server has something newer under this name, also if that was deleted: the clocks of its nodes differ",
             ),
             Self::LogIn(why) => write!(f, "the store cannot log in: {why}"),
+            Self::NoReader => f.write_str(
+                "the image is in a project's account and is read with the token of whoever asks for it, and with no other: there \
+                 is none at hand that may be used there",
+            ),
             Self::NoContainer(name) => write!(
                 f,
                 "there is no container {name} (swift_store_container; swift_store_create_container_on_put would make it)"

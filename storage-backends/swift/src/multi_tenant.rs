@@ -3,7 +3,8 @@
 //!
 //! Requests carry the caller's token. Where there is no caller any more (what a crash has left, a deletion that was put off),
 //! or the server refuses the token, the store's own account stands in, if it has one: it must be one that Swift lets into every
-//! account (`reseller_admin_role`). In an upload it stands in for a token that has ended, and for nothing else: who may
+//! account (`reseller_admin_role`). It reads nothing for anybody: an object may be its owner's link to what only that account may
+//! see, in any other. In an upload it stands in for a token that has ended, and for nothing else: who may
 //! not write to an account is Swift's to say.
 //!
 //! A token is given to nobody but the server that the configuration or the catalogue of its owner names: a location, which
@@ -192,6 +193,10 @@ impl MultiTenantStore {
     /// The store of the images that are in its own accounts, if this location is of one.
     fn own(&self, location: &Location) -> Option<&SwiftStore> {
         let own = self.shared.own.as_ref()?;
+        // What has the form of a project's address is in a project's account, also where the store's own has an address like it.
+        if TenantAddress::resolve(location, Operation::Size).is_ok() {
+            return None;
+        }
         own.canonical(location).map(|_| own)
     }
 
@@ -272,6 +277,20 @@ fn nobody(operation: Operation, subject: &str, reason: &'static str) -> Error {
     refused(ErrorKind::Denied, operation, subject, reason)
 }
 
+/// Where an address is the same for all accounts (RGW without `rgw swift account in url`), a token chooses among them: with
+/// another's, nothing is found, and what is there is taken for deleted.
+fn assert_names_account(address: &TenantAddress, operation: Operation, subject: &str) -> Result<()> {
+    match address.names_account() {
+        true => Ok(()),
+        false => Err(nobody(
+            operation,
+            subject,
+            "the storage URL names no account, so that others' tokens lead elsewhere by it: it must end in one, such as \
+             …/v1/AUTH_<project id> (RGW: rgw_swift_account_in_url)",
+        )),
+    }
+}
+
 #[async_trait]
 impl Store for MultiTenantStore {
     fn capabilities(&self) -> Capabilities {
@@ -328,6 +347,7 @@ impl Store for MultiTenantStore {
                 reason,
             ));
         };
+        assert_names_account(home, Operation::Create, &subject)?;
         let place = Place {
             account: 0,
             container: format!("{}_{name}", self.shared.container),
@@ -348,7 +368,7 @@ impl Store for MultiTenantStore {
         if let Some(own) = self.own(location) {
             return own.read(location, range).await;
         }
-        let (inner, place) = self.resolve(location, Operation::Read, StandIn::Refused)?;
+        let (inner, place) = self.resolve(location, Operation::Read, StandIn::Never)?;
         body::open(&inner, place, range).await
     }
 
@@ -356,7 +376,7 @@ impl Store for MultiTenantStore {
         if let Some(own) = self.own(location) {
             return own.size(location).await;
         }
-        let (inner, place) = self.resolve(location, Operation::Size, StandIn::Refused)?;
+        let (inner, place) = self.resolve(location, Operation::Size, StandIn::Never)?;
         inner.size(&place, Operation::Size).await
     }
 
@@ -375,16 +395,15 @@ impl Store for MultiTenantStore {
             let reason = "an address that a client gives must be in the account of the client's project";
             return Err(nobody(Operation::Read, &place.to_string(), reason));
         }
+        assert_names_account(&address, Operation::Read, &place.to_string())?;
         let inner = self.at(&address, StandIn::Never);
         inner.size(&place, Operation::Read).await.map(drop)
     }
 
     /// By its form: containers of images are named after them.
     fn canonical(&self, location: &Location) -> Option<Location> {
-        if let Some(own) = &self.shared.own
-            && let Some(found) = own.canonical(location)
-        {
-            return Some(found);
+        if let Some(own) = self.own(location) {
+            return own.canonical(location);
         }
         let (address, place) = TenantAddress::resolve(location, Operation::Size).ok()?;
         self.is_of_image(&place).then(|| address.location(&place))
@@ -517,8 +536,12 @@ impl fmt::Debug for Caller {
 }
 
 #[cfg(test)]
+mod own_token;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secret;
     use saccade_store_contract::Endpoint;
 
     fn open(change: impl FnOnce(&mut SwiftStoreConfig)) -> Result<MultiTenantStore, OpenError> {
@@ -611,6 +634,46 @@ mod tests {
         assert_eq!(known(format!("swift+https://h/v1/AUTH_a/glance/{id}")), None);
         assert_eq!(known(format!("swift+https://h/v1/AUTH_a/glance_{id}/x")), None);
         assert_eq!(known(format!("swift+config://ref1/glance/{id}")), None);
+    }
+
+    #[test]
+    fn an_endpoint_does_not_make_projects_images_the_stores_own() {
+        let store = open(|config| {
+            config.swift_store_endpoint = Some("https://h/v1/AUTH_a".to_owned());
+            config.swift_store_auth_address = Some("https://keystone/v3".to_owned());
+            config.swift_store_user = Some("service:glance".to_owned());
+            config.swift_store_key = Some(Secret::new("key".to_owned()));
+        })
+        .unwrap();
+        let id = "6a1c2b3d-0000-4000-8000-000000000001";
+        for address in ["h/v1/AUTH_a", "keystone/v3"] {
+            let location = Location::new(format!("swift+https://{address}/glance_{id}/{id}"));
+            assert!(store.own(&location).is_none(), "{address}");
+            assert_eq!(store.canonical(&location), Some(location));
+        }
+        let own = format!("swift+https://service%3Aglance:key@keystone/v3/glance/{id}");
+        assert!(store.own(&Location::new(own)).is_some());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_all_accounts_share_is_refused() {
+        let url = "http://127.0.0.1:9/swift/v1";
+        let endpoint = Endpoint {
+            service_type: "object-store".to_owned(),
+            region: None,
+            interface: "public".to_owned(),
+            url: url.to_owned(),
+        };
+        let caller = OnBehalf::new("token", vec![endpoint]);
+        let store = open(|_| {}).unwrap().on_behalf(&caller).unwrap();
+        let id = "6a1c2b3d-0000-4000-8000-000000000001".parse().unwrap();
+        let begun = store.create(BlobName(id), Attempt(id), None).await;
+        assert_eq!(begun.err().unwrap().kind(), ErrorKind::Denied);
+        let location = Location::new(format!("swift+http://127.0.0.1:9/swift/v1/glance_{id}/{id}"));
+        assert_eq!(
+            store.admit(&location).await.unwrap_err().kind(),
+            ErrorKind::Denied
+        );
     }
 
     #[test]

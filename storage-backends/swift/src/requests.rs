@@ -48,10 +48,34 @@ pub(crate) enum Kind {
 }
 
 impl Head {
+    fn read(headers: &HeaderMap) -> Result<Self, Failure> {
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let is_static = text(&STATIC).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let kind = match text(&MANIFEST) {
+            _ if is_static => Kind::Static,
+            Some(manifest) => Kind::Dynamic(manifest.to_owned()),
+            None => Kind::Plain,
+        };
+        Ok(Self {
+            size: content_length(headers).ok_or(Failure::Nonsense("no length"))?,
+            kind,
+            attempt: text(&ATTEMPT).map(str::to_owned),
+        })
+    }
+
     /// Whether this attempt has written it.
     pub(crate) fn is_of(&self, attempt: Attempt) -> bool {
         self.attempt.as_deref() == Some(attempt.to_string().as_str())
     }
+}
+
+/// What is asked about where there is a link to another object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// The link.
+    Shown,
+    /// What it leads to.
+    Followed,
 }
 
 /// An object in a listing.
@@ -72,33 +96,35 @@ struct Part {
 }
 
 impl Account {
-    /// What an object is, if it is there.
+    /// What an object itself is, if it is there: in a project's account not what it links to.
     pub(crate) async fn head(&self, place: &Place) -> Result<Option<Head>, Failure> {
-        let Some(headers) = self.head_of(place, &place.object).await? else {
-            return Ok(None);
-        };
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let is_static = text(&STATIC).is_some_and(|text| text.eq_ignore_ascii_case("true"));
-        let kind = match text(&MANIFEST) {
-            _ if is_static => Kind::Static,
-            Some(manifest) => Kind::Dynamic(manifest.to_owned()),
-            None => Kind::Plain,
-        };
-        Ok(Some(Head {
-            size: content_length(&headers).ok_or(Failure::Nonsense("no length"))?,
-            kind,
-            attempt: text(&ATTEMPT).map(str::to_owned),
-        }))
+        let headers = self.head_of(place, &place.object, Links::Shown).await?;
+        headers.map(|headers| Head::read(&headers)).transpose()
+    }
+
+    /// How long what is read there is, if it is there.
+    pub(crate) async fn length(&self, place: &Place) -> Result<Option<u64>, Failure> {
+        let headers = self.head_of(place, &place.object, Links::Followed).await?;
+        let head = headers.map(|headers| Head::read(&headers)).transpose()?;
+        Ok(head.map(|head| head.size))
+    }
+
+    /// A link in a project's account leads to wherever its writer likes, and may show it what only the token's owner may see.
+    fn itself<'a>(&self, call: Call<'a>) -> Call<'a> {
+        match self.has_containers_of_images() {
+            true => call.itself(),
+            false => call,
+        }
     }
 
     /// Whether there is an object.
     pub(crate) async fn has(&self, place: &Place, object: &str) -> Result<bool, Failure> {
-        Ok(self.head_of(place, object).await?.is_some())
+        Ok(self.head_of(place, object, Links::Shown).await?.is_some())
     }
 
     /// Whether there is an object in a container that is known to be there.
     pub(crate) async fn is_there(&self, container: &str, object: &str) -> Result<bool, Failure> {
-        let call = Call::new(Method::HEAD, container, Some(object)).header(NEWEST, "true");
+        let call = self.itself(Call::new(Method::HEAD, container, Some(object)).header(NEWEST, "true"));
         match self.ask(&call).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.is(StatusCode::NOT_FOUND) => Ok(false),
@@ -106,8 +132,11 @@ impl Account {
         }
     }
 
-    async fn head_of(&self, place: &Place, object: &str) -> Result<Option<HeaderMap>, Failure> {
-        let call = Call::new(Method::HEAD, &place.container, Some(object)).header(NEWEST, "true");
+    async fn head_of(&self, place: &Place, object: &str, links: Links) -> Result<Option<HeaderMap>, Failure> {
+        let mut call = Call::new(Method::HEAD, &place.container, Some(object)).header(NEWEST, "true");
+        if links == Links::Shown {
+            call = self.itself(call);
+        }
         match self.ask(&call).await {
             Ok(answer) => Ok(Some(answer.headers)),
             Err(failure) if failure.is(StatusCode::NOT_FOUND) => {
@@ -142,7 +171,8 @@ impl Account {
 
     /// A note of the store's own, if it is there.
     pub(crate) async fn note(&self, place: &Place, name: &str) -> Result<Option<Bytes>, Failure> {
-        let mut call = Call::new(Method::GET, &place.container, Some(name)).header(NEWEST, "true");
+        let call = Call::new(Method::GET, &place.container, Some(name)).header(NEWEST, "true");
+        let mut call = self.itself(call);
         call.longest = LONGEST_PAGE;
         match self.ask(&call).await {
             Ok(answer) => Ok(Some(answer.body)),
@@ -217,9 +247,10 @@ impl Account {
         &self,
         place: &Place,
     ) -> Result<Option<Vec<Option<String>>>, Failure> {
-        let mut call = Call::new(Method::GET, &place.container, Some(&place.object))
+        let call = Call::new(Method::GET, &place.container, Some(&place.object))
             .query("multipart-manifest", "get")
             .header(NEWEST, "true");
+        let mut call = self.itself(call);
         call.longest = LONGEST_PAGE;
         let answer = self.ask(&call).await?;
         if answer.body.is_empty() {

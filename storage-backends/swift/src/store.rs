@@ -234,9 +234,9 @@ impl Inner {
 
     pub(crate) async fn size(&self, place: &Place, operation: Operation) -> Result<u64> {
         let subject = place.to_string();
-        let head = self.account(place).head(place).await;
-        match head.map_err(|failure| failure.at(operation, &subject))? {
-            Some(head) => Ok(head.size),
+        let length = self.account(place).length(place).await;
+        match length.map_err(|failure| failure.at(operation, &subject))? {
+            Some(length) => Ok(length),
             None => Err(undo::not_there(operation, &subject)),
         }
     }

@@ -21,9 +21,9 @@ use crate::{
 pub(crate) enum StandIn {
     /// A caller whose token has ended, in the middle of an upload; or no caller.
     Expired,
-    /// Also a caller whom the server refuses: the daemon's own policy has decided.
+    /// Also a caller whom the server refuses, in what shows nobody anything: the daemon's own policy has decided.
     Refused,
-    /// Nobody.
+    /// Nobody: what is read may be a link to what only the store's own account may see.
     Never,
 }
 
@@ -62,6 +62,9 @@ impl TenantAccount {
         {
             return Ok(Arc::new(Session::lent(token.clone(), storage)));
         }
+        if self.stand_in == StandIn::Never {
+            return Err(Failure::NoReader);
+        }
         let Some(service) = &self.service else {
             return Err(Failure::LogIn(
                 "the image is in a project's account: nobody's token is at hand that may be used there, and the store has no \
@@ -95,6 +98,11 @@ impl TenantAccount {
     /// Whether another token stands in for the caller's, which was refused.
     pub(crate) fn is_replaced(&self) -> bool {
         self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether a session's token is the store's own.
+    pub(crate) fn is_stand_in(&self, session: &Session) -> bool {
+        self.caller.as_ref() != Some(&session.token)
     }
 
     /// What nobody may see.

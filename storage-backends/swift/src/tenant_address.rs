@@ -34,6 +34,15 @@ impl TenantAddress {
         &self.0
     }
 
+    /// Whether it ends in an account, and not in the version of the interface.
+    pub(crate) fn names_account(&self) -> bool {
+        let last = self.0.path().rsplit('/').next().unwrap_or_default();
+        let is_version = last
+            .strip_prefix(['v', 'V'])
+            .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'));
+        !last.is_empty() && last != "swift" && !is_version
+    }
+
     /// Whether both are accounts of one server: whoever may be given a token for one may be given it for the other.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         let server = |address: &Self| {
