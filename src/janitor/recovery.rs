@@ -189,12 +189,12 @@ impl Janitor {
         };
         image.locations.iter().any(|location| {
             let is_known = || store.canonical(&Address::new(location.url.as_str())).is_some();
-            match &location.store {
-                Some(there) if there.as_str() == id => true,
-                // Of two stores, both may know an address by its form.
-                Some(there) => self.stores.store(there.as_str()).is_err() && is_known(),
-                None => unnamed || is_known(),
-            }
+            let is_named = match &location.store {
+                Some(there) => there.as_str() == id,
+                None => unnamed,
+            };
+            // Two stores may know an address by its form: then what is nobody's may stay, but what is somebody's is not removed.
+            is_named || is_known()
         })
     }
 
