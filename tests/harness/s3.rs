@@ -2,8 +2,16 @@
 
 use super::servers;
 use rusty_s3::{Method, signing::sign};
-use std::{net::SocketAddr, sync::OnceLock};
+use std::{
+    net::SocketAddr,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
 use ureq::{Agent, http};
+
+/// How long a server that has just been started may take to its first bucket.
+const FIRST_BUCKET: Duration = Duration::from_secs(60);
 
 /// Where the server is, and who may use it.
 #[derive(Clone, Debug)]
@@ -46,8 +54,18 @@ impl Bucket {
             server: Server::up(),
             name,
         };
-        assert_eq!(bucket.send(Method::Put, "", &[], &[]).0, 200);
-        bucket
+        // A gateway that has just come up makes its pools with the first bucket, and refuses meanwhile.
+        let deadline = Instant::now() + FIRST_BUCKET;
+        loop {
+            match bucket.try_send(Method::Put, "", &[], &[]) {
+                Ok((200, _)) => return bucket,
+                Ok((status, said)) if status < 500 || Instant::now() > deadline => {
+                    panic!("no bucket: {status} {}", String::from_utf8_lossy(&said))
+                }
+                Err(error) if Instant::now() > deadline => panic!("no bucket: {error}"),
+                _ => thread::sleep(Duration::from_millis(200)),
+            }
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -127,6 +145,16 @@ impl Bucket {
     }
 
     fn send(&self, method: Method, key: &str, query: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+        self.try_send(method, key, query, body).unwrap()
+    }
+
+    fn try_send(
+        &self,
+        method: Method,
+        key: &str,
+        query: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
         let path = match key {
             "" => String::new(),
             key => format!("/{key}"),
@@ -151,14 +179,9 @@ impl Bucket {
             Method::Put | Method::Post => agent.run(request.body(body).unwrap()),
             _ => agent.run(request.body(()).unwrap()),
         };
-        let mut response = response.unwrap();
-        let bytes = response
-            .body_mut()
-            .with_config()
-            .limit(1 << 30)
-            .read_to_vec()
-            .unwrap();
-        (response.status().as_u16(), bytes)
+        let mut response = response?;
+        let bytes = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        Ok((response.status().as_u16(), bytes))
     }
 }
 
