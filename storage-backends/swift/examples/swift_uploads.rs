@@ -1,5 +1,5 @@
 //! How fast so many uploads at once are, and how much memory they take:
-//! `SWIFT_AUTH=http://… SWIFT_USER=… SWIFT_KEY=… cargo run --release --example uploads -- 16 256`
+//! `SWIFT_AUTH=http://… SWIFT_USER=… SWIFT_KEY=… cargo run --release --example swift_uploads -- 16 256`
 //! (uploads, MiB of each). The bytes are not read from anywhere, and the objects are removed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,5 +1,5 @@
 //! How fast so many uploads at once are, and how much memory they take:
-//! `S3_HOST=http://… S3_ACCESS_KEY=… S3_SECRET_KEY=… S3_BUCKET=… cargo run --release --example uploads -- 16 256`
+//! `S3_HOST=http://… S3_ACCESS_KEY=… S3_SECRET_KEY=… S3_BUCKET=… cargo run --release --example s3_uploads -- 16 256`
 //! (uploads, MiB of each). The bytes are not read from anywhere, and the objects are removed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
