@@ -157,7 +157,10 @@ async fn what_cannot_be_unpacked_fails_the_import_and_says_why() {
     for (data, reason) in [
         (whole[..whole.len() / 2].to_vec(), "damaged or incomplete"),
         (changed, "damaged or incomplete"),
-        (b"\x21\0-lh5-\0\0\0\0\0".to_vec(), "LHA archives are not unpacked"),
+        (
+            b"\x21\0-lh5-\0\0\0\0\0".to_vec(),
+            "the LHA data is damaged or incomplete",
+        ),
         (b"PK\x03\x04\x14\0\x01\0\x08\0".to_vec(), "ZIP data is damaged"),
     ] {
         let path = imported(&app, "raw", "bare", data).await;
