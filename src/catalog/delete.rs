@@ -54,6 +54,9 @@ impl Catalog {
                     if self.acts_for_callers() {
                         // What could not be finished without its owner.
                         self.janitor.finish_orphans_of(image.id).await;
+                    } else if image.staged().is_some() {
+                        // The janitor's next look may be a minute away, and large data may wait for it.
+                        self.janitor.finish_stagings_of(image.id).await;
                     }
                     return Ok(());
                 }

@@ -1,11 +1,12 @@
 //! Nodes that know of data which waits for its import on another node.
 
-use crate::harness::{Body, Client, Daemon, Payload, Setup, copy, eventually, free_address, md5, names};
+use crate::harness::{Body, Client, Daemon, Payload, Setup, eventually, free_address, md5, names, run};
 use serde_json::json;
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::Path,
+    process::Command,
 };
 
 fn url(address: SocketAddr) -> String {
@@ -14,8 +15,9 @@ fn url(address: SocketAddr) -> String {
 
 /// A node that others reach at this URL.
 fn node(url: &str) -> Setup {
-    let setup = Setup::default().option("identity = local");
-    setup.glance(&format!("[DEFAULT]\nworker_self_reference_url = {url}\n"))
+    Setup::default().option("identity = local").glance_api(&format!(
+        "[DEFAULT]\nworker_self_reference_url = {url}\n[glance_store]\nfilesystem_store_datadir = @ROOT@/images\n"
+    ))
 }
 
 fn stage(api: &Client, bytes: &[u8]) -> String {
@@ -36,11 +38,19 @@ fn path(id: &str) -> String {
     format!("/v2/images/{id}")
 }
 
-/// A copy of a node's directory, without what waits there: as of a catalogue that several nodes have.
-fn catalogue_of(node: &Daemon) -> impl FnOnce(&Path) {
+/// A copy of a node's directory, as an operator makes it: files keep their other names.
+fn directory_of(node: &Daemon) -> impl FnOnce(&Path) {
     let from = node.data_dir();
     move |to| {
-        copy(&from, to);
+        run(Command::new("cp").arg("-a").arg(&from).arg(to)).success();
+    }
+}
+
+/// The same, without what waits there: as of a catalogue that several nodes have.
+fn catalogue_of(node: &Daemon) -> impl FnOnce(&Path) {
+    let make = directory_of(node);
+    move |to| {
+        make(to);
         for name in names(&to.join("staging")) {
             fs::remove_file(to.join("staging").join(name)).unwrap();
         }
@@ -93,13 +103,12 @@ fn what_waits_on_another_node_is_imported_and_deleted_there_or_here_if_that_node
         "{text}"
     );
 
-    assert_eq!(names(&first.data_dir().join("staging")).len(), 2);
+    let waiting = || names(&first.data_dir().join("staging"));
+    let two = waiting().len();
     here.delete(&path(deleted)).expect_status(204);
     there.get(&path(deleted)).expect_status(404);
     here.get(&path(deleted)).expect_status(404);
-    eventually("what waited is gone", || {
-        names(&first.data_dir().join("staging")).len() == 1
-    });
+    assert_eq!(waiting().len() * 2, two, "{:?}", waiting());
 
     first.stop();
     let (status, text) = import(&here, left);
@@ -143,15 +152,13 @@ fn a_node_that_got_another_url_has_what_waited_before() {
     let api = first.admin();
     let ids = [stage(&api, b"data"), stage(&api, b"more")];
     first.stop();
-    let from = first.data_dir();
-    let mut renamed = node("http://renamed.example:9292").start_with(|to| copy(&from, to));
+    let mut renamed = node("http://renamed.example:9292").start_with(directory_of(&first));
     let here = renamed.anonymous().with_token(api.token());
     assert_eq!(import(&here, &ids[0]), (202, String::new()));
     eventually("the image is active", || here.status(&ids[0]) == "active");
     here.delete(&path(&ids[1])).expect_status(204);
-    eventually("nothing waits any more", || {
-        names(&renamed.data_dir().join("staging")).is_empty()
-    });
+    let staging = renamed.data_dir().join("staging");
+    eventually("nothing waits any more", || names(&staging).is_empty());
     renamed.stop();
     old.set_nonblocking(true).unwrap();
     assert!(old.accept().is_err(), "somebody was asked");

@@ -184,16 +184,15 @@ fn run_directory() -> TempDir {
         .unwrap()
 }
 
-/// A directory and all directories and files in it.
+/// A directory and all in it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
+        if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &target);
-        } else if kind.is_file() {
+        } else {
             fs::copy(entry.path(), target).unwrap();
         }
     }

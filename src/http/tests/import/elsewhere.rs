@@ -280,6 +280,15 @@ async fn what_another_node_has_sent_on_is_not_sent_further() {
 }
 
 #[tokio::test]
+async fn what_waits_here_is_gone_with_its_image() {
+    let app = App::new();
+    let path = staged(&app, b"data").await;
+    assert_eq!(files(&app, "staging").len(), 1);
+    assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
+    assert_eq!(files(&app, "staging"), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn what_is_here_is_imported_here_whatever_the_node_was_called() {
     let app = App::new();
     let path = staged(&app, b"data").await;
