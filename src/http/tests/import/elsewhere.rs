@@ -283,7 +283,7 @@ async fn what_another_node_has_sent_on_is_not_sent_further() {
 async fn what_waits_here_is_gone_with_its_image() {
     let app = App::new();
     let path = staged(&app, b"data").await;
-    assert_eq!(files(&app, "staging").len(), 1);
+    assert_ne!(files(&app, "staging"), Vec::<String>::new());
     assert_eq!(app.call(Method::DELETE, &path).await.status, 204);
     assert_eq!(files(&app, "staging"), Vec::<String>::new());
 }
