@@ -1,5 +1,5 @@
-//! LHA archives of one file, as a stream: with the methods that `lhafile` knows, by which Glance unpacks them. The file's name means
-//! nothing here, and is not looked at.
+//! LHA archives of one file, as a stream: with the methods that `lhafile` knows, by which Glance unpacks them, and `-lh4-`, which is
+//! `-lh5-` with a smaller window. The file's name means nothing here, and is not looked at.
 
 use std::io::{self, BufRead, Read};
 

@@ -246,6 +246,28 @@ async fn a_node_that_is_none_gets_no_import_and_keeps_nothing_from_being_deleted
     assert_eq!(import(&app, &path, direct()).await.status, 502);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_never_answers_is_waited_for_a_minute_at_most() {
+    let app = App::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let path = staged_at(&app, &url).await;
+    for delete in [false, true] {
+        let begun = tokio::time::Instant::now();
+        let said = match delete {
+            false => import(&app, &path, direct()).await,
+            true => app.call(Method::DELETE, &path).await,
+        };
+        assert_eq!(said.status.as_u16(), if delete { 204 } else { 504 }, "{said:?}");
+        assert!(
+            begun.elapsed() <= Duration::from_secs(61),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    drop(listener);
+}
+
 #[tokio::test]
 async fn an_image_is_deleted_here_too_once_it_is_gone_where_it_waits() {
     let gone = answer("404 Not Found", "Content-Length: 0", b"");
