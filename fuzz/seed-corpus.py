@@ -21,6 +21,8 @@ import zipfile
 import zlib
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
+# What LHa for UNIX has made: nothing that packs so is at hand everywhere.
+LHA = pathlib.Path(__file__).resolve().parents[1] / "conversion/src/decompress/archives"
 KIB = 1024
 
 
@@ -452,6 +454,7 @@ def compressed():
         ("zstd", zstd),
         ("zip", archive.getvalue()),
         ("zip-stream", stream.getvalue()),
+        *[(file.stem, file.read_bytes()) for file in sorted(LHA.glob("lh*.lzh"))],
     ]:
         seed("decompress", name, packed)
 

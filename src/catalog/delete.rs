@@ -3,11 +3,25 @@
 use super::{Catalog, CatalogError, CatalogErrorKind, MAX_TRIES, error};
 use crate::{
     identity::Caller,
-    image::{Entry, ImageId, Rejection, Status},
+    image::{Entry, Image, ImageId, Rejection, Status},
     janitor::{DeleteError, DeleteErrorKind},
 };
 
 impl Catalog {
+    /// An image that the caller may delete.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied`, `Protected`; `Unavailable`, `Broken`.
+    pub async fn deletable(&self, caller: &Caller, id: &str) -> Result<Image, CatalogError> {
+        let image = self.read(id).await?;
+        let permission = self.shared.policy.current().authorize_delete(caller, &image);
+        permission.map_err(|denied| self.denied(denied, id))?;
+        match image.protected {
+            true => Err(CatalogErrorKind::Protected { id: id.to_owned() }.into()),
+            false => Ok(image),
+        }
+    }
+
     /// Deletes an image and its data, or keeps the data for a time (`delayed_delete`). When it returns `Ok` the record is a tombstone; bytes that could not be removed
     /// are removed later. Dropping the future does not stop a deletion that has begun.
     ///
@@ -16,18 +30,13 @@ impl Catalog {
     /// `Unknown`, after which the image may be deleted or not, and it will be found out; `Broken`.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), CatalogError> {
         for _ in 0..MAX_TRIES {
-            let image = match self.read(id).await {
+            let image = match self.deletable(caller, id).await {
                 Err(error) if matches!(error.kind(), CatalogErrorKind::NotFound { .. }) => {
                     self.finish_deleted(caller, id).await;
                     return Err(error);
                 }
                 other => other?,
             };
-            let permission = self.shared.policy.current().authorize_delete(caller, &image);
-            permission.map_err(|denied| self.denied(denied, id))?;
-            if image.protected {
-                return Err(CatalogErrorKind::Protected { id: id.to_owned() }.into());
-            }
             // Without data there is nothing to keep. An image whose upload is under way is as good as without.
             let is_kept = self.rules().deferred_deletion
                 && !image.locations.is_empty()
@@ -45,6 +54,9 @@ impl Catalog {
                     if self.acts_for_callers() {
                         // What could not be finished without its owner.
                         self.janitor.finish_orphans_of(image.id).await;
+                    } else if image.staged().is_some() {
+                        // The janitor's next look may be a minute away, and large data may wait for it.
+                        self.janitor.finish_stagings_of(image.id).await;
                     }
                     return Ok(());
                 }

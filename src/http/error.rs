@@ -14,7 +14,7 @@ use crate::{
     catalog::{CatalogError, CatalogErrorKind},
     definitions::{DefinitionError, DefinitionErrorKind},
     identity::Unidentified,
-    import::ImportError,
+    import::{ImportError, StageHostError},
     metadefs::DraftError,
     transfer::{Busy, DownloadError, DownloadErrorKind, UploadError, UploadErrorKind},
 };
@@ -256,6 +256,8 @@ impl From<ImportError> for ApiError {
             ImportError::Conflict(_) => StatusCode::CONFLICT,
             ImportError::NotFound(_) => StatusCode::NOT_FOUND,
             ImportError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ImportError::StageHost(StageHostError::Unreachable { .. }) => StatusCode::GATEWAY_TIMEOUT,
+            ImportError::StageHost(_) => StatusCode::BAD_GATEWAY,
             ImportError::Full(_) => StatusCode::PAYLOAD_TOO_LARGE,
         };
         log(status, &error);

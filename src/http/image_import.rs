@@ -3,10 +3,12 @@
 
 use axum::{
     Extension, Router,
+    body::Body,
     extract::{FromRequest, Request, State as Shared},
+    response::{IntoResponse, Response},
     routing::{post, put},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 
 use super::{
     RequestId, State,
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     identity::Caller,
-    import::{ImportRequest, Method},
+    import::{Besides, ImportRequest, Method, Onward, Outcome},
     transfer::Source,
 };
 
@@ -60,7 +62,7 @@ async fn import(
     Segments(id): Segments<String>,
     headers: HeaderMap,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     let JsonBody(body, _held) = JsonBody::from_request(request, &()).await?;
     let wanted = ImportRequest::parse(body, state.imports.methods())?;
     let store = match headers.get(&STORE).map(|store| store.to_str()) {
@@ -75,9 +77,26 @@ async fn import(
         }
         Method::GlanceDirect | Method::WebDownload | Method::CopyImage => None,
     };
-    let imports = &state.imports;
-    imports
-        .import(&caller, &id, wanted, store, delegation, request_id.as_str())
-        .await?;
-    Ok(StatusCode::ACCEPTED)
+    let onward = Onward::of(&headers, request_id.as_str());
+    let besides = Besides {
+        store,
+        delegation,
+        request_id: request_id.as_str(),
+        onward: &onward,
+    };
+    let done = state.imports.import(&caller, &id, wanted, besides).await?;
+    Ok(answer(done, StatusCode::ACCEPTED))
+}
+
+/// What was done here is answered with this status; another node's answer is passed on.
+pub(super) fn answer(done: Outcome, here: StatusCode) -> Response {
+    let Outcome::Refused(answered) = done else {
+        return here.into_response();
+    };
+    let mut response = Response::new(Body::from(answered.body));
+    *response.status_mut() = answered.status;
+    if let Some(content_type) = answered.content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
 }

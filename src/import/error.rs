@@ -1,5 +1,6 @@
 //! Why an import is not begun.
 
+use super::StageHostError;
 use crate::{
     catalog::CatalogError,
     metadata::{MetadataError, MetadataErrorKind},
@@ -24,6 +25,9 @@ pub enum ImportError {
     /// There is no such thing here.
     #[error("{0}")]
     NotFound(String),
+    /// It is another node's to do, which does not.
+    #[error(transparent)]
+    StageHost(#[from] StageHostError),
     /// Tasks cannot be read or written now.
     #[error("tasks cannot be kept now: nothing was begun, try again in a moment")]
     Unavailable(#[source] MetadataError),

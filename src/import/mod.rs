@@ -4,6 +4,7 @@
 //! * [`ImportRequest`]: what a client asks for
 //! * `legacy`: an image made and imported by a task, of old
 //! * `location`: data that is there already
+//! * `stage_host`: requests about data that waits on another node
 //! * [`plugins`]: what an operator has done to every import
 //! * `tasks`: what became of imports; what was interrupted by a stop is told so at the next start
 //! * `web`: bytes from another server; `region`: an image of another region; `reading`: their files, to the end
@@ -17,6 +18,7 @@ pub mod plugins;
 mod reading;
 mod region;
 mod request;
+mod stage_host;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,6 +39,7 @@ pub use self::{
     legacy::LegacyImport,
     plugins::Plugins,
     request::{ImportRequest, NamedStore},
+    stage_host::{Answered, Onward, Outcome, StageHostError},
     tasks::{TaskList, TaskListing, TaskSort},
 };
 use crate::{
@@ -119,6 +122,19 @@ pub enum Method {
     GlanceDownload,
 }
 
+/// What a request says of an import beside its body.
+#[derive(Debug)]
+pub struct Besides<'a> {
+    /// `X-Image-Meta-Store`.
+    pub store: Option<&'a str>,
+    /// What lets `glance-download` ask in the caller's name.
+    pub delegation: Option<Delegation>,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// What another node is told, if the request is its to answer.
+    pub onward: &'a Onward,
+}
+
 impl Method {
     /// Its name in the API.
     pub const fn as_str(self) -> &'static str {
@@ -169,8 +185,8 @@ impl Imports {
         Ok(self.transfers.stage(permission, &image, source).await?)
     }
 
-    /// Begins an import: checks in Glance's order, then the image is `importing`, and the rest happens in the background.
-    /// `header` is `X-Image-Meta-Store`; `delegation` is what lets `glance-download` ask in the caller's name.
+    /// Begins an import: checks in Glance's order, then the image is `importing`, and the rest happens in the background. What
+    /// waits on another node is imported there.
     ///
     /// # Errors
     /// See [`ImportError`]; nothing was begun.
@@ -179,10 +195,14 @@ impl Imports {
         caller: &Caller,
         id: &str,
         request: ImportRequest,
-        header: Option<&str>,
-        delegation: Option<Delegation>,
-        request_id: &str,
-    ) -> Result<(), ImportError> {
+        besides: Besides<'_>,
+    ) -> Result<Outcome, ImportError> {
+        let Besides {
+            store: header,
+            delegation,
+            request_id,
+            onward,
+        } = besides;
         let Self {
             catalog, transfers, ..
         } = self;
@@ -211,13 +231,19 @@ impl Imports {
             request.leave_out_present(&image, &mut shown)?;
             if shown.is_empty() {
                 // It is in all of them.
-                return Ok(());
+                return Ok(Outcome::Done);
             }
         }
         if !request.all_stores_must_succeed && rules.stores.is_none() {
             return Err(ImportError::Invalid(
                 "All_stores_must_succeed can only be set with enabled_backends".to_owned(),
             ));
+        }
+        if method == Method::GlanceDirect
+            && let Some(host) = transfers.stage_host(&image).await
+        {
+            let answered = self.import_there(host, image.id, &request, onward).await?;
+            return Ok(answered);
         }
         let origin = match (method, original) {
             (_, Some(original)) => {
@@ -255,7 +281,8 @@ impl Imports {
                 }
             },
         };
-        self.begin(task, permission, image, import).await
+        self.begin(task, permission, image, import).await?;
+        Ok(Outcome::Done)
     }
 
     /// A task that begins now.

@@ -143,11 +143,28 @@ impl ImportRequest {
             let shown = ORIGINAL.into_iter().zip([region, id, interface]);
             method.extend(shown.map(|(name, value)| (name.to_owned(), value.into())));
         }
-        let mut shown = Map::from_iter([("method".to_owned(), method.into())]);
-        if let Some(stores) = &self.stores {
+        let stores = self.stores.as_ref().map(|stores| {
             let known: BTreeSet<&String> = stores.iter().collect();
             let kept = stores.iter().take(known.len().max(MAX_SHOWN));
-            shown.insert("stores".to_owned(), kept.cloned().collect());
+            kept.cloned().collect()
+        });
+        self.with(method, stores)
+    }
+
+    /// The request as it is made once more: of what was staged, where it waits.
+    pub(super) fn of_staged(&self) -> Value {
+        let method = Map::from_iter([("name".to_owned(), self.method.as_str().into())]);
+        let stores = self
+            .stores
+            .as_ref()
+            .map(|stores| stores.iter().cloned().collect());
+        self.with(method, stores)
+    }
+
+    fn with(&self, method: Map<String, Value>, stores: Option<Value>) -> Value {
+        let mut shown = Map::from_iter([("method".to_owned(), method.into())]);
+        if let Some(stores) = stores {
+            shown.insert("stores".to_owned(), stores);
         }
         for (name, value, is_said) in [
             ("all_stores", self.all_stores, self.says_all_stores),

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use http_body::Body;
-use saccade_store_contract::{Attempt, BlobName, BlobWriter};
+use saccade_store_contract::{Attempt, BlobName, BlobWriter, ErrorKind};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span, info};
 
@@ -19,7 +19,10 @@ use super::{
     upload::{begin_in_ledger, change, keep_claim},
 };
 use crate::{
-    image::{Allowance, AttemptId, ChangeKind, Claim, ClaimPhase, Content, ImageId, Status, Timestamp},
+    image::{
+        Allowance, AttemptId, ChangeKind, Claim, ClaimPhase, Content, Image, ImageId, STAGE_HOST, Status,
+        Timestamp,
+    },
     ledger::{Entry, Held, UploadEntry},
     policy::{Authorized, Stage as MayStage},
     protocol::{Outcome, Recovery, RecoveryEnd, Upload, UploadStep},
@@ -55,7 +58,7 @@ impl Transfers {
     pub async fn stage<B>(
         &self,
         authorized: Authorized<MayStage>,
-        image: &crate::image::Image,
+        image: &Image,
         source: Source<B>,
     ) -> Result<(), UploadError>
     where
@@ -107,6 +110,28 @@ impl Transfers {
             Ok(result) => result,
             // The task has panicked; what it held is an orphan, which the janitor finishes.
             Err(gone) => Err(UploadError::because(UploadErrorKind::Unavailable, gone)),
+        }
+    }
+}
+
+impl Transfers {
+    /// The URL of another node on which the data of this image waits for its import, if that is where it waits (Glance 33,
+    /// `is_proxyable`).
+    ///
+    /// What is here is here, whatever the record says: a node may have got another URL since.
+    pub async fn stage_host<'i>(&self, image: &'i Image) -> Option<&'i str> {
+        let attempt = image.staged()?;
+        let host = image.properties.get(STAGE_HOST).filter(|host| !host.is_empty())?;
+        let own = self.shared.parts.limits.stage_host.as_deref();
+        if own.is_some_and(|own| own.trim_end_matches('/') == host.trim_end_matches('/')) {
+            return None;
+        }
+        let staging = self.stores.staging().ok()?;
+        let location = staging.location(BlobName(attempt.as_uuid()));
+        match staging.store().size(&location).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Some(host),
+            // Trouble with it is told by whoever needs it.
+            Ok(_) | Err(_) => None,
         }
     }
 }

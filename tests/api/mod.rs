@@ -22,6 +22,7 @@ mod patch_races;
 mod policy;
 mod s3;
 mod schemas;
+mod stage_host;
 mod stores;
 mod swift;
 mod tasks;

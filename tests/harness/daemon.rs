@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     wrapper: Vec<OsString>,
     expected: Vec<String>,
     data_dir: DataDir,
+    address: Option<SocketAddr>,
 }
 
 /// Who says where the data directory is.
@@ -80,18 +81,30 @@ impl Setup {
         self
     }
 
+    /// It listens there, and not wherever there is room.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
     /// Starts it on an empty data directory, and waits until it serves.
     pub(crate) fn start(self) -> Daemon {
+        self.start_with(|_| {})
+    }
+
+    /// The same on a data directory that somebody makes at this path.
+    pub(crate) fn start_with(self, make: impl FnOnce(&Path)) -> Daemon {
         let root = tempfile::Builder::new()
             .prefix("saccade-test-")
             .tempdir()
             .unwrap();
         let mut daemon = Daemon {
-            address: free_address(),
+            address: self.address.unwrap_or_else(free_address),
             setup: self,
             root,
             running: None,
         };
+        make(&daemon.data_dir());
         daemon.start();
         daemon
     }

@@ -38,7 +38,7 @@ pub(crate) use self::{
     s3::{Bucket, NO_PARTS},
     service::{Service, command},
     small_disk::SmallDisk,
-    swift::{Container, SwiftServer},
+    swift::{Container, SwiftCloud, SwiftServer},
     web::WebServer,
 };
 

@@ -1,6 +1,7 @@
-//! Real Swift servers, OpenStack's own and Ceph's gateway; and a container of a test's own.
+//! Real Swift servers, OpenStack's own and Ceph's gateway; a container of a test's own; and the accounts of a cloud's projects.
 
-use super::servers;
+use super::{Body, Client, servers};
+use serde_json::json;
 use std::{net::SocketAddr, sync::OnceLock};
 use ureq::{Agent, http};
 
@@ -178,5 +179,88 @@ impl Container {
             .read_to_vec()
             .unwrap();
         (response.status().as_u16(), bytes)
+    }
+}
+
+/// OpenStack's Swift as it believes a real Keystone, which is its own.
+pub(crate) struct SwiftCloud {
+    /// `http://127.0.0.1:PORT/v3`.
+    keystone: String,
+}
+
+/// Somebody in a project, whose account is seen by another client than the daemon's.
+pub(crate) struct SwiftUser {
+    token: String,
+    project: String,
+    /// The URL of the project's account.
+    storage: String,
+}
+
+impl SwiftCloud {
+    /// Starts both, or finds them running.
+    pub(crate) fn up() -> Self {
+        let said = servers::up("swift");
+        let keystone = said.get("KEYSTONE").expect(
+            "a Keystone: run `make keystone`, or `make test`, which does (SACCADE_KEYSTONE names another directory)",
+        );
+        Self {
+            keystone: keystone.clone(),
+        }
+    }
+
+    /// Where people log in.
+    pub(crate) fn keystone(&self) -> &str {
+        &self.keystone
+    }
+
+    /// One of those whom `tests/keystone/server.py` lists.
+    pub(crate) fn log_in(&self, user: &str, project: &str) -> SwiftUser {
+        let domain = json!({"id": "default"});
+        let asked = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": {
+                "name": user, "domain": domain, "password": format!("{user}-password")}}},
+            "scope": {"project": {"name": project, "domain": domain}}}});
+        let answer = Client::new(&self.keystone)
+            .post("/auth/tokens", &asked)
+            .expect_status(201);
+        let said = answer.json();
+        let services = said["token"]["catalog"].as_array().unwrap();
+        let objects = services.iter().find(|service| service["type"] == "object-store");
+        let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        SwiftUser {
+            token: answer.header("X-Subject-Token").to_owned(),
+            project: word(&said["token"]["project"]["id"]),
+            storage: word(&objects.unwrap()["endpoints"][0]["url"]),
+        }
+    }
+}
+
+impl SwiftUser {
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// What is in the project's account under containers whose names begin so: containers, and objects behind a slash.
+    pub(crate) fn inventory(&self, prefix: &str) -> Vec<String> {
+        let api = Client::new(&self.storage).with_token(&self.token);
+        let list = |path: &str| {
+            let answer = api.request("GET", path, &[], Body::None);
+            assert!(matches!(answer.status, 200 | 204), "{path}: {}", answer.status);
+            let text = String::from_utf8(answer.body).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut found = Vec::new();
+        for container in list(&format!("?format=plain&prefix={prefix}")) {
+            let objects = list(&format!("/{container}?format=plain"));
+            found.push(container.clone());
+            found.extend(objects.iter().map(|object| format!("{container}/{object}")));
+        }
+        found
+    }
+
+    /// What Swift answers to a request for an object of another's account.
+    pub(crate) fn reads(&self, owner: &Self, object: &str) -> u16 {
+        let api = Client::new(&owner.storage).with_token(&self.token);
+        api.request("GET", &format!("/{object}"), &[], Body::None).status
     }
 }

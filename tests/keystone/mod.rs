@@ -4,6 +4,7 @@ mod bad_tokens;
 mod install_guide;
 mod limits;
 mod outages;
+mod projects_accounts;
 mod regions;
 mod service_tokens;
 mod services;

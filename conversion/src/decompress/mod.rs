@@ -1,11 +1,12 @@
 //! Unpacks what was compressed, as a stream: in bounded memory, and without a file.
 //!
 //! * [`Compression::of`]: what it is, by its first bytes
-//! * [`decompress`]: what was in it; `zip`: archives of one file, `zstd`: frames one after another
+//! * [`decompress`]: what was in it; `zip`, `lha`: archives of one file, `zstd`: frames one after another
 //!
-//! Memory: a decoder's window, at most 128 MiB (zstd; gzip and ZIP 64 KiB, bzip2 4 MiB, XZ 68 MiB), and two buffers.
+//! Memory: a decoder's window, at most 128 MiB (zstd; gzip, ZIP and LHA 64 KiB, bzip2 4 MiB, XZ 68 MiB), and two buffers.
 //! What needs more is refused. How much comes out is bounded by a [`Ratio`], and by whoever takes it.
 
+mod lha;
 #[cfg(test)]
 mod tests;
 mod zip;
@@ -48,7 +49,7 @@ pub enum Compression {
     Zstd,
     /// bzip2.
     Bzip2,
-    /// LHA, which is recognised to be refused.
+    /// An archive of one file, by LHA (`.lzh`).
     Lha,
 }
 
@@ -186,9 +187,7 @@ pub fn decompress(
         }
         Compression::Zstd => zstd::unpack(&mut input, &mut come_out),
         Compression::Bzip2 => bzip2(&mut input, &mut come_out),
-        Compression::Lha => Err(DecompressError::Unsupported(
-            "LHA archives are not unpacked here: use gzip, XZ or zstd".to_owned(),
-        )),
+        Compression::Lha => lha::unpack(&mut input, &mut come_out),
     };
     let length = come_out.come_out;
     drop(input);

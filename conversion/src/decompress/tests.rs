@@ -72,6 +72,49 @@ const UNSEEKABLE: &str = "class S:\n def write(self, b): return out.write(b)\n d
 const WIDE_UNSEEKABLE: &str = "class S:\n def write(self, b): return out.write(b)\n def flush(self): pass\n\
     with zipfile.ZipFile(S(), 'w', zipfile.ZIP_DEFLATED) as z:\n with z.open('disk', 'w', force_zip64=True) as f: f.write(data)";
 
+/// An LHA archive of a file that is not compressed, with a header of level 0.
+fn lha(method: &[u8; 5], name: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut checksum = delharc::crc::Crc16::default();
+    checksum.digest(data);
+    let length = u32::try_from(data.len()).unwrap().to_le_bytes();
+    let header = [
+        method.as_slice(),
+        &length,
+        &length,
+        &[0, 0, 0, 0, 0x20, 0, u8::try_from(name.len()).unwrap()],
+        name,
+        &checksum.sum16().to_le_bytes(),
+    ]
+    .concat();
+    let sum = header.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    let size = u8::try_from(header.len()).unwrap();
+    [&[size, sum], header.as_slice(), data, &[0]].concat()
+}
+
+/// What LHa for UNIX 1.14i-ac (`lha ao5q`, `lha co61q`, `lha co72q`; the digit behind `c` and the method is the header's level) has made
+/// of [`sparse`].
+const BY_LHA: [&[u8]; 4] = [
+    include_bytes!("archives/lh5-level0.lzh"),
+    include_bytes!("archives/lh5-level2.lzh"),
+    include_bytes!("archives/lh6-level1.lzh"),
+    include_bytes!("archives/lh7-level2.lzh"),
+];
+
+/// 24 MiB of zeroes, likewise, by `lha co51q`.
+const ZEROES_BY_LHA: &[u8] = include_bytes!("archives/zeroes.lzh");
+
+/// The same noise twice, with nothing between, and farther apart than the windows of LHA but the largest.
+fn sparse() -> Vec<u8> {
+    let mut state = 12345_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12345) & 0x7fff_ffff;
+        (state >> 16) as u8
+    })
+    .take(200)
+    .collect();
+    [noise.as_slice(), &[0; 40_000], &noise].concat()
+}
+
 fn data() -> Vec<u8> {
     (0..700_000_u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> (i % 29)) as u8)
@@ -101,6 +144,7 @@ fn everything(data: &[u8]) -> Vec<(&'static str, Compression, Vec<u8>)> {
         ("zip64, stored", Compression::Zip, zip(WIDE_STORED, data)),
         ("zip of a stream", Compression::Zip, zip(UNSEEKABLE, data)),
         ("zip64 of a stream", Compression::Zip, zip(WIDE_UNSEEKABLE, data)),
+        ("lha, stored", Compression::Lha, lha(b"-lh0-", b"disk", data)),
     ]
 }
 
@@ -218,6 +262,7 @@ fn a_bomb_is_noticed_before_it_has_unfolded() {
         ("zstd", Compression::Zstd, packed(&["zstd", "-c"], &zeroes)),
         ("bzip2", Compression::Bzip2, packed(&["bzip2", "-c"], &zeroes)),
         ("zip", Compression::Zip, zip(ONE, &zeroes)),
+        ("lha", Compression::Lha, ZEROES_BY_LHA.to_vec()),
     ] {
         let mut most = 0;
         let result = decompress(compression, &packed[..], SMALL, &mut |bytes| {
@@ -294,10 +339,70 @@ fn an_archive_whose_list_says_otherwise_is_damaged() {
 }
 
 #[test]
-fn lha_is_recognised_and_refused() {
-    let head = b"\x21\x00-lh5-\0\0\0\0";
-    assert_eq!(Compression::of(head), Some(Compression::Lha));
-    assert!(matches!(unpack(head), Err(DecompressError::Unsupported(_))));
+fn archives_of_lha_are_unpacked_whatever_their_headers_and_windows() {
+    let sparse = sparse();
+    for archive in BY_LHA {
+        for piece in [1, 7, usize::MAX] {
+            let unpacked = unpack_in(Compression::Lha, archive, piece, Ratio::DEFAULT);
+            assert!(unpacked.unwrap() == sparse);
+        }
+        for kept in 0..archive.len() {
+            let cut = unpack_in(Compression::Lha, &archive[..kept], usize::MAX, Ratio::DEFAULT);
+            assert!(
+                matches!(cut, Err(DecompressError::Damaged(..))),
+                "{kept}: {:?}",
+                cut.map(|bytes| bytes.len())
+            );
+        }
+    }
+}
+
+#[test]
+fn an_archive_of_lha_has_one_file() {
+    let one = lha(b"-lh0-", b"../../etc/passwd", b"disk");
+    assert_eq!(unpack(&one).unwrap(), b"disk");
+    let two = [&one[..one.len() - 1], &one].concat();
+    let followed = [one.as_slice(), b"x"].concat();
+    for (archive, why) in [
+        (two, "more than one file"),
+        (lha(b"-lhd-", b"folder", b""), "directory"),
+        (lha(b"-lh1-", b"disk", b"disk"), "method -lh1-"),
+        (lha(b"-lhx-", b"disk", b"disk"), "method -lhx-"),
+    ] {
+        let error = unpack(&archive).unwrap_err();
+        assert!(matches!(error, DecompressError::Unsupported(_)), "{why}: {error}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert!(matches!(unpack(&followed), Err(DecompressError::Damaged(..))));
+}
+
+#[test]
+fn a_header_of_lha_without_end_is_not_kept() {
+    // Level 1: each part of the header says how long the next one is.
+    let mut head = b"\x1a\0-lh0-\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x20\x01\x01x\0\0U\xff\xff".to_vec();
+    head[0] = u8::try_from(head.len() - 2).unwrap();
+    head[1] = head[2..].iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    let part = [&[0x3f][..], &[b'x'; 0xfffc], &[0xff, 0xff]].concat();
+    let mut gone_in = 0_u64;
+    struct Endless<'a>(Vec<u8>, Vec<u8>, &'a mut u64);
+    impl Read for Endless<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                self.0.clone_from(&self.1);
+            }
+            let length = self.0.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0.drain(..length);
+            *self.2 += length as u64;
+            Ok(length)
+        }
+    }
+    let endless = Endless(head, part, &mut gone_in);
+    let result = decompress(Compression::Lha, endless, SMALL, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(result, Err(DecompressError::Damaged(..))), "{result:?}");
+    assert!(gone_in < 1 << 20, "{gone_in}");
 }
 
 #[test]
@@ -352,7 +457,8 @@ fn random_bytes_behind_every_magic_do_no_harm() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as u8
     };
-    let samples = everything(&data()[..5000]);
+    let mut samples = everything(&data()[..5000]);
+    samples.extend(BY_LHA.map(|archive| ("lha", Compression::Lha, archive.to_vec())));
     for round in 0..60 {
         for (_, compression, packed) in &samples {
             let mut bytes = packed.clone();

@@ -21,16 +21,17 @@ use serde_json::Value;
 pub(super) use self::encode::LocationsView;
 use self::encode::{ImageView, ListView, href};
 use super::{
-    State,
+    RequestId, State,
     at_stores::AtStores,
     body::{JsonBody, NoBody, media_type},
     error::ApiError,
+    image_import::answer,
     origin::origin,
     path::Segments,
     query::QueryPairs,
     resource::resource,
 };
-use crate::{catalog::NewImage, identity::Caller};
+use crate::{catalog::NewImage, identity::Caller, import::Onward};
 
 const IMPORT_METHODS: HeaderName = HeaderName::from_static("openstack-image-import-methods");
 const STORE_IDS: HeaderName = HeaderName::from_static("openstack-image-store-ids");
@@ -124,9 +125,12 @@ async fn update(
 async fn delete(
     AtStores(state): AtStores,
     Extension(caller): Extension<Caller>,
+    Extension(request_id): Extension<RequestId>,
     Segments(id): Segments<String>,
+    headers: HeaderMap,
     _: NoBody,
-) -> Result<StatusCode, ApiError> {
-    state.catalog.delete(&caller, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, ApiError> {
+    let onward = Onward::of(&headers, request_id.as_str());
+    let done = state.imports.delete(&caller, &id, &onward).await?;
+    Ok(answer(done, StatusCode::NO_CONTENT))
 }

@@ -1,5 +1,6 @@
 //! Imports over HTTP.
 
+mod elsewhere;
 mod region;
 
 use std::time::Duration;

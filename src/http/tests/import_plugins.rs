@@ -96,6 +96,21 @@ async fn what_is_compressed_is_stored_unpacked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_lha_is_stored_unpacked() {
+    let app = with([Plugin::Decompression]);
+    let archive = include_bytes!("../../../conversion/src/decompress/archives/zeroes.lzh");
+    let path = imported(&app, "raw", "bare", archive.to_vec()).await;
+    let image = end(&app, &path).await;
+    assert_eq!(
+        (&image["status"], &image["size"]),
+        (&json!("active"), &json!(24 << 20)),
+        "{image}"
+    );
+    let body = app.get(&format!("{path}/file")).await.body;
+    assert!(body.len() == 24 << 20 && body.iter().all(|byte| *byte == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_another_server_sends_is_unpacked_on_its_way() {
     let app = with([Plugin::Decompression]);
     let disk = disk();
@@ -157,7 +172,10 @@ async fn what_cannot_be_unpacked_fails_the_import_and_says_why() {
     for (data, reason) in [
         (whole[..whole.len() / 2].to_vec(), "damaged or incomplete"),
         (changed, "damaged or incomplete"),
-        (b"\x21\0-lh5-\0\0\0\0\0".to_vec(), "LHA archives are not unpacked"),
+        (
+            b"\x21\0-lh5-\0\0\0\0\0".to_vec(),
+            "the LHA data is damaged or incomplete",
+        ),
         (b"PK\x03\x04\x14\0\x01\0\x08\0".to_vec(), "ZIP data is damaged"),
     ] {
         let path = imported(&app, "raw", "bare", data).await;

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::{Host, Url};
@@ -94,6 +95,21 @@ pub struct Call<'a> {
     pub provenance: Provenance,
     /// Header fields; those marked sensitive stay within the first origin.
     pub headers: HeaderMap,
+}
+
+/// One request that does something where it is sent.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// What is done.
+    pub method: Method,
+    /// Where to: the operator's word, so that only addresses are checked.
+    pub target: &'a Target,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// From the request to the answer's header, connection included.
+    pub patience: Duration,
 }
 
 /// Makes requests. Clones share their connections.
@@ -211,6 +227,29 @@ impl Client {
         }
     }
 
+    /// Makes a request, once and there only: what it does is not done twice, and nobody else learns what it says. So a
+    /// redirect is an answer as any other. Dropping the future does not tell whether it was done; nor does `Timeout`.
+    ///
+    /// # Errors
+    /// `Refused`, `Unreachable`, `Timeout`.
+    pub async fn place(&self, order: Order<'_>) -> Result<Response, Error> {
+        let Order {
+            method,
+            target,
+            headers,
+            body,
+            patience,
+        } = order;
+        self.admit(target, Provenance::Recorded)
+            .map_err(|source| Error::Refused {
+                target: target.to_string(),
+                source,
+            })?;
+        let sent = self.send(method, target, headers, body);
+        let response = timeout(patience, sent).await.map_err(|_| timed_out(target))??;
+        Ok(Response::new(response, target.clone(), self.limits))
+    }
+
     async fn once(&self, call: &Call<'_>) -> Result<Response, Error> {
         let mut target = call.target.clone();
         let mut provenance = call.provenance;
@@ -220,7 +259,12 @@ impl Client {
                 target: target.to_string(),
                 source,
             })?;
-            let sent = self.send(call.only_header, &target, headers.clone());
+            let method = if call.only_header {
+                Method::HEAD
+            } else {
+                Method::GET
+            };
+            let sent = self.send(method, &target, headers.clone(), Bytes::new());
             let response = timeout(self.limits.answer, sent)
                 .await
                 .map_err(|_| timed_out(&target))??;
@@ -256,11 +300,11 @@ impl Client {
 
     async fn send(
         &self,
-        only_header: bool,
+        method: Method,
         target: &Target,
         headers: HeaderMap,
+        body: Bytes,
     ) -> Result<reqwest::Response, Error> {
-        let method = if only_header { Method::HEAD } else { Method::GET };
         let mut request = self
             .proxied(target)
             .unwrap_or(&self.direct)
@@ -268,6 +312,9 @@ impl Client {
             // The bytes of the file, not another form of them.
             .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
         if let Some(credentials) = target.credentials() {
             request = request.basic_auth(&credentials.user, Some(&credentials.password));
         }

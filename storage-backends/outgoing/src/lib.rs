@@ -29,7 +29,7 @@ mod tls;
 
 pub use self::{
     address::Forbidden,
-    client::{Call, Client, ClientOptions, Limits, Provenance},
+    client::{Call, Client, ClientOptions, Limits, Order, Provenance},
     error::{Error, OpenError},
     excerpt::excerpt,
     filter::{Filter, FilterOptions, HostName, InvalidHost, Lists, Refusal},
