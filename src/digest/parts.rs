@@ -125,3 +125,6 @@ impl Parts {
         self.sums.get(index)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -462,7 +462,7 @@ impl Owner {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     use fmt::Write as _;
     digest
         .iter()

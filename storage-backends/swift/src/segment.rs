@@ -379,7 +379,8 @@ mod tests {
         for byte in 0..8 {
             segment.push(block(byte)).await.unwrap();
         }
-        let (length, md5) = segment.complete();
+        segment.complete();
+        let (length, md5) = segment.sum().await.unwrap();
         assert_eq!((length, md5.len()), (8 << 20, 32));
         for _ in 0..2 {
             assert!(segment.rewind());
