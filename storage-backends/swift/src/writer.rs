@@ -122,6 +122,9 @@ impl SwiftWriter {
         if mem::replace(&mut self.is_broken, true) {
             return Err(self.broken(Operation::Write));
         }
+        if !self.block.is_empty() {
+            self.push(Operation::Write).await?;
+        }
         for block in chunk.chunks(BLOCK) {
             self.divide(Bytes::copy_from_slice(block), Operation::Write)
                 .await?;
