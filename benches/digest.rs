@@ -24,8 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()?;
-    for streams in [1, 2, 4, 8, 16, 32, 64] {
-        runtime.block_on(pipeline(&chunk, streams))?;
+    for parts in [None, Some(204_800_000)] {
+        for streams in [1, 2, 4, 8, 16, 32, 64] {
+            runtime.block_on(pipeline(&chunk, streams, parts))?;
+        }
     }
     Ok(())
 }
@@ -91,7 +93,12 @@ fn kernels(chunk: &Bytes) {
     }
 }
 
-async fn pipeline(chunk: &Bytes, streams: usize) -> Result<(), Box<dyn std::error::Error>> {
+/// With the MD5 of parts of this length, or without.
+async fn pipeline(
+    chunk: &Bytes,
+    streams: usize,
+    parts: Option<u64>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let pool = DigestPool::new(DigestPool::default_threads())?;
     let chunks = 2048 / streams;
     let gigabytes = (streams * chunks * CHUNK) as f64 / 1e9;
@@ -100,7 +107,15 @@ async fn pipeline(chunk: &Bytes, streams: usize) -> Result<(), Box<dyn std::erro
         let (wall, start) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
         let running: Vec<_> = (0..streams)
             .map(|_| {
-                let (mut stream, chunk) = (pool.start(&[Algorithm::Md5, Algorithm::Sha512]), chunk.clone());
+                let algorithms = [Algorithm::Md5, Algorithm::Sha512];
+                let mut stream = match parts {
+                    None => pool.start(&algorithms),
+                    Some(length) => {
+                        pool.start_with_parts(&algorithms, Box::new(move |_| Some(length)))
+                            .0
+                    }
+                };
+                let chunk = chunk.clone();
                 tokio::spawn(async move {
                     for _ in 0..chunks {
                         stream.push(chunk.clone()).await?;
@@ -118,7 +133,8 @@ async fn pipeline(chunk: &Bytes, streams: usize) -> Result<(), Box<dyn std::erro
     cpus.sort_by(f64::total_cmp);
     let cpu = cpus.get(cpus.len() / 2).copied().unwrap_or(f64::NAN);
     println!(
-        "md5 + sha512, {streams:2} streams, wall: {}, {cpu:.2} cpu-s/GB",
+        "md5{} + sha512, {streams:2} streams, wall: {}, {cpu:.2} cpu-s/GB",
+        if parts.is_some() { " + md5 of parts" } else { "" },
         rates(gigabytes, walls)
     );
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Which code computes what, and the measurements behind it: `docs/decisions/0005-digest-kernels.md`.
 
+use std::mem;
+
 use arrayvec::ArrayVec;
 use bytes::Bytes;
 use saccade_digest_kernels::{Job, MAX_LANES, Md5Stream, Sha512Stream, md5, sha512};
@@ -12,10 +14,17 @@ use super::algorithm::Algorithm;
 /// One hash in progress.
 pub(super) enum Kernel {
     Md5(Box<Md5Stream>),
+    /// MD5 of a stream, and of one part of it after the other: of the same bytes, side by side.
+    Md5WithParts(Box<WithParts>),
     /// SHA-512 or SHA-384.
     Sha512(Box<Sha512Stream>),
     /// One that is computed for each stream by itself.
     Alone(Box<dyn Hash>),
+}
+
+pub(super) struct WithParts {
+    whole: Md5Stream,
+    part: Md5Stream,
 }
 
 /// Which hashes in progress can be computed side by side: those of one family.
@@ -55,7 +64,7 @@ impl Family {
 impl Kernel {
     pub(super) fn family(&self) -> Family {
         match self {
-            Self::Md5(_) => Family::Md5,
+            Self::Md5(_) | Self::Md5WithParts(_) => Family::Md5,
             Self::Sha512(_) => Family::Sha512,
             Self::Alone(_) => Family::Alone,
         }
@@ -63,11 +72,16 @@ impl Kernel {
 
     /// Hashes a chunk after those before with each of the kernels: side by side where they are of a family.
     pub(super) fn update_many(turn: Turn<'_>) {
-        let (mut md5_jobs, mut sha512_jobs) =
-            (ArrayVec::<_, MAX_LANES>::new(), ArrayVec::<_, MAX_LANES>::new());
+        // Two for each kernel at most. What there are no lanes for comes after the others.
+        let mut md5_jobs = ArrayVec::<_, { 2 * MAX_LANES }>::new();
+        let mut sha512_jobs = ArrayVec::<_, MAX_LANES>::new();
         for (kernel, chunk) in turn {
             match kernel {
                 Self::Md5(stream) => md5_jobs.push(Job::new(stream, chunk)),
+                Self::Md5WithParts(streams) => {
+                    md5_jobs.push(Job::new(&mut streams.whole, chunk));
+                    md5_jobs.push(Job::new(&mut streams.part, chunk));
+                }
                 Self::Sha512(stream) => sha512_jobs.push(Job::new(stream, chunk)),
                 Self::Alone(hash) => hash.update(chunk),
             }
@@ -76,10 +90,27 @@ impl Kernel {
         sha512().update_many(&mut sha512_jobs);
     }
 
+    /// MD5 of a stream and of its parts, of which nothing is hashed yet.
+    pub(super) fn md5_with_parts() -> Self {
+        Self::Md5WithParts(Box::new(WithParts {
+            whole: md5().start(),
+            part: md5().start(),
+        }))
+    }
+
+    /// The digest of the open part, if there are parts; the next one begins.
+    pub(super) fn end_part(&mut self) -> Option<Vec<u8>> {
+        let Self::Md5WithParts(streams) = self else {
+            return None;
+        };
+        Some(md5().finish(mem::replace(&mut streams.part, md5().start())))
+    }
+
     /// The digest of all bytes hashed.
     pub(super) fn finish(self) -> Vec<u8> {
         match self {
             Self::Md5(stream) => md5().finish(*stream),
+            Self::Md5WithParts(streams) => md5().finish(streams.whole),
             Self::Sha512(stream) => sha512().finish(*stream),
             Self::Alone(hash) => hash.finish(),
         }

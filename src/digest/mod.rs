@@ -6,12 +6,16 @@
 //! one stream run side by side, and units of different streams take turns of one chunk. Units of MD5, and of SHA-512, that are
 //! ready at the same time take their turn together, in the lanes of SIMD registers.
 //!
+//! A stream can have [parts](PartDigests), each with an MD5 of its own. Its blocks go through two lanes then, side by side: one for all
+//! of the stream, one for the part.
+//!
 //! The module knows nothing of images, HTTP or stores.
 
 mod algorithm;
 mod digests;
 mod error;
 mod kernel;
+mod parts;
 mod pool;
 mod run_queue;
 mod stream;
@@ -21,5 +25,6 @@ mod tests;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use digests::Digests;
 pub use error::DigestError;
+pub use parts::{PartDigests, PartLengths};
 pub use pool::DigestPool;
 pub use stream::{DigestStream, MAX_CHUNKS_BEHIND};

@@ -11,6 +11,7 @@ use saccade_digest_kernels::MAX_LANES;
 
 use super::algorithm::Algorithm;
 use super::kernel::Kernel;
+use super::parts::{PartDigests, PartLengths};
 use super::run_queue::RunQueue;
 use super::stream::{DigestStream, Owner, Step, Unit};
 
@@ -56,13 +57,20 @@ impl DigestPool {
     /// Opens a stream that is hashed with each of `algorithms` (one named twice counts once).
     #[must_use]
     pub fn start(&self, algorithms: &[Algorithm]) -> DigestStream {
-        let mut kernels: Vec<(Algorithm, Kernel)> = Vec::with_capacity(algorithms.len());
-        for &algorithm in algorithms {
-            if !kernels.iter().any(|(known, _)| *known == algorithm) {
-                kernels.push((algorithm, algorithm.kernel()));
-            }
-        }
-        self.start_with(kernels)
+        self.start_with(kernels(algorithms))
+    }
+
+    /// The same with MD5, if that is not among the algorithms, and the MD5 of each of its parts.
+    #[must_use]
+    pub fn start_with_parts(
+        &self,
+        algorithms: &[Algorithm],
+        lengths: PartLengths,
+    ) -> (DigestStream, PartDigests) {
+        let mut kernels = kernels(algorithms);
+        kernels.retain(|(algorithm, _)| *algorithm != Algorithm::Md5);
+        kernels.insert(0, (Algorithm::Md5, Kernel::md5_with_parts()));
+        DigestStream::with_parts(Arc::clone(&self.threads), kernels, lengths)
     }
 
     pub(super) fn start_with(&self, kernels: Vec<(Algorithm, Kernel)>) -> DigestStream {
@@ -74,6 +82,16 @@ impl DigestPool {
     pub(super) fn liveness(&self) -> std::sync::Weak<impl Sized + use<>> {
         Arc::downgrade(&self.threads.queue)
     }
+}
+
+fn kernels(algorithms: &[Algorithm]) -> Vec<(Algorithm, Kernel)> {
+    let mut kernels: Vec<(Algorithm, Kernel)> = Vec::with_capacity(algorithms.len());
+    for &algorithm in algorithms {
+        if !kernels.iter().any(|(known, _)| *known == algorithm) {
+            kernels.push((algorithm, algorithm.kernel()));
+        }
+    }
+    kernels
 }
 
 impl fmt::Debug for DigestPool {
@@ -126,11 +144,15 @@ fn run(units: &mut Vec<Unit>, wanted_back: impl Fn(usize) -> bool) {
         let mut hashing = ArrayVec::<(Unit, Bytes), MAX_LANES>::new();
         let mut left = ArrayVec::<Unit, MAX_LANES>::new();
         for unit in units.drain(..) {
-            match unit.step(turn_over) {
+            let mut step = unit.step(turn_over);
+            while let Step::EndPart(unit) = step {
+                step = unit.end_part().step(turn_over);
+            }
+            match step {
                 Step::Hash(unit, chunk) => hashing.push((unit, chunk)),
                 Step::Finish(unit) => unit.finish(),
                 Step::Yield(unit) => left.push(unit),
-                Step::Leave => {}
+                Step::EndPart(_) | Step::Leave => {}
             }
         }
         if hashing.is_empty() {

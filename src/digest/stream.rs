@@ -12,6 +12,7 @@ use super::algorithm::Algorithm;
 use super::digests::Digests;
 use super::error::DigestError;
 use super::kernel::{Family, Kernel};
+use super::parts::{PartDigests, PartLengths, Parts, Piece};
 use super::pool::Threads;
 use super::run_queue::Waiting;
 
@@ -42,6 +43,24 @@ pub struct DigestStream {
 
 impl DigestStream {
     pub(super) fn new(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>) -> Self {
+        Self::open(threads, kernels, None)
+    }
+
+    /// Of the kernels, the first is that of the parts.
+    pub(super) fn with_parts(
+        threads: Arc<Threads>,
+        kernels: Vec<(Algorithm, Kernel)>,
+        lengths: PartLengths,
+    ) -> (Self, PartDigests) {
+        let stream = Self::open(threads, kernels, Some(Parts::new(0, lengths)));
+        let parts = PartDigests {
+            threads: Arc::clone(&stream.threads),
+            shared: Arc::clone(&stream.shared),
+        };
+        (stream, parts)
+    }
+
+    fn open(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>, parts: Option<Parts>) -> Self {
         let tracks = kernels
             .into_iter()
             .map(|(algorithm, kernel)| Track {
@@ -54,6 +73,7 @@ impl DigestStream {
             tracks,
             phase: Phase::Open,
             waiting: None,
+            parts,
         };
         Self {
             threads,
@@ -117,7 +137,7 @@ impl fmt::Debug for DigestStream {
 
 /// What the stream's owner and the threads share. Locked a few times per chunk and algorithm, for a few instructions
 /// each: no chunk is hashed or released, no kernel dropped and no one woken under the lock.
-struct Shared {
+pub(super) struct Shared {
     state: Mutex<State>,
 }
 
@@ -126,6 +146,7 @@ struct State {
     phase: Phase,
     /// The owner, when it waits in a push or for the end.
     waiting: Option<Waker>,
+    parts: Option<Parts>,
 }
 
 enum Phase {
@@ -138,7 +159,7 @@ enum Phase {
 /// One algorithm of the stream. (Not "lane": that is a stream's place in a SIMD register.)
 struct Track {
     algorithm: Algorithm,
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<Piece>,
     status: Status,
 }
 
@@ -156,7 +177,8 @@ enum Status {
 
 impl Track {
     fn chunks_behind(&self) -> usize {
-        self.queue.len() + usize::from(matches!(self.status, Status::Hashing))
+        let chunks = self.queue.iter().filter(|piece| matches!(piece, Piece::Chunk(_)));
+        chunks.count() + usize::from(matches!(self.status, Status::Hashing))
     }
 
     /// The kernel, if the track rests; the track is then ready.
@@ -172,6 +194,19 @@ impl Track {
 }
 
 impl State {
+    /// The parts, with the queue of the track that hashes them.
+    fn parts(&mut self) -> Option<(&mut Parts, &mut VecDeque<Piece>)> {
+        let parts = self.parts.as_mut()?;
+        let track = self.tracks.get_mut(parts.track)?;
+        Some((parts, &mut track.queue))
+    }
+
+    /// Whoever waits for the digest of a part.
+    fn take_part_waiters(&mut self) -> Vec<Waker> {
+        let parts = self.parts.as_mut();
+        parts.map_or_else(Vec::new, |parts| mem::take(&mut parts.waiting))
+    }
+
     fn most_behind(&self) -> usize {
         self.tracks.iter().map(Track::chunks_behind).max().unwrap_or(0)
     }
@@ -201,8 +236,12 @@ impl Shared {
             return Poll::Pending;
         }
         state.waiting = None;
-        for track in &mut state.tracks {
-            track.queue.push_back(chunk.clone());
+        let State { tracks, parts, .. } = &mut *state;
+        for (index, track) in tracks.iter_mut().enumerate() {
+            match parts {
+                Some(parts) if parts.track == index => parts.divide(chunk.clone(), &mut track.queue),
+                _ => track.queue.push_back(Piece::Chunk(chunk.clone())),
+            }
         }
         Poll::Ready(Ok(self.rouse(&mut state)))
     }
@@ -213,9 +252,41 @@ impl Shared {
         match state.phase {
             Phase::Open => {
                 state.phase = Phase::Finishing;
+                if let Some((parts, queue)) = state.parts() {
+                    parts.end_last(queue);
+                }
                 self.rouse(&mut state)
             }
             Phase::Finishing | Phase::Cancelled | Phase::Failed(_) => Vec::new(),
+        }
+    }
+
+    /// Ends a part before its time. Returns the units that have become ready; `None` if it was not ended.
+    pub(super) fn end_part(self: &Arc<Self>, at: u64) -> Option<Vec<Unit>> {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Open) {
+            return None;
+        }
+        let (parts, queue) = state.parts()?;
+        parts.end_at(at, queue).then(|| self.rouse(&mut state))
+    }
+
+    /// The digest of a part.
+    pub(super) fn poll_part(&self, cx: &Context<'_>, number: u64) -> Poll<Option<String>> {
+        let mut state = self.lock();
+        let is_over = matches!(state.phase, Phase::Cancelled | Phase::Failed(_));
+        let Some(parts) = &mut state.parts else {
+            return Poll::Ready(None);
+        };
+        match parts.sum(number) {
+            Some(sum) => Poll::Ready(Some(sum.clone())),
+            None if is_over => Poll::Ready(None),
+            None => {
+                if !parts.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    parts.waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
         }
     }
 
@@ -262,11 +333,10 @@ impl Shared {
             .map(|track| (mem::take(&mut track.queue), track.rouse()))
             .collect();
         let waiting = state.waiting.take();
+        let parts_waiting = state.take_part_waiters();
         drop(state);
         drop(released);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
+        waiting.into_iter().chain(parts_waiting).for_each(Waker::wake);
     }
 }
 
@@ -281,6 +351,7 @@ pub(super) struct Unit {
 /// What a unit does next.
 pub(super) enum Step {
     Hash(Unit, Bytes),
+    EndPart(Unit),
     Finish(Unit),
     /// Let others have a turn.
     Yield(Unit),
@@ -322,9 +393,14 @@ impl Unit {
         track.status = Status::Ready;
         let step = if turn_over && !track.queue.is_empty() {
             Step::Yield(self)
-        } else if let Some(chunk) = track.queue.pop_front() {
-            track.status = Status::Hashing;
-            Step::Hash(self, chunk)
+        } else if let Some(piece) = track.queue.pop_front() {
+            match piece {
+                Piece::Chunk(chunk) => {
+                    track.status = Status::Hashing;
+                    Step::Hash(self, chunk)
+                }
+                Piece::EndOfPart => Step::EndPart(self),
+            }
         } else if finishing {
             Step::Finish(self)
         } else {
@@ -338,6 +414,20 @@ impl Unit {
             waker.wake();
         }
         step
+    }
+
+    /// Ends the part and leaves its digest to the stream.
+    pub(super) fn end_part(mut self) -> Self {
+        if let Some(digest) = self.kernel.end_part() {
+            let mut state = self.shared.lock();
+            if let Some(parts) = &mut state.parts {
+                parts.sums.push(hex(&digest));
+            }
+            let waiting = state.take_part_waiters();
+            drop(state);
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        self
     }
 
     /// Ends the hash and leaves its digest to the stream.
@@ -372,7 +462,7 @@ impl Owner {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(super) fn hex(digest: &[u8]) -> String {
     use fmt::Write as _;
     digest
         .iter()

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Error, ErrorKind, Handle, Location,
-    OnBehalf, Operation, Readers, Result, Store,
+    OnBehalf, Operation, PartLengths, PartSums, Readers, Result, Store,
 };
 
 /// Passes everything on, and counts what fails as `saccade_store_errors_total`.
@@ -157,6 +157,14 @@ impl Store for Metered {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl BlobWriter for MeteredWriter {
+    fn parts(&self) -> Option<PartLengths> {
+        self.inner.parts()
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        self.inner.use_sums(sums);
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         counted(&self.store, self.inner.write(chunk).await)
     }

@@ -1,11 +1,11 @@
 //! Each chunk to digest, inspector and blob writer, side by side.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body::Body;
-use saccade_store_contract::{BlobWriter, ErrorKind};
+use saccade_store_contract::{BlobWriter, ErrorKind, PartLengths, PartSums};
 use tokio::sync::mpsc;
 
 use super::{Limits, UploadError, UploadErrorKind, chunks::Chunks, meter, room::Room};
@@ -42,12 +42,26 @@ pub(super) struct Expected<'a> {
 #[async_trait]
 pub(super) trait Sink: Send {
     async fn write(&mut self, chunk: Bytes) -> saccade_store_contract::Result<()>;
+
+    /// The parts of which it wants the MD5.
+    fn parts(&self) -> Option<PartLengths>;
+
+    /// Where it gets that.
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>);
 }
 
 #[async_trait]
 impl Sink for Box<dyn BlobWriter> {
     async fn write(&mut self, chunk: Bytes) -> saccade_store_contract::Result<()> {
         BlobWriter::write(&mut **self, chunk).await
+    }
+
+    fn parts(&self) -> Option<PartLengths> {
+        BlobWriter::parts(&**self)
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        BlobWriter::use_sums(&mut **self, sums);
     }
 }
 

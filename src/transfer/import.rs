@@ -23,6 +23,7 @@ use super::{
     original::Original,
     plugin::{Bounds, Data, Passing, Treatment, not_the_client},
     room::Room,
+    sums,
     targets::{Target, Targets},
     upload::{begin_in_ledger, change, keep_claim, share, verify},
 };
@@ -460,7 +461,7 @@ async fn stream(
     {
         algorithms.push(other);
     }
-    let digests = parts.digests.start(&algorithms);
+    let digests = sums::start(&parts.digests, &algorithms, targets);
     let received = fan_out(chunks, digests, targets, expected)
         .await
         .map_err(not_the_client)?;

@@ -11,6 +11,7 @@
 //! * `turns`: which transfers run where their number is limited, and which wait
 //! * `chunks`: the body in chunks of bounded memory
 //! * `fan_out`: each chunk to digest, inspector and blob writer; the slowest sets the pace
+//! * `sums`: the digests, and of the parts that a store sends
 //! * `adopt`: data that is there already becomes an image's, after it was hashed or before
 //! * `stage`: data that waits for an import
 //! * `import`: that data, or another place's, becomes an image's; `targets`: the stores that it goes to; `plugin`: what is done
@@ -37,6 +38,7 @@ mod plugin;
 mod prefetch;
 mod room;
 mod stage;
+mod sums;
 mod targets;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,13 @@
 //! The stores that one import writes to, side by side.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt, future::join_all};
-use saccade_store_contract::{BlobWriter, Error, ErrorKind, Location, Operation, Result};
+use saccade_store_contract::{
+    BlobWriter, Error, ErrorKind, Location, Operation, PartLengths, PartSums, Result,
+};
 use tracing::warn;
 
 use super::{fan_out::Sink, import::Partial};
@@ -66,6 +70,10 @@ impl Targets {
         }
     }
 
+    fn writers(&self) -> impl Iterator<Item = &dyn BlobWriter> {
+        self.targets.iter().filter_map(|target| target.writer.as_deref())
+    }
+
     /// Publishes what was written.
     ///
     /// # Errors
@@ -109,6 +117,21 @@ impl Sink for Targets {
             .map(|target| target.write(chunk.clone()).boxed());
         let results = join_all(writes).await;
         self.settle(results)
+    }
+
+    /// Those of one store. Others that have parts hash them by themselves.
+    fn parts(&self) -> Option<PartLengths> {
+        self.writers().find_map(|writer| writer.parts())
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        let mut writers = self
+            .targets
+            .iter_mut()
+            .filter_map(|target| target.writer.as_mut());
+        if let Some(writer) = writers.find(|writer| writer.parts().is_some()) {
+            writer.use_sums(sums);
+        }
     }
 }
 

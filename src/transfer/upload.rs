@@ -12,6 +12,7 @@ use super::{
     fan_out::{Expected, Received, at_store, fan_out, renewal},
     meter::Meter,
     room::Room,
+    sums,
 };
 use crate::{
     digest::Algorithm,
@@ -382,7 +383,8 @@ where
         room,
     };
     let chunks = Chunks::new(source.body, &transfers.shared.chunks, &source.tenant);
-    let streaming = fan_out(chunks, parts.digests.start(&algorithms), writer, expected);
+    let digests = sums::start(&parts.digests, &algorithms, writer);
+    let streaming = fan_out(chunks, digests, writer, expected);
     let received = tokio::select! {
         received = streaming => received?,
         lost = keep_claim(transfers, image.id, attempt) => return Err(lost),

@@ -21,8 +21,8 @@ use saccade::{
 };
 use saccade_disk::{Disk, DiskFile, RealDisk, Space, Stat, WriteMode};
 use saccade_store_contract::{
-    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, OnBehalf, Readers,
-    Result as Stored, Store,
+    Attempt, Blob, BlobName, BlobWriter, Capabilities, Capacity, Handle, Location, OnBehalf, PartLengths,
+    PartSums, Readers, Result as Stored, Store,
 };
 
 /// Counts steps, and dies at one of them. Clones count together.
@@ -323,6 +323,14 @@ impl fmt::Display for KillingStore {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl BlobWriter for KillingWriter {
+    fn parts(&self) -> Option<PartLengths> {
+        self.inner.parts()
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        self.inner.use_sums(sums);
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Stored<()> {
         self.steps.boundary();
         self.inner.write(chunk).await

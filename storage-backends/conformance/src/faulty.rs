@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::ready, stream};
 use saccade_store_contract::{
     Attempt, Blob, BlobName, BlobWriter, Body, Capabilities, Capacity, Error, ErrorKind, FileRegion, Handle,
-    Location, OnBehalf, Operation, Readers, Result, Store,
+    Location, OnBehalf, Operation, PartLengths, PartSums, Readers, Result, Store,
 };
 
 use crate::gate::{Barrier, Gate};
@@ -267,6 +267,14 @@ struct FaultyWriter {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl BlobWriter for FaultyWriter {
+    fn parts(&self) -> Option<PartLengths> {
+        self.inner.parts()
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        self.inner.use_sums(sums);
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         match self.script.next(Operation::Write) {
             Some(Step::Fault(Fault::Partial(kind))) => {

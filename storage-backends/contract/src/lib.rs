@@ -30,6 +30,7 @@
 
 mod caller;
 mod error;
+mod parts;
 mod store;
 mod types;
 mod writer;
@@ -37,6 +38,7 @@ mod writer;
 pub use self::{
     caller::{Endpoint, OnBehalf, Readers},
     error::{Error, ErrorKind, Operation},
+    parts::{PartLengths, PartSums},
     store::{Store, StoreExt},
     types::{
         Attempt, Blob, BlobName, Body, Capabilities, Capacity, FileRegion, Handle, InvalidHandle, Location,

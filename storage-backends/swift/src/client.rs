@@ -259,7 +259,7 @@ impl Account {
                 request.headers(headers).body(bytes.clone()).send()
             }
             Payload::Segment(segment) => {
-                if let Some((length, md5)) = segment.sum() {
+                if let Some((length, md5)) = segment.sum().await {
                     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
                     if let Ok(md5) = HeaderValue::from_str(&md5) {
                         headers.insert(header::ETAG, md5);

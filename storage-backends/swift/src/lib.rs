@@ -13,7 +13,8 @@
 //!
 //! **Segments** are as long as `swift_store_large_object_chunk_size` says, and sent while they come. One of up to 8 MiB is
 //! kept until it is there, and sent again if it must be; of longer ones the first 8 MiB are kept for that, and what breaks
-//! off later fails the attempt. The hash of each (MD5) is compared.
+//! off later fails the attempt. The hash of each (MD5) is compared; it is computed here, or by whoever hashes the whole blob
+//! ([`BlobWriter::use_sums`](saccade_store_contract::BlobWriter::use_sums)).
 //!
 //! **Reading.** A body that breaks off is continued from the same version. An object in segments that is deleted while
 //! it is being read breaks off where the first segment is gone.

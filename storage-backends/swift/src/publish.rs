@@ -45,7 +45,7 @@ pub(crate) async fn publish(inner: &Inner, names: &AttemptNames, content: Conten
     let size = match &content {
         Content::Whole { bytes, .. } => {
             inner.mark(names).await.map_err(failed)?;
-            let (size, _) = bytes.sum().ok_or(Failure::GivenUp).map_err(failed)?;
+            let (size, _) = bytes.sum().await.ok_or(Failure::GivenUp).map_err(failed)?;
             size
         }
         Content::Segments(segments) => {

@@ -215,7 +215,7 @@ impl Account {
     async fn put_bytes(&self, mut call: Call<'_>, bytes: &Arc<Segment>) -> Result<(u64, String), Failure> {
         call.body = Payload::Segment(Arc::clone(bytes));
         let answer = self.in_container(call.container, self.ask(&call).await).await?;
-        let (length, md5) = bytes.sum().ok_or(Failure::GivenUp)?;
+        let (length, md5) = bytes.sum().await.ok_or(Failure::GivenUp)?;
         match etag(&answer.headers) {
             Some(tag) if tag == md5 => Ok((length, md5)),
             Some(tag) => Err(Failure::Corrupt(format!(

@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use md5::{Digest as _, Md5};
+use saccade_store_contract::PartSums;
 use tokio::{
     sync::Notify,
     time::{Instant, Sleep, sleep, timeout_at},
@@ -46,7 +47,7 @@ struct State {
     /// Whether nothing was let go.
     is_whole: bool,
     length: u64,
-    md5: Md5,
+    hash: Hash,
     phase: Phase,
     waker: Option<Waker>,
     /// Since when the request takes nothing although there is something.
@@ -57,12 +58,29 @@ struct State {
     try_number: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// With the hash of all of it.
-    Complete(String),
+    Complete,
     Abandoned,
+}
+
+/// The hash of all of it.
+enum Hash {
+    /// Computed here.
+    Own(Md5),
+    Known(String),
+    /// Computed by whoever hashes the whole blob.
+    Told(Part),
+}
+
+/// Which part of a blob a segment is, where somebody else hashes them.
+pub(crate) struct Part {
+    pub(crate) sums: Arc<dyn PartSums>,
+    /// From 1.
+    pub(crate) number: u64,
+    /// Where in the blob it begins.
+    pub(crate) start: u64,
 }
 
 /// The body was cut, because its segment was given up.
@@ -79,7 +97,8 @@ pub(crate) enum Closed {
 }
 
 impl Segment {
-    pub(crate) fn new() -> Arc<Self> {
+    /// An empty one. Without a part to be told of, it is hashed here.
+    pub(crate) fn new(part: Option<Part>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 blocks: VecDeque::new(),
@@ -87,7 +106,7 @@ impl Segment {
                 taken: 0,
                 is_whole: true,
                 length: 0,
-                md5: Md5::new(),
+                hash: part.map_or_else(|| Hash::Own(Md5::new()), Hash::Told),
                 phase: Phase::Open,
                 waker: None,
                 stuck: None,
@@ -111,7 +130,7 @@ impl Segment {
                 let mut state = self.state();
                 match state.phase {
                     Phase::Open => {}
-                    Phase::Complete(_) => return Err(Closed::Complete(block)),
+                    Phase::Complete => return Err(Closed::Complete(block)),
                     Phase::Abandoned => return Err(Closed::Abandoned),
                 }
                 let grace = state.grace();
@@ -119,7 +138,9 @@ impl Segment {
                     state.let_go();
                 }
                 if state.held.saturating_add(block.len()) <= WINDOW {
-                    state.md5.update(&block);
+                    if let Hash::Own(md5) = &mut state.hash {
+                        md5.update(&block);
+                    }
                     state.held = state.held.saturating_add(block.len());
                     state.length = state.length.saturating_add(length_of(&block));
                     state.blocks.push_back(block);
@@ -135,9 +156,9 @@ impl Segment {
         }
     }
 
-    /// Nothing follows. Returns the length and the hash (MD5, hexadecimal); `None` when it was given up.
-    pub(crate) fn complete(&self) -> Option<(u64, String)> {
-        self.state().complete()
+    /// Nothing follows.
+    pub(crate) fn complete(&self) {
+        self.state().complete();
     }
 
     /// Lets the body break off where it is. What was complete stays so: its request goes to its end.
@@ -151,13 +172,18 @@ impl Segment {
         }
     }
 
-    /// Length and hash, if nothing follows.
-    pub(crate) fn sum(&self) -> Option<(u64, String)> {
-        let state = self.state();
-        match &state.phase {
-            Phase::Complete(md5) => Some((state.length, md5.clone())),
-            _ => None,
-        }
+    /// Length and hash (MD5, hexadecimal), if nothing follows. Waits until all of it is hashed. `None` also when it is hashed
+    /// no more. Cancel safe.
+    pub(crate) async fn sum(&self) -> Option<(u64, String)> {
+        let (length, told) = {
+            let state = self.state();
+            match (state.phase, &state.hash) {
+                (Phase::Complete, Hash::Told(part)) => (state.length, part.sums.md5(part.number)),
+                (Phase::Complete, Hash::Known(md5)) => return Some((state.length, md5.clone())),
+                _ => return None,
+            }
+        };
+        Some((length, told.await?))
     }
 
     /// From the beginning again, if all of it is there.
@@ -181,8 +207,8 @@ impl Segment {
         state.outdate();
         state.stuck = Some(Instant::now());
         let exact = match state.phase {
-            Phase::Complete(_) => Some(state.length),
-            _ => None,
+            Phase::Complete => Some(state.length),
+            Phase::Open | Phase::Abandoned => None,
         };
         let try_number = state.try_number;
         drop(state);
@@ -222,17 +248,27 @@ impl State {
         }
     }
 
-    fn complete(&mut self) -> Option<(u64, String)> {
+    fn complete(&mut self) {
         if self.phase == Phase::Open {
-            let md5 = std::mem::take(&mut self.md5).finalize();
-            let md5 = md5.iter().map(|byte| format!("{byte:02x}")).collect();
-            self.phase = Phase::Complete(md5);
+            if let Hash::Own(md5) = &mut self.hash {
+                let md5 = std::mem::take(md5).finalize();
+                self.hash = Hash::Known(md5.iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            self.phase = Phase::Complete;
             self.wake();
         }
-        match &self.phase {
-            Phase::Complete(md5) => Some((self.length, md5.clone())),
-            _ => None,
+    }
+
+    /// Ends it before its time, unless more is on its way.
+    fn complete_early(&mut self) -> bool {
+        let ends = match &self.hash {
+            Hash::Told(part) => part.sums.end_part(part.start.saturating_add(self.length)),
+            Hash::Own(_) | Hash::Known(_) => true,
+        };
+        if ends {
+            self.complete();
         }
+        ends
     }
 }
 
@@ -279,17 +315,19 @@ impl Body for SegmentBody {
             this.segment.changed.notify_waiters();
             return Poll::Ready(Some(Ok(Frame::data(block))));
         }
-        if let Phase::Complete(_) = state.phase {
+        if state.phase == Phase::Complete {
             state.stuck = Some(Instant::now());
             return Poll::Ready(None);
         }
         state.stuck = None;
         state.waker = Some(cx.waker().clone());
         let silence = this.silence.get_or_insert_with(|| Box::pin(sleep(IDLE)));
-        if silence.as_mut().poll(cx).is_ready() {
-            state.complete();
-            state.stuck = Some(Instant::now());
-            return Poll::Ready(None);
+        while silence.as_mut().poll(cx).is_ready() {
+            if state.complete_early() {
+                state.stuck = Some(Instant::now());
+                return Poll::Ready(None);
+            }
+            silence.set(sleep(IDLE));
         }
         Poll::Pending
     }
@@ -319,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_of_an_earlier_try_takes_nothing_from_the_next() {
-        let segment = Segment::new();
+        let segment = Segment::new(None);
         segment.push(block(0)).await.unwrap();
         segment.push(block(1)).await.unwrap();
         let mut old = segment.body();
@@ -331,17 +369,18 @@ mod tests {
             assert!(next(&mut old).await.unwrap().is_err());
             assert_eq!(next(&mut new).await.unwrap().unwrap(), byte);
         }
-        segment.complete().unwrap();
+        segment.complete();
         assert!(next(&mut new).await.is_none());
     }
 
     #[tokio::test]
     async fn what_fits_can_be_sent_again() {
-        let segment = Segment::new();
+        let segment = Segment::new(None);
         for byte in 0..8 {
             segment.push(block(byte)).await.unwrap();
         }
-        let (length, md5) = segment.complete().unwrap();
+        segment.complete();
+        let (length, md5) = segment.sum().await.unwrap();
         assert_eq!((length, md5.len()), (8 << 20, 32));
         for _ in 0..2 {
             assert!(segment.rewind());
@@ -356,7 +395,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_longer_is_let_go_as_it_is_sent() {
-        let segment = Segment::new();
+        let segment = Segment::new(None);
         let mut body = segment.body();
         assert_eq!(body.size_hint().exact(), None);
         for byte in 0..8 {
@@ -368,7 +407,8 @@ mod tests {
                 for byte in 8..20 {
                     segment.push(block(byte)).await.unwrap();
                 }
-                segment.complete().unwrap().0
+                segment.complete();
+                segment.sum().await.unwrap().0
             }
         });
         tokio::task::yield_now().await;
@@ -393,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn giving_up_cuts_the_body_and_stops_the_writer() {
-        let segment = Segment::new();
+        let segment = Segment::new(None);
         let mut body = segment.body();
         for byte in 0..8 {
             segment.push(block(byte)).await.unwrap();
@@ -406,18 +446,19 @@ mod tests {
         segment.abandon();
         assert!(matches!(waiting.await.unwrap(), Err(Closed::Abandoned)));
         assert!(next(&mut body).await.unwrap().is_err());
-        assert!(segment.complete().is_none());
+        segment.complete();
+        assert!(segment.sum().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_writer_ends_the_segment_and_not_the_image() {
-        let segment = Segment::new();
+        let segment = Segment::new(None);
         let mut body = segment.body();
         segment.push(block(1)).await.unwrap();
         assert!(next(&mut body).await.is_some());
         // The clock is paused: it runs when everybody waits.
         assert!(next(&mut body).await.is_none());
         assert!(matches!(segment.push(block(2)).await, Err(Closed::Complete(_))));
-        assert_eq!(segment.sum().unwrap().0, 1 << 20);
+        assert_eq!(segment.sum().await.unwrap().0, 1 << 20);
     }
 }

@@ -5,7 +5,9 @@ use std::{future::Future, mem, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use saccade_store_contract::{BlobWriter, Error, ErrorKind, Location, Operation, Result};
+use saccade_store_contract::{
+    BlobWriter, Error, ErrorKind, Location, Operation, PartLengths, PartSums, Result,
+};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
     location::AttemptNames,
     plan::{Lease, Plan},
     publish::{self, Content},
-    segment::{Closed, Segment, WINDOW},
+    segment::{Closed, Part, Segment, WINDOW},
     store::Inner,
     undo,
 };
@@ -34,6 +36,10 @@ pub(crate) struct SwiftWriter {
     /// The block that is being filled.
     block: Vec<u8>,
     filling: Option<Filling>,
+    /// Who hashes the segments; they are hashed here without.
+    sums: Option<Arc<dyn PartSums>>,
+    /// Bytes that are in segments.
+    position: u64,
     is_marked: bool,
     under_way: FuturesUnordered<JoinHandle<Sent>>,
     /// Length and hash of each segment, as they come.
@@ -80,6 +86,8 @@ impl SwiftWriter {
             plan,
             block: Vec::new(),
             filling: None,
+            sums: None,
+            position: 0,
             is_marked: false,
             under_way: FuturesUnordered::new(),
             segments: Vec::new(),
@@ -108,6 +116,23 @@ impl SwiftWriter {
         move |failure| failure.at(operation, &subject)
     }
 
+    /// Copies a chunk into segments as it is: one that waited to become longer would be hashed there and not yet be here, and
+    /// no segment could end before its time.
+    async fn pass_on(&mut self, chunk: &[u8]) -> Result<()> {
+        if mem::replace(&mut self.is_broken, true) {
+            return Err(self.broken(Operation::Write));
+        }
+        if !self.block.is_empty() {
+            self.push(Operation::Write).await?;
+        }
+        for block in chunk.chunks(BLOCK) {
+            self.divide(Bytes::copy_from_slice(block), Operation::Write)
+                .await?;
+        }
+        self.is_broken = false;
+        Ok(())
+    }
+
     async fn append(&mut self, mut next: impl FnMut(&mut Vec<u8>, usize) -> usize) -> Result<()> {
         if mem::replace(&mut self.is_broken, true) {
             return Err(self.broken(Operation::Write));
@@ -130,7 +155,12 @@ impl SwiftWriter {
 
     /// Puts the block into segments.
     async fn push(&mut self, operation: Operation) -> Result<()> {
-        let mut block = Bytes::from(mem::take(&mut self.block));
+        let block = Bytes::from(mem::take(&mut self.block));
+        self.divide(block, operation).await
+    }
+
+    /// Puts bytes into segments.
+    async fn divide(&mut self, mut block: Bytes, operation: Operation) -> Result<()> {
         while !block.is_empty() {
             let mut filling = match self.filling.take() {
                 Some(filling) => filling,
@@ -145,7 +175,12 @@ impl SwiftWriter {
                 self.send(&mut filling, operation).await?;
             }
             match filling.segment.push(part).await {
-                Ok(()) => filling.length = length,
+                Ok(()) => {
+                    self.position = self
+                        .position
+                        .saturating_add(length.saturating_sub(filling.length));
+                    filling.length = length;
+                }
                 // It was ended, since nothing came for it. What has come now is for the next one.
                 Err(Closed::Complete(part)) => {
                     self.state.set_open(None);
@@ -193,7 +228,12 @@ impl SwiftWriter {
                 self.own = true;
             }
         };
-        let segment = Segment::new();
+        let part = self.sums.clone().map(|sums| Part {
+            sums,
+            number,
+            start: self.position,
+        });
+        let segment = Segment::new(part);
         self.state.set_open(Some(&segment));
         if self.state.is_given_up() {
             segment.abandon();
@@ -294,7 +334,12 @@ impl SwiftWriter {
             }
             self.send(&mut filling, operation).await?;
         } else if self.segments.is_empty() {
-            let bytes = Segment::new();
+            let part = self.sums.clone().map(|sums| Part {
+                sums,
+                number: 1,
+                start: 0,
+            });
+            let bytes = Segment::new(part);
             bytes.complete();
             return Ok(Content::Whole { bytes, _lease: None });
         }
@@ -317,9 +362,21 @@ impl SwiftWriter {
 
 #[async_trait]
 impl BlobWriter for SwiftWriter {
+    fn parts(&self) -> Option<PartLengths> {
+        let plan = self.plan;
+        Some(Box::new(move |number| plan.segment(number)))
+    }
+
+    fn use_sums(&mut self, sums: Arc<dyn PartSums>) {
+        self.sums = Some(sums);
+    }
+
     async fn write(&mut self, chunk: Bytes) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());
+        }
+        if self.sums.is_some() {
+            return self.pass_on(&chunk).await;
         }
         let mut left = chunk;
         self.append(move |block, room| {

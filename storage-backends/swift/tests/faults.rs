@@ -8,6 +8,7 @@
 )]
 
 mod server;
+mod sums;
 
 use std::{
     sync::Arc,
@@ -24,6 +25,7 @@ use saccade_store_conformance::{
 use saccade_store_contract::{Attempt, BlobName, BlobWriter, Error, ErrorKind, Handle, Location, Store};
 use saccade_store_swift::{Secret, SwiftStore, SwiftStoreConfig};
 use server::{Container, Kind};
+use sums::Sums;
 use uuid::Uuid;
 
 /// glance_store's MB.
@@ -79,8 +81,24 @@ impl Rig {
         self.store.create(name, attempt, None).await.unwrap()
     }
 
-    /// One upload in chunks, as the transfer makes it.
+    /// One upload in chunks, as the transfer makes it: it hashes them as well, and is ahead of the writer.
     async fn upload(&self, name: BlobName, bytes: &Bytes) -> (Handle, Result<Location, Error>) {
+        let (handle, mut writer) = self.begin(name).await;
+        let sums = Sums::of(&mut *writer);
+        let written = async {
+            for at in (0..bytes.len()).step_by(1 << 20) {
+                let end = (at + (1 << 20)).min(bytes.len());
+                sums.push(&bytes[at..end]);
+                writer.write(bytes.slice(at..end)).await?;
+            }
+            sums.finish();
+            writer.commit().await
+        };
+        (handle, written.await)
+    }
+
+    /// The same by somebody who hashes nothing.
+    async fn upload_unhashed(&self, name: BlobName, bytes: &Bytes) -> (Handle, Result<Location, Error>) {
         let (handle, mut writer) = self.begin(name).await;
         let written = async {
             for at in (0..bytes.len()).step_by(1 << 20) {
@@ -338,21 +356,38 @@ async fn the_beginning_of_a_long_segment_is_sent_again() {
 }
 
 /// Servers give up a body that is silent for a minute.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_pauses_ends_a_segment_and_not_the_image() {
-    let long = |config: &mut SwiftStoreConfig| config.swift_store_large_object_chunk_size = 100;
+async fn a_client_that_pauses_ends_a_segment_and_not_the_image(is_hashed: bool) {
+    let long = |config: &mut SwiftStoreConfig| config.swift_store_large_object_chunk_size = 25;
     let rig = Rig::with(Kind::Swift, long).await;
     let (handle, mut writer) = rig.begin(name()).await;
-    let bytes = bytes(30 * MB);
-    writer.write(bytes.slice(..10 * MB)).await.unwrap();
+    let sums = is_hashed.then(|| Sums::of(&mut *writer));
+    let bytes = bytes(40 * MB);
+    // Not a whole number of what the writer collects.
+    let (before, after) = (bytes.slice(..10 * MB + 77), bytes.slice(10 * MB + 77..));
+    let push = |bytes: &[u8]| sums.iter().for_each(|sums| sums.push(bytes));
+    push(&before);
+    writer.write(before).await.unwrap();
     tokio::time::sleep(Duration::from_secs(23)).await;
     // The segment that was under way, and the mark.
     assert_eq!(rig.left().await.len(), 2);
-    writer.write(bytes.slice(10 * MB..)).await.unwrap();
+    push(&after);
+    writer.write(after).await.unwrap();
+    sums.iter().for_each(|sums| sums.finish());
     rig.holds(&writer.commit().await.unwrap(), &bytes).await;
-    assert_eq!(rig.left().await.len(), 4);
+    // Two more segments, and the manifest.
+    assert_eq!(rig.left().await.len(), 5);
     rig.store.discard(&handle).await.unwrap();
     assert_eq!(rig.left().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_pauses_ends_a_segment_and_not_the_image_that_the_caller_hashes() {
+    a_client_that_pauses_ends_a_segment_and_not_the_image(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_pauses_ends_a_segment_and_not_the_image_that_nobody_else_hashes() {
+    a_client_that_pauses_ends_a_segment_and_not_the_image(false).await;
 }
 
 /// Whoever is cut off in the middle of a segment leaves no half of it.
@@ -384,9 +419,96 @@ async fn a_wrong_hash_publishes_nothing() {
         (20 * MB, when("PUT", "-00019")),
     ] {
         rig.proxy.disturb(when, Fault::OtherTag);
-        let (handle, location) = rig.upload(name(), &bytes(size)).await;
+        for is_hashed in [true, false] {
+            let (handle, location) = match is_hashed {
+                true => rig.upload(name(), &bytes(size)).await,
+                false => rig.upload_unhashed(name(), &bytes(size)).await,
+            };
+            assert_eq!(location.unwrap_err().kind(), ErrorKind::Corrupt);
+            rig.store.discard(&handle).await.unwrap();
+            assert_eq!(rig.left().await, [""; 0]);
+        }
         rig.proxy.heal();
-        assert_eq!(location.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+/// The next long segment is under way when the answer comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_hash_of_a_long_segment_stops_the_next_one() {
+    for kind in [Kind::Swift, Kind::Rgw] {
+        let long = |config: &mut SwiftStoreConfig| config.swift_store_large_object_chunk_size = 20;
+        let rig = Rig::with(kind, long).await;
+        rig.proxy.disturb(when("PUT", "-00001"), Fault::OtherTag);
+        let (handle, mut writer) = rig.begin(name()).await;
+        let sums = Sums::of(&mut *writer);
+        let bytes = bytes(1 << 20);
+        let mut written = 0;
+        let error = loop {
+            sums.push(&bytes);
+            match writer.write(bytes.clone()).await {
+                Ok(()) => written += bytes.len(),
+                Err(error) => break error,
+            }
+            // The client is slower than the answer.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        rig.proxy.heal();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{kind:?}");
+        assert!(written > 20 * MB, "{written}");
+        drop(writer);
+        rig.container.store().discard(&handle).await.unwrap();
+        assert_eq!(rig.left().await, [""; 0]);
+    }
+}
+
+/// A process that dies, or gives up, while one segment waits for its answer and the next is being sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_long_segments_under_way_leave_nothing() {
+    for kind in [Kind::Swift, Kind::Rgw] {
+        let long = |config: &mut SwiftStoreConfig| config.swift_store_large_object_chunk_size = 20;
+        let rig = Rig::with(kind, long).await;
+        for is_dropped in [true, false] {
+            rig.proxy
+                .disturb(when("PUT", "-00001"), Fault::Slow(Duration::from_secs(1)));
+            let (handle, mut writer) = rig.begin(name()).await;
+            let sums = Sums::of(&mut *writer);
+            let bytes = bytes(33 * MB);
+            sums.push(&bytes);
+            writer.write(bytes).await.unwrap();
+            match is_dropped {
+                true => {
+                    drop(writer);
+                    sums.give_up();
+                    rig.store.discard(&handle).await.unwrap();
+                }
+                false => writer.abort().await.unwrap(),
+            }
+            rig.proxy.heal();
+            assert_eq!(rig.left().await, [""; 0], "{kind:?}");
+            rig.container.store().discard(&handle).await.unwrap();
+        }
+    }
+}
+
+/// What cannot be compared is not published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_nobody_hashes_any_more_fail_the_attempt() {
+    let rig = Rig::new(Kind::Swift).await;
+    for size in [1000, 20 * MB] {
+        let (handle, mut writer) = rig.begin(name()).await;
+        let sums = Sums::of(&mut *writer);
+        let bytes = bytes(size);
+        sums.push(&bytes[..size / 2]);
+        let given_up = tokio::time::sleep(Duration::from_millis(200));
+        let written = async {
+            writer.write(bytes).await?;
+            writer.commit().await
+        };
+        let (written, ()) = tokio::join!(written, async {
+            given_up.await;
+            sums.give_up();
+        });
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::Unavailable);
         rig.store.discard(&handle).await.unwrap();
         assert_eq!(rig.left().await, [""; 0]);
     }
