@@ -168,7 +168,12 @@ impl Daemon {
             self.setup.saccade, self.setup.rest
         );
         let file = self.root.path().join("saccade.conf");
-        fs::write(&file, text).unwrap();
+        // Into the file that has Glance's options: others are named after it.
+        let (of_glance, own) = match self.setup.glance_api {
+            Some(_) => (self.own_store(), String::new()),
+            None => (String::new(), self.own_store()),
+        };
+        fs::write(&file, text + &own).unwrap();
 
         let mut words = self.setup.wrapper.clone();
         words.push(cli::BINARY.into());
@@ -176,7 +181,8 @@ impl Daemon {
         command.args(&words[1..]).arg("serve");
         if let Some(text) = &self.setup.glance_api {
             let file = self.root.path().join("glance-api.conf");
-            fs::write(&file, text.replace("@ROOT@", self.root.path().to_str().unwrap())).unwrap();
+            let text = text.replace("@ROOT@", self.root.path().to_str().unwrap());
+            fs::write(&file, text + &of_glance).unwrap();
             command.arg("--config-file").arg(file);
         }
         command
@@ -193,6 +199,31 @@ impl Daemon {
             command.arg("--data-dir").arg(self.data_dir());
         }
         command
+    }
+
+    /// With Glance's options and no store among them the daemon would keep images where Glance does, outside of the test.
+    fn own_store(&self) -> String {
+        let given = [
+            &self.setup.rest,
+            self.setup.glance_api.as_deref().unwrap_or_default(),
+        ]
+        .concat();
+        let is_of_glance = given
+            .lines()
+            .any(|line| line.starts_with('[') && line != "[saccade]");
+        if !is_of_glance
+            || ["filesystem_store_datadir", "enabled_backends", "default_store"]
+                .iter()
+                .any(|name| given.contains(name))
+        {
+            return String::new();
+        }
+        let images = self.root.path().join("images-of-glance");
+        fs::create_dir_all(&images).unwrap();
+        format!(
+            "\n[glance_store]\nfilesystem_store_datadir = {}\n",
+            images.display()
+        )
     }
 
     /// Where the daemon keeps everything.
