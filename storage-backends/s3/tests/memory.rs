@@ -62,5 +62,8 @@ async fn eventually(what: &str, is_so: impl Fn() -> bool) {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    panic!("it does not come about: {what}; {} MiB", HEAP.current_usage() / MIB);
+    panic!(
+        "it does not come about: {what}; {} MiB",
+        HEAP.current_usage() / MIB
+    );
 }
