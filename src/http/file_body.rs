@@ -6,27 +6,43 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use rustix::{buffer::spare_capacity, io::pread};
 use saccade_store_contract::FileRegion;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::{JoinHandle, spawn_blocking},
+};
 
-/// The length of a read, in bytes.
+/// The length of a read in memory that is shared, in bytes.
 const CHUNK: u64 = 1024 * 1024;
-/// Reads under way at most. With the chunk that is being sent this bounds the memory of a download.
+/// The length of a read in memory that is a download's own.
+const OWN: u64 = 128 * 1024;
+/// Reads under way at most.
 const AHEAD: usize = 2;
+/// Chunks of [`CHUNK`] that all downloads together may hold.
+const SHARED: usize = 64;
+
+static BUDGET: Semaphore = Semaphore::const_new(SHARED);
 
 /// Reads a region in chunks on the threads for blocking calls. A file that is shorter than the region is an error, so
 /// that the connection breaks: what was promised is never filled up.
 ///
-/// Memory: at most three chunks of 1 MiB.
+/// Memory, until it is sent: one chunk of 128 KiB, and of the 64 MiB that all downloads share as many as are free, at most three of
+/// 1 MiB. Clients that take nothing may hold all of those; with its own each of the others goes on.
 #[derive(Debug)]
 pub(super) struct FileBody {
+    budget: &'static Semaphore,
+    own: Arc<Own>,
     file: Arc<File>,
     /// Where the next read begins, and how many bytes are still to be read.
     offset: u64,
@@ -36,10 +52,58 @@ pub(super) struct FileBody {
     reads: VecDeque<JoinHandle<io::Result<Bytes>>>,
 }
 
+/// A download's own memory.
+#[derive(Debug, Default)]
+struct Own {
+    is_taken: AtomicBool,
+    /// Of who waits until it is free.
+    waiting: AtomicWaker,
+}
+
+impl Own {
+    fn take(self: &Arc<Self>) -> Option<Lease> {
+        let was_taken = self.is_taken.swap(true, Ordering::AcqRel);
+        (!was_taken).then(|| Lease::Own(Arc::clone(self)))
+    }
+}
+
+/// The memory of one chunk, from its read until its last byte is sent.
+#[derive(Debug)]
+enum Lease {
+    Own(Arc<Own>),
+    Shared { _permit: SemaphorePermit<'static> },
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Self::Own(own) = self {
+            own.is_taken.store(false, Ordering::Release);
+            own.waiting.wake();
+        }
+    }
+}
+
+struct Chunk {
+    bytes: Vec<u8>,
+    _lease: Lease,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl FileBody {
     pub(super) fn new(region: FileRegion) -> Self {
+        Self::within(region, &BUDGET)
+    }
+
+    fn within(region: FileRegion, budget: &'static Semaphore) -> Self {
         metrics::gauge!("saccade_transfers_open", "direction" => "out").increment(1);
         Self {
+            budget,
+            own: Arc::default(),
             file: region.file,
             offset: region.offset,
             unread: region.len,
@@ -49,14 +113,25 @@ impl FileBody {
     }
 
     fn read_ahead(&mut self) {
-        while self.unread > 0 && self.reads.len() < AHEAD {
-            let len = self.unread.min(CHUNK);
+        while self.unread > 0
+            && self.reads.len() < AHEAD
+            && let Some((lease, most)) = self.lease()
+        {
+            let len = self.unread.min(most);
             let (file, offset) = (self.file.clone(), self.offset);
             self.reads
-                .push_back(spawn_blocking(move || read(&file, offset, len)));
+                .push_back(spawn_blocking(move || read(&file, offset, len, lease)));
             self.offset = offset.saturating_add(len);
             self.unread -= len;
         }
+    }
+
+    /// Memory for a chunk and how long it may be, if there is any.
+    fn lease(&self) -> Option<(Lease, u64)> {
+        let shared = self.budget.try_acquire().ok();
+        shared
+            .map(|permit| (Lease::Shared { _permit: permit }, CHUNK))
+            .or_else(|| Some((self.own.take()?, OWN)))
     }
 }
 
@@ -72,8 +147,16 @@ impl http_body::Body for FileBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.read_ahead();
+        if self.reads.is_empty() && self.unread > 0 {
+            // Its own memory is on its way to the client. It may have got there meanwhile.
+            self.own.waiting.register(cx.waker());
+            self.read_ahead();
+        }
         let Some(read) = self.reads.front_mut() else {
-            return Poll::Ready(None);
+            return match self.unread {
+                0 => Poll::Ready(None),
+                _ => Poll::Pending,
+            };
         };
         let chunk = ready!(Pin::new(read).poll(cx))
             .map_err(io::Error::other)
@@ -104,7 +187,7 @@ impl http_body::Body for FileBody {
     }
 }
 
-fn read(file: &File, offset: u64, len: u64) -> io::Result<Bytes> {
+fn read(file: &File, offset: u64, len: u64, lease: Lease) -> io::Result<Bytes> {
     let len = usize::try_from(len).map_err(io::Error::other)?;
     let mut chunk = Vec::with_capacity(len);
     while chunk.len() < len {
@@ -123,7 +206,10 @@ fn read(file: &File, offset: u64, len: u64) -> io::Result<Bytes> {
     }
     // A vector may have more room than it was asked for, and then more was read.
     chunk.truncate(len);
-    Ok(chunk.into())
+    Ok(Bytes::from_owner(Chunk {
+        bytes: chunk,
+        _lease: lease,
+    }))
 }
 
 #[cfg(test)]
@@ -165,6 +251,56 @@ mod tests {
         let body = FileBody::new(region(&vec![1; 1_500_000], 0, 3_000_000));
         let error = body.collect().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    /// All frames that come while none is sent.
+    async fn fill(body: &mut FileBody) -> Vec<Bytes> {
+        let mut frames = Vec::new();
+        // Reads end on other threads.
+        while !body.reads.is_empty() || frames.is_empty() {
+            frames.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+            body.read_ahead();
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn clients_that_take_nothing_hold_what_is_shared_and_each_its_own() {
+        static BUDGET: Semaphore = Semaphore::const_new(4);
+        let content: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut bodies: Vec<_> = (0..20)
+            .map(|_| FileBody::within(region(&content, 0, content.len() as u64), &BUDGET))
+            .collect();
+        let mut held = Vec::new();
+        for body in &mut bodies {
+            held.push(fill(body).await);
+        }
+        let bytes: usize = held.iter().flatten().map(Bytes::len).sum();
+        assert_eq!(bytes as u64, 4 * CHUNK + 20 * OWN);
+        // Who takes what it gets goes on to its end, beside them, in its own memory alone.
+        let mut rest = held.pop().unwrap().concat();
+        let mut quick = bodies.pop().unwrap();
+        while let Some(frame) = quick.frame().await {
+            let frame = frame.unwrap().into_data().unwrap();
+            assert!(frame.len() as u64 <= OWN);
+            rest.extend_from_slice(&frame);
+        }
+        assert!(rest == content);
+        // All of it comes back.
+        drop((held, bodies));
+        assert_eq!(BUDGET.available_permits(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_download_without_memory_waits_until_its_own_is_sent() {
+        static BUDGET: Semaphore = Semaphore::const_new(0);
+        let mut body = FileBody::within(region(&vec![1; 300_000], 0, 300_000), &BUDGET);
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let next = tokio::spawn(async move { body.frame().await.unwrap().unwrap().into_data().unwrap() });
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished());
+        drop(first);
+        assert_eq!(next.await.unwrap().len() as u64, OWN);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Poll,
 };
 
@@ -39,10 +39,20 @@ const FEWEST: usize = 8;
 /// The buffers of all uploads.
 #[derive(Debug, Clone)]
 pub(super) struct ChunkPool {
-    /// Buffers that were used before; never more than there are places.
-    idle: Arc<Mutex<Vec<Buffer>>>,
+    idle: Arc<Mutex<Weak<Idle>>>,
     /// One for each buffer.
     places: Places,
+}
+
+/// Buffers that were used before; never more than there are places. All streams that are read have the same ones, which go with the
+/// last.
+#[derive(Debug, Default)]
+struct Idle(Mutex<Vec<Buffer>>);
+
+impl Idle {
+    fn buffers(&self) -> MutexGuard<'_, Vec<Buffer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ChunkPool {
@@ -64,22 +74,31 @@ impl ChunkPool {
     /// How many buffers were made and are not in use.
     #[cfg(test)]
     pub(super) fn buffers_made(&self) -> usize {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.idle().buffers().len()
+    }
+
+    /// Those of all streams that are read now.
+    fn idle(&self) -> Arc<Idle> {
+        let mut current = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        current.upgrade().unwrap_or_else(|| {
+            let idle = Arc::default();
+            *current = Arc::downgrade(&idle);
+            idle
+        })
     }
 
     /// An empty buffer, as soon as it is the tenant's turn. Cancel safe.
-    async fn take(&self, tenant: &Tenant) -> Chunk {
+    async fn take(&self, idle: &Arc<Idle>, tenant: &Tenant) -> Chunk {
         let place = match self.places.ask(tenant) {
             Asked::Placed(place) => Some(place),
             // Nobody is refused: as many as there are uploads may wait.
             Asked::Waits(waiting) => waiting.await.ok(),
             Asked::Full => None,
         };
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let buffer = idle.unwrap_or_else(Buffer::allocate);
+        let buffer = idle.buffers().pop();
         Chunk {
-            buffer,
-            pool: self.clone(),
+            buffer: buffer.unwrap_or_else(Buffer::allocate),
+            home: Arc::clone(idle),
             _place: place,
         }
     }
@@ -136,7 +155,7 @@ impl Buffer {
 /// A buffer of the pool; goes back when the last reference to its bytes is dropped.
 struct Chunk {
     buffer: Buffer,
-    pool: ChunkPool,
+    home: Arc<Idle>,
     _place: Option<Place>,
 }
 
@@ -150,11 +169,7 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.truncate(0);
-        self.pool
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(buffer);
+        self.home.buffers().push(buffer);
     }
 }
 
@@ -162,6 +177,7 @@ impl Drop for Chunk {
 pub(super) struct Chunks<B> {
     body: Pin<Box<B>>,
     pool: ChunkPool,
+    idle: Arc<Idle>,
     tenant: Tenant,
     /// What came before `rest` and is less than a block: no chunk of its own as long as more may come.
     kept_back: Vec<u8>,
@@ -181,6 +197,7 @@ where
         Self {
             body: Box::pin(body),
             pool: pool.clone(),
+            idle: pool.idle(),
             tenant: tenant.clone(),
             kept_back: Vec::new(),
             rest: Bytes::new(),
@@ -204,7 +221,7 @@ where
                 return Ok(None);
             }
         }
-        let mut chunk = self.pool.take(&self.tenant).await;
+        let mut chunk = self.pool.take(&self.idle, &self.tenant).await;
         chunk.buffer.append(&self.kept_back);
         self.kept_back.clear();
         loop {

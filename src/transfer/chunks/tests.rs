@@ -130,13 +130,32 @@ fn chunks_of(frames: Vec<Vec<u8>>) -> Vec<Bytes> {
 #[test]
 fn the_bound_counts_what_is_allocated() {
     let pool = ChunkPool::new(8 << 20);
+    let idle = pool.idle();
     let taken: Vec<Chunk> = (0..100)
-        .map_while(|tenant| pool.take(&Tenant::new(&tenant.to_string())).now_or_never())
+        .map_while(|tenant| pool.take(&idle, &Tenant::new(&tenant.to_string())).now_or_never())
         .collect();
     assert_eq!(taken.len(), 31);
     let buffer = Buffer::allocate();
     assert_eq!(buffer.memory.capacity(), ALLOCATED);
     assert!(31 * buffer.memory.capacity() <= 8 << 20);
+}
+
+#[tokio::test]
+async fn buffers_are_used_again_and_go_with_the_last_stream() {
+    let pool = ChunkPool::new(8 << 20);
+    let mut one = full(noise(4 * CHUNK), &pool, "a");
+    let mut other = full(noise(CHUNK), &pool, "b");
+    for _ in 0..4 {
+        one.next().await.unwrap().unwrap();
+        assert_eq!(pool.buffers_made(), 1);
+    }
+    let last = other.next().await.unwrap().unwrap();
+    drop((one, other));
+    // Bytes that a store or the digests still hold are the last stream's.
+    assert_eq!(pool.buffers_made(), 0, "the one that there is is in use");
+    drop(last);
+    let idle = pool.idle.lock().unwrap().upgrade();
+    assert!(idle.is_none(), "{idle:?} is left of streams that have ended");
 }
 
 #[test]

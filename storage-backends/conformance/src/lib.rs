@@ -15,6 +15,7 @@ mod harness;
 pub mod model;
 pub mod proxy;
 pub mod rules;
+pub mod stalled;
 
 pub use self::{
     faulty::{Fault, FaultyStore},

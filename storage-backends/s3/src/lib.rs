@@ -23,8 +23,8 @@
 //! minute. The end of an upload in parts, with which servers take minutes, has ten minutes with all of its tries: if there is no
 //! answer then, what is under the key decides, and if that is nothing, the attempt has failed and `discard` undoes it.
 //!
-//! Memory: `s3_store_large_object_chunk_size` for each writer (10 MiB), and 96 MiB that all writers of a store share: 16
-//! at once hold at most 256 MiB. Parts that are longer (of images beyond 100 GB, or beyond 5 GB where the size is not told)
+//! Memory: `s3_store_large_object_chunk_size` for each writer (10 MiB), and 96 MiB that all writers of a store share, of which
+//! parts of usual length take half: 16 at once hold at most 208 MiB. Parts that are longer (of images beyond 100 GB, or beyond 5 GB where the size is not told)
 //! take it as long as it is free, and are shorter otherwise. One that cannot be (the image would have more than 10,000)
 //! waits a minute for it, and then the upload fails; one of an image beyond a TiB takes all of it, and is longer still. A reader holds the buffer of one HTTP/1 connection, less than half a MiB.
 

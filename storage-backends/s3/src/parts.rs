@@ -2,7 +2,7 @@
 
 use std::{
     fmt, mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -21,6 +21,9 @@ const EQUAL_PARTS: u32 = 500;
 const SMALLEST_STEP: u64 = 10 * MIB;
 /// What all writers share, beside one part for each, in MiB.
 const SHARED: u32 = 96;
+/// How much of it parts may take that are filled while others are on their way: four of the usual length. They only save time, and
+/// more of them save none; the rest is for parts that must be longer.
+const AHEAD: u32 = 48;
 /// How long a part that cannot be shorter waits for its memory: others hold it for as long as their clients take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -81,16 +84,22 @@ impl Plan {
 }
 
 /// The memory for parts: each writer has that of one part of the configured length for itself, and what it needs beyond is
-/// shared. With its own a writer always goes on: whoever holds the rest may have a client that has stopped. What is shared is
+/// shared, for parts ahead of those that are being sent up to [`AHEAD`]. With its own a writer always goes on: whoever holds the rest may have a client that has stopped. What is shared is
 /// taken if it is free, all of a part's at once; a part that can be shorter takes what there is. Only a part that cannot be shorter waits for it, not for ever, and its
 /// writer holds none meanwhile but what its own requests give back.
-///
-/// Buffers of that length are used again: freed ones stay with the allocator, and came to half as much once more.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     shared: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Vec<u8>>>>,
+    ahead: Arc<Semaphore>,
+    buffers: Mutex<Weak<Buffers>>,
     /// The configured length, in bytes.
+    base: u64,
+}
+
+/// Buffers of parts. Those of the configured length are used again while anybody writes, and go with the last writer.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    idle: Mutex<Vec<Vec<u8>>>,
     base: u64,
 }
 
@@ -100,32 +109,31 @@ pub(crate) struct Lease {
     /// Whether it is the writer's own.
     pub(crate) is_own: bool,
     shared: Option<OwnedSemaphorePermit>,
+    _ahead: Option<OwnedSemaphorePermit>,
 }
 
 impl Memory {
     pub(crate) fn new(base: u64) -> Self {
         Self {
             shared: Arc::new(Semaphore::new(usize::try_from(SHARED).unwrap_or_default())),
-            idle: Arc::default(),
+            ahead: Arc::new(Semaphore::new(usize::try_from(AHEAD).unwrap_or_default())),
+            buffers: Mutex::default(),
             base,
         }
     }
 
-    /// An empty buffer for so many bytes. Memory that was never written to is not taken.
-    pub(crate) fn buffer(&self, length: usize) -> Buffer {
-        let idle = if self.is_usual(length) {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-        } else {
-            None
-        };
-        Buffer {
-            bytes: idle.unwrap_or_else(|| Vec::with_capacity(length)),
-            memory: self.clone(),
+    /// The buffers of all who write now.
+    pub(crate) fn buffers(&self) -> Arc<Buffers> {
+        let mut current = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(buffers) = current.upgrade() {
+            return buffers;
         }
-    }
-
-    fn is_usual(&self, length: usize) -> bool {
-        u64::try_from(length) == Ok(self.base)
+        let buffers = Arc::new(Buffers {
+            idle: Mutex::default(),
+            base: self.base,
+        });
+        *current = Arc::downgrade(&buffers);
+        buffers
     }
 
     /// The writer's own, which it has back.
@@ -133,17 +141,20 @@ impl Memory {
         Lease {
             is_own: true,
             shared: None,
+            _ahead: None,
         }
     }
 
-    /// What a part of this length takes beside the writer's own, if there is so much at the moment.
+    /// What a part of this length takes beside the writer's own, if there is so much at the moment. One that is longer than all such
+    /// may be goes alone.
     pub(crate) fn another(&self, length: u64) -> Option<Lease> {
-        let permit = Arc::clone(&self.shared)
-            .try_acquire_many_owned(mib(length))
-            .ok()?;
+        let take = |of: &Arc<Semaphore>, count| Arc::clone(of).try_acquire_many_owned(count).ok();
+        let ahead = take(&self.ahead, mib(length).min(AHEAD))?;
+        let shared = take(&self.shared, mib(length))?;
         Some(Lease {
             is_own: false,
-            shared: Some(permit),
+            shared: Some(shared),
+            _ahead: Some(ahead),
         })
     }
 
@@ -200,10 +211,33 @@ impl fmt::Display for Starved {
     }
 }
 
+impl Buffers {
+    /// An empty buffer for so many bytes. Memory that was never written to is not taken.
+    pub(crate) fn take(self: &Arc<Self>, length: usize) -> Buffer {
+        let idle = if self.is_usual(length) {
+            self.idle().pop()
+        } else {
+            None
+        };
+        Buffer {
+            bytes: idle.unwrap_or_else(|| Vec::with_capacity(length)),
+            home: Arc::clone(self),
+        }
+    }
+
+    fn is_usual(&self, length: usize) -> bool {
+        u64::try_from(length) == Ok(self.base)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The bytes of a part; its memory is used again.
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
-    memory: Memory,
+    home: Arc<Buffers>,
 }
 
 impl fmt::Debug for Buffer {
@@ -221,10 +255,10 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut bytes = mem::take(&mut self.bytes);
-        if self.memory.is_usual(bytes.capacity()) {
-            let mut idle = self.memory.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            // Not more than were shared: what a crowd has taken goes with it.
-            let most = usize::try_from(SHARED / mib(self.memory.base).max(1)).unwrap_or_default();
+        if self.home.is_usual(bytes.capacity()) {
+            let mut idle = self.home.idle();
+            // Not more than one writer fills ahead: what a crowd has taken goes with it.
+            let most = usize::try_from(AHEAD / mib(self.home.base).max(1)).unwrap_or_default();
             if idle.len() < most {
                 bytes.clear();
                 idle.push(bytes);
@@ -299,25 +333,51 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_used_again_but_few_are_kept() {
+    fn buffers_are_used_again_but_few_are_kept_and_none_behind_the_last_writer() {
         let memory = Memory::new(DEFAULT);
         let usual = usize::try_from(DEFAULT).unwrap();
-        let buffers: Vec<_> = (0..20).map(|_| memory.buffer(usual)).collect();
+        let (one, other) = (memory.buffers(), memory.buffers());
+        let buffers: Vec<_> = (0..20).map(|_| one.take(usual)).collect();
         drop(buffers);
-        drop(memory.buffer(usual * 2));
-        assert_eq!(memory.idle.lock().unwrap().len(), 9);
-        let mut buffer = memory.buffer(usual);
+        drop(one.take(usual * 2));
+        assert_eq!(other.idle().len(), 4);
+        let mut buffer = other.take(usual);
         buffer.bytes.push(1);
         drop(buffer);
-        assert!(memory.buffer(usual).bytes.is_empty());
-        assert_eq!(memory.idle.lock().unwrap().len(), 9);
+        assert!(one.take(usual).bytes.is_empty());
+        assert_eq!(one.idle().len(), 4);
+        // A part that is still on its way keeps them, too.
+        let sent = one.take(usual);
+        drop((one, other));
+        assert_eq!(memory.buffers().idle().len(), 3);
+        drop(sent);
+        assert_eq!(memory.buffers().idle().len(), 0);
+    }
+
+    #[test]
+    fn sixteen_uploads_hold_a_part_each_and_what_they_share() {
+        let memory = Memory::new(DEFAULT);
+        let mut held = 0;
+        let writers: Vec<Vec<Lease>> = (0..16)
+            .map(|_| {
+                let ahead = std::iter::from_fn(|| memory.another(DEFAULT));
+                let leases: Vec<_> = std::iter::once(Memory::own()).chain(ahead).collect();
+                held += leases.len() as u64 * DEFAULT;
+                leases
+            })
+            .collect();
+        assert_eq!(writers[0].len(), 5, "one alone is not held up");
+        assert!(held <= 16 * DEFAULT + u64::from(AHEAD) * MIB, "{held}");
+        // None of it is what parts have to have that must be longer.
+        let left = memory.shared.available_permits();
+        assert!(left >= usize::try_from(SHARED - AHEAD).unwrap(), "{left}");
     }
 
     #[tokio::test]
     async fn shared_memory_is_bounded_and_comes_back() {
         let memory = Memory::new(DEFAULT);
         let leases: Vec<_> = std::iter::from_fn(|| memory.another(DEFAULT)).collect();
-        assert_eq!(leases.len(), 9);
+        assert_eq!(leases.len(), 4);
         drop(leases);
         let mut long = Memory::own();
         let all = Length {

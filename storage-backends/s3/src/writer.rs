@@ -16,7 +16,7 @@ use crate::{
     attempt::{AttemptState, mark},
     endpoint::AttemptNames,
     failure::{Failure, refused},
-    parts::{Buffer, Lease, Memory, Plan},
+    parts::{Buffer, Buffers, Lease, Memory, Plan},
     publish::{self, Content},
     store::Inner,
     undo,
@@ -29,6 +29,7 @@ pub(crate) struct S3Writer {
     state: Arc<AttemptState>,
     names: Arc<AttemptNames>,
     plan: Plan,
+    buffers: Arc<Buffers>,
     filling: Option<Part>,
     /// Bytes before the part that is being filled.
     before: u64,
@@ -69,6 +70,7 @@ impl S3Writer {
             declared,
         };
         Self {
+            buffers: inner.memory.buffers(),
             inner,
             state,
             names: Arc::new(names),
@@ -172,7 +174,7 @@ impl S3Writer {
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         Ok(Part {
-            buffer: self.inner.memory.buffer(length),
+            buffer: self.buffers.take(length),
             length,
             lease,
         })
