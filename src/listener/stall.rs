@@ -48,6 +48,11 @@ impl<T: Peer> Peer for StallGuard<T> {
 }
 
 impl StallGuard<TcpStream> {
+    /// The socket itself, for its options.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.inner
+    }
+
     /// `send`, a system call that gives bytes to the socket, as soon as the socket takes any. Judged as a write.
     pub(super) fn poll_send(
         &mut self,

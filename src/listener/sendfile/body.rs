@@ -29,16 +29,8 @@ pub(in crate::listener) struct FileFrames {
     answer: Option<FileAnswer>,
     parts: CachedParts,
     left: u64,
-    turn: Turn,
     /// Not read, but kept until the last byte is sent.
     whole: Option<Body>,
-}
-
-/// After a frame, or two, the other connections of the thread have theirs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Ours,
-    Others,
 }
 
 impl ResponseBody {
@@ -68,14 +60,12 @@ impl FileFrames {
             parts,
             left: answer.region().len,
             answer: Some(answer),
-            turn: Turn::Ours,
             whole: Some(whole),
         }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Payload, BoxError>>> {
-        if self.turn == Turn::Others {
-            self.turn = Turn::Ours;
+        if self.lane.ends_turn() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -93,7 +83,6 @@ impl FileFrames {
             self.lane.begin(answer)?;
         }
         self.left = self.left.saturating_sub(len as u64);
-        self.turn = Turn::Others;
         let whole = if self.left == 0 { self.whole.take() } else { None };
         let frame = FileFrame::new(self.lane.clone(), len, whole);
         Poll::Ready(Some(Ok(Payload::File(frame))))

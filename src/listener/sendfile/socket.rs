@@ -3,14 +3,14 @@
 use super::{
     cold_reads::{ColdRead, FileId},
     frame::{leading, stands_for_file},
-    lane::{Broken, Due, Lane},
+    lane::{Broken, Company, Due, Lane, Rest},
     page_cache::{is_cached, too_short},
 };
 use crate::listener::{departure::Peer, stall::StallGuard};
 use rustix::{
     fs::sendfile,
     io::Errno,
-    net::{SendAncillaryBuffer, SendFlags, sendmsg},
+    net::{SendAncillaryBuffer, SendFlags, sendmsg, sockopt},
 };
 use std::{
     io::{self, IoSlice},
@@ -29,6 +29,22 @@ pub(in crate::listener) struct Socket {
     stream: StallGuard<TcpStream>,
     lane: Arc<Lane>,
     cached: Cached,
+    cork: Cork,
+}
+
+/// What `sendfile` moves at once, in bytes: the kernel goes on piece by piece.
+const PIECE: u64 = 64 << 10;
+
+/// Whether the kernel keeps back what fills no segment.
+///
+/// Pieces are no multiples of a segment. Without the cork, every acknowledgement and every tick of the pacing between two pieces
+/// sends the short end of the first as a segment of its own. With a processor at rest each of them wakes somebody, and that is half
+/// of what a download costs that is alone. Among others it is rare that anybody has to be woken, and then the cork was
+/// measured to cost more than it saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cork {
+    Out,
+    In,
 }
 
 /// Whether the next byte of the frame that is being sent is in the page cache.
@@ -57,6 +73,7 @@ impl Socket {
             stream,
             lane,
             cached: Cached::Yes,
+            cork: Cork::Out,
         }
     }
 
@@ -66,6 +83,7 @@ impl Socket {
         let cached = ready!(self.poll_cached(cx, &due));
         let sent = match cached {
             Ok(()) => {
+                self.set_cork(self.cork_for(&due));
                 let polled = self
                     .stream
                     .poll_send(cx, |socket| match send_from_file(socket, &due)? {
@@ -74,13 +92,18 @@ impl Socket {
                     });
                 if polled.is_pending() {
                     self.cached = Cached::Perhaps;
+                    self.lane.kept_waiting();
                 }
                 ready!(polled)
             }
             Err(error) => Err(error),
         };
         match &sent {
-            Ok(sent) => self.lane.sent(*sent),
+            Ok(sent) => {
+                if self.lane.sent(*sent) == Rest::Nothing {
+                    self.set_cork(Cork::Out);
+                }
+            }
             Err(error) => match culprit(error) {
                 Culprit::Peer => {}
                 Culprit::File => tracing::error!(%error, "a download broke off: its file cannot be read"),
@@ -90,6 +113,27 @@ impl Socket {
             },
         }
         Poll::Ready(sent)
+    }
+
+    /// What is one piece needs none; once it is in, it stays until the end.
+    fn cork_for(&self, due: &Due) -> Cork {
+        match due.company {
+            Company::Alone if due.left > PIECE || self.cork == Cork::In => Cork::In,
+            Company::Alone | Company::Others => Cork::Out,
+        }
+    }
+
+    /// Out at the end of an answer, which sends its last segment. A connection that ends before does so too, and of one that waits for
+    /// the disk the kernel sends it after 200 ms.
+    fn set_cork(&mut self, cork: Cork) {
+        if cork == self.cork {
+            return;
+        }
+        // Without it all goes the same way, in more segments.
+        if let Err(error) = sockopt::set_tcp_cork(self.stream.socket(), cork == Cork::In) {
+            tracing::debug!(%error, "TCP_CORK not set");
+        }
+        self.cork = cork;
     }
 
     /// Ready when the next byte is in the page cache, as far as one can know: what has left it while the peer took nothing is
@@ -269,6 +313,46 @@ mod tests {
         });
         assert!(pending.await > 0, "more than sockets hold");
         assert!(matches!(socket.cached, Cached::Perhaps));
+    }
+
+    fn is_corked(socket: &Socket) -> bool {
+        sockopt::tcp_cork(socket.stream.socket()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_cork_is_out_when_an_answer_has_ended() {
+        let (mut socket, mut theirs) = owing().await;
+        let reader = tokio::spawn(async move {
+            let mut got = vec![0; LONGEST];
+            theirs.read_exact(&mut got).await.unwrap();
+            (got, theirs)
+        });
+        let mut left = LONGEST;
+        while left > 0 {
+            left -= poll_fn(|cx| socket.poll_send_file(cx, left)).await.unwrap();
+            assert_eq!(is_corked(&socket), socket.cork == Cork::In);
+        }
+        assert_eq!(socket.cork, Cork::Out);
+        // Nothing waits for a segment to be full, nor for the connection's end.
+        assert_eq!(reader.await.unwrap().0, vec![7; LONGEST]);
+    }
+
+    #[tokio::test]
+    async fn only_a_long_answer_that_is_alone_is_corked() {
+        let (mut socket, _theirs) = owing().await;
+        let mut due = socket.lane.due(LONGEST).unwrap();
+        for (company, left, cork, wanted) in [
+            (Company::Alone, PIECE + 1, Cork::Out, Cork::In),
+            (Company::Alone, PIECE, Cork::Out, Cork::Out),
+            (Company::Alone, 1, Cork::In, Cork::In),
+            (Company::Others, PIECE + 1, Cork::Out, Cork::Out),
+            (Company::Others, PIECE + 1, Cork::In, Cork::Out),
+        ] {
+            (due.company, due.left) = (company, left);
+            socket.set_cork(cork);
+            assert_eq!(is_corked(&socket), cork == Cork::In);
+            assert_eq!(socket.cork_for(&due), wanted, "{company:?}, {left}, {cork:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,8 @@
-use super::{frame::LONGEST, frame::Payload, *};
+use super::{
+    frame::{LONGEST, Payload},
+    lane::TURN,
+    *,
+};
 use crate::{
     file_answer::FileAnswer,
     lifecycle::{Lifecycle, Phase},
@@ -589,7 +593,7 @@ async fn many_cold_clients_get_the_whole_file() {
 
 /// However fast the peer is: here it reads on a thread of its own, as fast as the kernel gives.
 #[tokio::test]
-async fn other_connections_have_their_turn_after_two_frames() {
+async fn other_connections_have_their_turn_after_a_few_frames() {
     const BUFFER: usize = 256 << 10;
     let bytes = content(20, 64 * LONGEST);
     let region = region(&bytes);
@@ -629,8 +633,10 @@ async fn other_connections_have_their_turn_after_two_frames() {
     .unwrap();
     drop(served);
     assert!(peer.join().unwrap() > bytes.len() as u64);
-    // And the rest of one that the peer had kept waiting, when it is so short that hyper takes the next one beside it.
-    assert!(most <= (2 * LONGEST + BUFFER) as u64, "{most} bytes in one turn");
+    // Twice, as hyper asks again; each time the last frame may begin just before the turn's end. And the rest of one that the peer
+    // had kept waiting, when it is so short that hyper takes the next one beside it.
+    let bound = 2 * (TURN + LONGEST as u64) + BUFFER as u64;
+    assert!(most <= bound, "{most} bytes in one turn");
 }
 
 async fn pair() -> (TcpStream, TcpStream) {
