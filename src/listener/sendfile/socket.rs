@@ -38,8 +38,8 @@ const PIECE: u64 = 64 << 10;
 /// Whether the kernel keeps back what fills no segment.
 ///
 /// Pieces are no multiples of a segment. Without the cork, every acknowledgement and every tick of the pacing between two pieces
-/// sends the short end of the first as a segment of its own. With a processor at rest each of them wakes somebody, and that is half
-/// of what a download costs that is alone. Among others it is rare that anybody has to be woken, and then the cork was
+/// sends the short end of the first as a segment of its own. With a processor at rest each of them wakes somebody, which makes a
+/// download that is alone dearer by a third or more. Among others it is rare that anybody has to be woken, and then the cork was
 /// measured to cost more than it saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cork {
