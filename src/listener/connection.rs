@@ -13,7 +13,6 @@ use futures_util::FutureExt;
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use std::{
     convert::Infallible, error::Error as _, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc,
     time::Duration,
@@ -26,12 +25,6 @@ const READ_BUFFER: usize = 256 << 10;
 
 /// Longer request heads are answered with 431. Keystone tokens of some 16 KiB fit several times.
 const LONGEST_HEAD: usize = 128 << 10;
-
-/// Bytes in the socket that are not on their way yet, at most. What is on its way has its own buffer, which the kernel fits to
-/// the path: a fixed one would be too small for a long path, or too large for all others. Without this limit the rest of that buffer
-/// would hold bytes too, of which a slow peer takes nothing for minutes, while it seems to us that it takes some. The socket
-/// asks for more when half is left: 512 KiB, at 10 Gbit/s what goes out in the 0.4 ms that another connection's turn may take.
-const NOT_SENT: u32 = 1 << 20;
 
 /// What a client is told that begins with HTTP/2. (hyper would close without a word.)
 const HTTP_2_REFUSED: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\
@@ -50,9 +43,6 @@ pub(super) async fn converse(
     // Answers are written whole; waiting for more to send would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY not set");
-    }
-    if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(NOT_SENT) {
-        tracing::debug!(%peer, %error, "TCP_NOTSENT_LOWAT not set");
     }
     let idle = limits.transfer_idle_timeout;
     let lane = Arc::new(Lane::default());

@@ -19,6 +19,7 @@ mod sendfile;
 mod stall;
 #[cfg(test)]
 mod tests;
+mod unsent;
 
 use self::backoff::{Backoff, Reaction};
 use crate::{

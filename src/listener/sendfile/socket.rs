@@ -6,7 +6,7 @@ use super::{
     lane::{Broken, Company, Due, Lane, Rest},
     page_cache::{is_cached, too_short},
 };
-use crate::listener::{departure::Peer, stall::StallGuard};
+use crate::listener::{departure::Peer, stall::StallGuard, unsent::Unsent};
 use rustix::{
     fs::sendfile,
     io::Errno,
@@ -30,6 +30,7 @@ pub(in crate::listener) struct Socket {
     lane: Arc<Lane>,
     cached: Cached,
     cork: Cork,
+    unsent: Unsent,
 }
 
 /// What `sendfile` moves at once, in bytes: the kernel goes on piece by piece.
@@ -69,11 +70,13 @@ enum Culprit {
 
 impl Socket {
     pub(in crate::listener) fn new(stream: StallGuard<TcpStream>, lane: Arc<Lane>) -> Self {
+        let unsent = Unsent::begin(stream.socket());
         Self {
             stream,
             lane,
             cached: Cached::Yes,
             cork: Cork::Out,
+            unsent,
         }
     }
 
@@ -90,6 +93,7 @@ impl Socket {
                         0 => Err(too_short(due.offset)),
                         sent => Ok(sent),
                     });
+                self.unsent.note(&polled, self.stream.socket());
                 if polled.is_pending() {
                     self.cached = Cached::Perhaps;
                     self.lane.kept_waiting();
@@ -224,16 +228,19 @@ impl AsyncWrite for Socket {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.lane.check().map_err(broken)?;
-        let Some(first) = bufs.iter().position(|slice| stands_for_file(slice)) else {
-            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let first = bufs.iter().position(|slice| stands_for_file(slice));
+        let (before, from) = bufs.split_at(first.unwrap_or(bufs.len()));
+        let polled = if first.is_none() {
+            Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        } else if before.iter().any(|slice| !slice.is_empty()) {
+            self.stream
+                .poll_send(cx, |socket| send_before_file(socket, before))
+        } else {
+            return self.poll_send_file(cx, leading(from));
         };
-        let (before, from) = bufs.split_at(first);
-        if before.iter().any(|slice| !slice.is_empty()) {
-            return self
-                .stream
-                .poll_send(cx, |socket| send_before_file(socket, before));
-        }
-        self.poll_send_file(cx, leading(from))
+        let Self { stream, unsent, .. } = &mut *self;
+        unsent.note(&polled, stream.socket());
+        polled
     }
 
     /// Else hyper would copy bodies into one buffer.
