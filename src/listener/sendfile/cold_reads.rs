@@ -6,7 +6,7 @@ use futures_util::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use rustix::{
-    fs::{Advice, fadvise, fstat},
+    fs::{Advice, fadvise, fstat, sendfile},
     io::{Errno, pread},
 };
 use std::{
@@ -14,9 +14,10 @@ use std::{
     fs::File,
     io,
     num::NonZeroU64,
+    ops::Range,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -27,10 +28,12 @@ use tokio_util::task::AbortOnDropHandle;
 /// Parts that are read at once, of all files together. The threads for blocking calls are more: writes, metadata and
 /// what else waits for a file system find one while cold images keep the disk busy.
 const READS: usize = 24;
-/// What is read at once from disk, in bytes: small enough to stay in the processor's cache.
+/// What is copied at once where nothing else makes the kernel read, in bytes: small enough to stay in the processor's cache.
 const SCRATCH: usize = 128 << 10;
 
 static PERMITS: Semaphore = Semaphore::const_new(READS);
+/// Takes everything. `None` where there is none: in a container that has no devices.
+static NOWHERE: LazyLock<Option<File>> = LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
 /// Reads that somebody waits for and that have not ended.
 static UNDER_WAY: Mutex<BTreeMap<Part, Entry>> = Mutex::new(BTreeMap::new());
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
@@ -116,9 +119,9 @@ impl ColdRead {
         Some(Self { read })
     }
 
-    /// Reads the part that `offset` is in into the page cache, or joins those who do. Begins at once, polled or not. Must
-    /// be called within a runtime.
-    pub(super) fn begin(file: &Arc<File>, id: FileId, offset: u64) -> Self {
+    /// Reads the part that `offset` is in into the page cache, or joins those who do. Begins at once, polled or not. Bytes `on` are
+    /// asked for with it, and not waited for. Must be called within a runtime.
+    pub(super) fn begin(file: &Arc<File>, id: FileId, offset: u64, on: Range<u64>) -> Self {
         let part = Part::at(id, offset);
         let mut under_way = under_way();
         if let Some(read) = under_way.get(&part).and_then(|entry| entry.read.upgrade()) {
@@ -126,7 +129,7 @@ impl ColdRead {
         }
         metrics::counter!("saccade_download_uncached_parts_total").increment(1);
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
-        let read = start(file.clone(), Listed { part, ticket }).boxed().shared();
+        let read = start(file.clone(), Listed { part, ticket }, on).boxed().shared();
         if let Some(weak) = read.downgrade() {
             under_way.insert(part, Entry { read: weak, ticket });
         }
@@ -148,12 +151,12 @@ impl ColdRead {
 }
 
 /// Waits for its turn and reads, on from the first poll.
-async fn start(file: Arc<File>, listed: Listed) -> End {
+async fn start(file: Arc<File>, listed: Listed, on: Range<u64>) -> End {
     let queued = AbortOnDropHandle::new(tokio::spawn(async move {
         let permit = PERMITS.acquire().await.map_err(io::Error::other)?;
         // Waits once more where other work has all threads.
         let reading = AbortOnDropHandle::new(spawn_blocking(move || {
-            let end = read(&file, listed.part.begin());
+            let end = read(&file, listed.part.begin(), on);
             drop((permit, listed));
             end
         }));
@@ -163,14 +166,15 @@ async fn start(file: Arc<File>, listed: Listed) -> End {
 }
 
 /// Reads a part into the page cache, and keeps none of it; says where it or the file ends. Waits for the disk.
-fn read(file: &File, begin: u64) -> io::Result<u64> {
+fn read(file: &File, begin: u64, on: Range<u64>) -> io::Result<u64> {
     let end = begin.saturating_add(LONGEST as u64);
-    // All of it is asked for at once; the kernel's own guess begins small at every jump. A hint: nothing hangs on it.
-    let _ = fadvise(file, begin, NonZeroU64::new(LONGEST as u64), Advice::WillNeed);
-    let mut scratch = vec![0; SCRATCH];
+    // The kernel's own guess begins small at every jump. Many requests of the disk at once are cheaper than one after the other.
+    ask(file, on);
+    ask(file, begin..end);
+    let mut scratch = Vec::new();
     let mut at = begin;
     while at < end {
-        match pread(file, scratch.as_mut_slice(), at) {
+        match read_some(file, at..end, &mut scratch) {
             Ok(0) => break,
             Ok(n) => at = at.saturating_add(n as u64),
             Err(Errno::INTR) => {}
@@ -178,6 +182,30 @@ fn read(file: &File, begin: u64) -> io::Result<u64> {
         }
     }
     Ok(at)
+}
+
+/// A hint: nothing hangs on it. What is cached, or on its way, is not read again.
+fn ask(file: &File, bytes: Range<u64>) {
+    if let Some(len) = NonZeroU64::new(bytes.end.saturating_sub(bytes.start)) {
+        let _ = fadvise(file, bytes.start, Some(len), Advice::WillNeed);
+    }
+}
+
+/// Waits until some of the bytes are in the page cache, without a copy of them if it can be done so: where the file's pages
+/// can be sent.
+fn read_some(file: &File, bytes: Range<u64>, scratch: &mut Vec<u8>) -> Result<usize, Errno> {
+    if scratch.is_empty() {
+        let len = usize::try_from(bytes.end.saturating_sub(bytes.start)).unwrap_or(LONGEST);
+        let mut offset = bytes.start;
+        let sent = NOWHERE.as_ref().map_or(Err(Errno::INVAL), |nowhere| {
+            sendfile(nowhere, file, Some(&mut offset), len)
+        });
+        match sent {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => scratch.resize(SCRATCH, 0),
+            done => return done,
+        }
+    }
+    pread(file, scratch.as_mut_slice(), bytes.start)
 }
 
 /// Every change of the list is complete before anything could panic.
@@ -215,13 +243,13 @@ mod tests {
     async fn many_who_want_a_part_share_one_read() {
         let (file, id) = file(2 * LONGEST);
         assert!(ColdRead::join(id, 5).is_none());
-        let first = ColdRead::begin(&file, id, 5);
+        let first = ColdRead::begin(&file, id, 5, 0..0);
         for offset in [0, 6, LONGEST as u64 - 1] {
-            let other = ColdRead::begin(&file, id, offset);
+            let other = ColdRead::begin(&file, id, offset, 0..0);
             assert!(other.read.ptr_eq(&first.read));
             assert!(ColdRead::join(id, offset).unwrap().read.ptr_eq(&first.read));
         }
-        let next = ColdRead::begin(&file, id, LONGEST as u64);
+        let next = ColdRead::begin(&file, id, LONGEST as u64, 0..0);
         assert!(!next.read.ptr_eq(&first.read));
         let (one, other, next) = tokio::join!(ended(first.clone()), ended(first), ended(next));
         assert_eq!(one.unwrap(), LONGEST as u64);
@@ -233,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_nobody_waits_for_any_more_leaves_no_trace() {
         let (file, id) = file(LONGEST);
-        let read = ColdRead::begin(&file, id, 0);
+        let read = ColdRead::begin(&file, id, 0, 0..0);
         assert!(is_listed(id));
         drop(read);
         until(|| !is_listed(id) && Arc::strong_count(&file) == 1).await;
@@ -243,7 +271,7 @@ mod tests {
     async fn a_read_waits_for_its_turn_and_is_not_made_for_nobody() {
         let (file, id) = file(LONGEST);
         let all = PERMITS.acquire_many(u32::try_from(READS).unwrap()).await.unwrap();
-        let read = ColdRead::begin(&file, id, 0);
+        let read = ColdRead::begin(&file, id, 0, 0..0);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(is_listed(id) && read.read.peek().is_none());
         drop(read);
@@ -255,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_ended_is_not_joined() {
         let (file, id) = file(LONGEST);
-        let held = ColdRead::begin(&file, id, 0);
+        let held = ColdRead::begin(&file, id, 0, 0..0);
         until(|| !is_listed(id)).await;
         assert!(ColdRead::join(id, 0).is_none());
         assert_eq!(ended(held).await.unwrap(), LONGEST as u64);
@@ -265,16 +293,43 @@ mod tests {
     async fn the_end_of_the_file_is_told() {
         let (file, id) = file(LONGEST + 10);
         let end = LONGEST as u64 + 10;
-        assert_eq!(ended(ColdRead::begin(&file, id, end - 1)).await.unwrap(), end);
-        let beyond = ColdRead::begin(&file, id, 5 * LONGEST as u64 + 1);
+        assert_eq!(
+            ended(ColdRead::begin(&file, id, end - 1, 0..0)).await.unwrap(),
+            end
+        );
+        let beyond = ColdRead::begin(&file, id, 5 * LONGEST as u64 + 1, 0..0);
         assert_eq!(ended(beyond).await.unwrap(), 5 * LONGEST as u64);
+    }
+
+    #[test]
+    fn a_part_is_cached_once_it_was_read_and_what_was_asked_for_comes_too() {
+        let len = 3 * LONGEST;
+        let file = super::super::cold_file::cold_file(len);
+        let cached = |offset: usize| super::super::page_cache::is_cached(&file, offset as u64);
+        let one = LONGEST as u64;
+        assert_eq!(read(&file, 0, one..3 * one).unwrap(), one);
+        assert!((0..LONGEST).step_by(4096).all(cached));
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !(LONGEST..len).step_by(4096).all(cached) {
+            assert!(std::time::Instant::now() < deadline, "it was not asked for");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_file_whose_pages_cannot_be_sent_is_read_by_copying() {
+        let file = File::open("/proc/self/status").unwrap();
+        let mut scratch = Vec::new();
+        let read = read_some(&file, 0..LONGEST as u64, &mut scratch).unwrap();
+        assert!(read > 0);
+        assert_eq!(scratch.len(), SCRATCH);
     }
 
     #[tokio::test]
     async fn an_error_reaches_everybody() {
         let file = Arc::new(File::open("/proc/self/mem").unwrap());
         let id = FileId::of(&file).unwrap();
-        let read = ColdRead::begin(&file, id, 0);
+        let read = ColdRead::begin(&file, id, 0, 0..0);
         let (one, other) = tokio::join!(ended(read.clone()), ended(read));
         for error in [one.unwrap_err(), other.unwrap_err()] {
             assert_eq!(Errno::from_io_error(&error), Some(Errno::IO));

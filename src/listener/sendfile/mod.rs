@@ -1,5 +1,5 @@
 //! Regions of files from the page cache to the socket, beneath hyper: what is cached never passes through the
-//! daemon's memory. What is not is read first, into a scratch buffer that is thrown away, so that it is cached.
+//! daemon's memory. What is not is read first, on another thread, so that it is cached.
 //!
 //! hyper writes what bodies yield, and knows memory only. A body yields *frames* that stand for bytes of the file; a
 //! frame shows hyper a stretch of a buffer that nobody ever reads, the *stand-in*, as long as itself. The [`Socket`] beneath
@@ -11,6 +11,8 @@
 //! lane sends nothing more. So a copy that some later version might make costs a connection, never wrong bytes.
 
 mod body;
+#[cfg(test)]
+mod cold_file;
 mod cold_reads;
 mod frame;
 mod lane;

@@ -7,12 +7,18 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, IoSliceMut},
+    ops::Range,
     sync::Arc,
     task::{Context, Poll},
 };
 
 /// Parts that are read from disk beside the one that is waited for: the disk goes on while the socket does.
 const AHEAD: usize = 3;
+
+/// What the disk is asked for ahead of the parts that are read, in bytes: twice as much each time, up to the most. A client that reads on
+/// gets the disk's own rate, as from the kernel's readahead; one that leaves after the first bytes has had little read.
+const FIRST_WINDOW: u64 = 2 << 20;
+const WIDEST_WINDOW: u64 = 8 << 20;
 
 /// The parts of a region in order, each when it is cached. They end at multiples of
 /// [`LONGEST`](super::frame::LONGEST) in the file. One that is not cached is read on the threads for blocking calls, and
@@ -25,6 +31,9 @@ pub(super) struct CachedParts {
     at: u64,
     left: u64,
     found: VecDeque<(Part, State)>,
+    window: u64,
+    /// Up to where the disk was asked ahead of time. What is there of it, and what is on its way, cannot be told from the outside.
+    asked_until: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +45,10 @@ struct Part {
 
 #[derive(Debug)]
 enum State {
-    /// It has not been looked up, or so long ago that it may have left the cache again.
+    /// It has not been looked up.
     Unknown,
+    /// It was cached, so long ago that it may have left the cache again.
+    Found,
     /// It is read ahead of time.
     Ahead(ColdRead),
     /// It is read, and taken as soon as it is.
@@ -58,6 +69,8 @@ impl CachedParts {
             at: region.offset,
             left: region.len,
             found: VecDeque::with_capacity(AHEAD),
+            window: FIRST_WINDOW,
+            asked_until: 0,
         })
     }
 
@@ -68,7 +81,7 @@ impl CachedParts {
             if self
                 .found
                 .iter()
-                .any(|(_, state)| !matches!(state, State::Unknown))
+                .any(|(_, state)| matches!(state, State::Ahead(_) | State::Awaited(_)))
             {
                 self.read_ahead();
             }
@@ -77,7 +90,7 @@ impl CachedParts {
                 return Poll::Ready(None);
             };
             let (mut read, was_awaited) = match state {
-                State::Unknown => match self.look(part) {
+                State::Unknown | State::Found => match self.look(part, &state) {
                     None => return Poll::Ready(Some(Ok(part.len))),
                     Some(read) => {
                         self.found.push_front((part, State::Awaited(read)));
@@ -96,7 +109,7 @@ impl CachedParts {
                 Poll::Ready(Ok(end)) if end < part.end() => return Poll::Ready(Some(Err(too_short(end)))),
                 Poll::Ready(Ok(_)) if was_awaited => return Poll::Ready(Some(Ok(part.len))),
                 // It may have been there for long: the peer is slower than the disk.
-                Poll::Ready(Ok(_)) => self.found.push_front((part, State::Unknown)),
+                Poll::Ready(Ok(_)) => self.found.push_front((part, State::Found)),
             }
         }
     }
@@ -105,7 +118,8 @@ impl CachedParts {
         while self.found.len() <= AHEAD
             && let Some(part) = self.cut()
         {
-            let state = self.look(part).map_or(State::Unknown, State::Ahead);
+            let looked = self.look(part, &State::Unknown);
+            let state = looked.map_or(State::Found, State::Ahead);
             self.found.push_back((part, state));
         }
     }
@@ -123,14 +137,37 @@ impl CachedParts {
     }
 
     /// The read that has to end before the part is sent. Asks for one under way first: while that lasts, the first and
-    /// the last byte may be cached and those between them not.
-    fn look(&self, part: Part) -> Option<ColdRead> {
-        ColdRead::join(self.id, part.offset).or_else(|| {
-            // Pages leave the cache in the order in which they were read, so that a part with a hole between the first and
-            // the last byte is rare; it is sent nevertheless, and waits for the disk where it stands.
-            let is_cached = is_cached(&self.file, part.offset) && is_cached(&self.file, part.end() - 1);
-            (!is_cached).then(|| ColdRead::begin(&self.file, self.id, part.offset))
-        })
+    /// the last byte may be cached and those between them not. So may they while the disk was asked ahead of time.
+    fn look(&mut self, part: Part, state: &State) -> Option<ColdRead> {
+        if let Some(read) = ColdRead::join(self.id, part.offset) {
+            return Some(read);
+        }
+        let is_asked_for = part.offset < self.asked_until && matches!(state, State::Unknown);
+        // Pages leave the cache in the order in which they were read, so that a part with a hole between the first and
+        // the last byte is rare; it is sent nevertheless, and waits for the disk where it stands.
+        if !is_asked_for && self.is_cached(part.offset) && self.is_cached(part.end() - 1) {
+            return None;
+        }
+        let on = self.ask_on(part);
+        Some(ColdRead::begin(&self.file, self.id, part.offset, on))
+    }
+
+    /// What else the disk is asked for when this part is read: the next window, once half of the last one is left, unless it is
+    /// cached.
+    fn ask_on(&mut self, part: Part) -> Range<u64> {
+        let end = self.at.saturating_add(self.left);
+        let from = self.asked_until.max(part.end()).min(end);
+        let is_far_enough = part.end().saturating_add(self.window / 2) <= self.asked_until;
+        if is_far_enough || from == end || self.is_cached(from) {
+            return from..from;
+        }
+        self.asked_until = from.saturating_add(self.window).min(end);
+        self.window = self.window.saturating_mul(2).min(WIDEST_WINDOW);
+        from..self.asked_until
+    }
+
+    fn is_cached(&self, offset: u64) -> bool {
+        is_cached(&self.file, offset)
     }
 }
 
@@ -161,18 +198,18 @@ pub(super) fn too_short(at: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::frame::LONGEST, *};
-    use rustix::fs::{Advice, fadvise};
-    use std::{future::poll_fn, io::Write};
+    use super::{
+        super::{
+            cold_file::{cold_file, eventually, forget},
+            frame::LONGEST,
+        },
+        *,
+    };
+    use std::future::poll_fn;
 
-    /// Beside the test itself: where that lies is a file system that tells what is cached, more likely than under `/tmp`.
     fn region(len: usize, offset: u64) -> FileRegion {
-        let beside = std::env::current_exe().unwrap();
-        let mut file = tempfile::tempfile_in(beside.parent().unwrap()).unwrap();
-        file.write_all(&vec![7; len]).unwrap();
-        file.sync_all().unwrap();
-        // The kernel reads nothing ahead of its own: parts come when they are read, and not with their neighbours.
-        fadvise(&file, 0, None, Advice::Random).unwrap();
+        let file = cold_file(len.next_multiple_of(4096));
+        rustix::fs::ftruncate(&file, len as u64).unwrap();
         FileRegion {
             file: Arc::new(file),
             offset,
@@ -181,18 +218,7 @@ mod tests {
     }
 
     fn cold(len: usize) -> FileRegion {
-        let region = region(len, 0);
-        forget(&region);
-        region
-    }
-
-    /// The kernel keeps pages that anybody holds at the moment: it is asked more than once. (Asking whether they are cached would
-    /// begin to read them.)
-    fn forget(region: &FileRegion) {
-        for _ in 0..5 {
-            fadvise(&region.file, 0, None, Advice::DontNeed).unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
+        region(len, 0)
     }
 
     fn parts_of(region: &FileRegion) -> CachedParts {
@@ -225,65 +251,114 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_cached_is_read_and_then_is() {
-        let cold = cold(5 * LONGEST);
-        let mut parts = parts_of(&cold);
-        assert!(poll_once(&mut parts).is_pending());
-        assert!(matches!(parts.found[0].1, State::Awaited(_)));
-        assert_eq!(lengths(&cold).await, [LONGEST; 5]);
-        let mut now = parts_of(&cold);
-        for _ in 0..5 {
-            assert!(matches!(poll_once(&mut now), Poll::Ready(Some(Ok(LONGEST)))));
-        }
+        let read_once = async || {
+            let cold = cold(5 * LONGEST);
+            let mut parts = parts_of(&cold);
+            let waits = poll_once(&mut parts).is_pending();
+            assert_eq!(lengths(&cold).await, [LONGEST; 5]);
+            let mut now = parts_of(&cold);
+            for _ in 0..5 {
+                assert!(matches!(poll_once(&mut now), Poll::Ready(Some(Ok(LONGEST)))));
+            }
+            waits
+        };
+        assert!(eventually(read_once).await);
     }
 
     #[tokio::test]
     async fn whoever_comes_while_a_part_is_read_waits_for_it_and_does_not_look() {
-        let cold = cold(LONGEST);
-        let mut clients: Vec<_> = (0..9).map(|_| parts_of(&cold)).collect();
-        assert!(poll_once(&mut clients[0]).is_pending());
-        // The read has not begun, for this test has the only thread. Meanwhile the first and the last page come by another way.
-        for offset in [0, LONGEST as u64 - 1] {
-            rustix::io::pread(&cold.file, &mut [0], offset).unwrap();
-            assert!(is_cached(&cold.file, offset));
-        }
-        for client in &mut clients[1..] {
-            assert!(poll_once(client).is_pending());
-        }
-        for client in &mut clients {
-            assert_eq!(next(client).await.unwrap().unwrap(), LONGEST);
-        }
+        let come = async || {
+            let cold = cold(LONGEST);
+            let mut clients: Vec<_> = (0..9).map(|_| parts_of(&cold)).collect();
+            if poll_once(&mut clients[0]).is_ready() {
+                return false;
+            }
+            // The read has not begun, for this test has the only thread. Meanwhile the first and the last page come by another way.
+            for offset in [0, LONGEST as u64 - 1] {
+                rustix::io::pread(&cold.file, &mut [0], offset).unwrap();
+                assert!(is_cached(&cold.file, offset));
+            }
+            for client in &mut clients[1..] {
+                assert!(poll_once(client).is_pending());
+            }
+            for client in &mut clients {
+                assert_eq!(next(client).await.unwrap().unwrap(), LONGEST);
+            }
+            true
+        };
+        assert!(eventually(come).await);
     }
 
     #[tokio::test]
     async fn what_is_not_cached_is_read_ahead_within_a_bound() {
-        let mut parts = parts_of(&cold(9 * LONGEST));
-        assert!(poll_once(&mut parts).is_pending());
-        assert_eq!(parts.found.len(), 1 + AHEAD);
-        let mut ahead = parts.found.iter().skip(1);
-        assert!(ahead.all(|(_, state)| matches!(state, State::Ahead(_))));
-        let mut count = 0;
-        while let Some(part) = next(&mut parts).await {
-            part.unwrap();
-            assert!(parts.found.len() <= AHEAD);
-            count += 1;
-        }
-        assert_eq!(count, 9);
+        let read = async || {
+            let mut parts = parts_of(&cold(9 * LONGEST));
+            let waits = poll_once(&mut parts).is_pending();
+            assert!(parts.found.len() <= 1 + AHEAD);
+            let ahead = parts.found.iter().skip(1);
+            let ahead = ahead
+                .filter(|(_, state)| matches!(state, State::Ahead(_)))
+                .count();
+            let mut left = if waits { 9 } else { 8 };
+            while let Some(part) = next(&mut parts).await {
+                part.unwrap();
+                assert!(parts.found.len() <= AHEAD);
+                left -= 1;
+            }
+            assert_eq!(left, 0);
+            waits && ahead == AHEAD
+        };
+        assert!(eventually(read).await);
     }
 
     #[tokio::test]
     async fn what_was_read_ahead_and_has_left_the_cache_is_read_again() {
-        let cold = cold(2 * LONGEST);
-        let mut parts = parts_of(&cold);
-        assert_eq!(next(&mut parts).await.unwrap().unwrap(), LONGEST);
-        let State::Ahead(read) = &parts.found[0].1 else {
-            panic!("{parts:?}")
+        let leave = async || {
+            let cold = cold(2 * LONGEST);
+            let mut parts = parts_of(&cold);
+            assert_eq!(next(&mut parts).await.unwrap().unwrap(), LONGEST);
+            let Some((_, State::Ahead(read))) = parts.found.front() else {
+                return false;
+            };
+            let mut read = read.clone();
+            poll_fn(|cx| read.poll(cx)).await.unwrap();
+            forget(&cold.file, 2 * LONGEST);
+            let waits = poll_once(&mut parts).is_pending();
+            if waits {
+                assert!(matches!(parts.found[0].1, State::Awaited(_)));
+                assert_eq!(next(&mut parts).await.unwrap().unwrap(), LONGEST);
+            }
+            waits
         };
-        let mut read = read.clone();
-        poll_fn(|cx| read.poll(cx)).await.unwrap();
-        forget(&cold);
-        assert!(poll_once(&mut parts).is_pending());
-        assert!(matches!(parts.found[0].1, State::Awaited(_)));
-        assert_eq!(next(&mut parts).await.unwrap().unwrap(), LONGEST);
+        assert!(eventually(leave).await);
+    }
+
+    #[tokio::test]
+    async fn the_disk_is_asked_for_more_each_time_and_only_for_what_is_not_cached() {
+        const MIB: u64 = LONGEST as u64;
+        let ask = async || {
+            let cold = cold(40 * LONGEST);
+            rustix::io::pread(&cold.file, &mut [0], 23 * MIB).unwrap();
+            let mut parts = parts_of(&cold);
+            let mut asked = Vec::new();
+            while let Some(part) = parts.cut() {
+                let on = parts.ask_on(part);
+                if !on.is_empty() {
+                    asked.push((part.offset / MIB, on.start / MIB..on.end / MIB));
+                }
+            }
+            // When half of a window is left; what is cached ends it, and the next one begins behind that.
+            asked
+                == [
+                    (0, 1..3),
+                    (1, 3..7),
+                    (3, 7..15),
+                    (11, 15..23),
+                    (23, 24..32),
+                    (28, 32..40),
+                ]
+        };
+        assert!(eventually(ask).await);
     }
 
     #[test]
