@@ -1,5 +1,6 @@
 //! A catalogue of a million images, each with ten properties and three tags, asked over HTTP: how long a page takes that
-//! begins a list, one from its middle, and one that is filtered. `cargo bench --bench catalogue -- 1000000`; without a number 100,000
+//! begins a list, one from its middle, and one that is filtered; and how long the daemon takes to start, after a stop and after a
+//! kill in the midst of changes. `cargo bench --bench catalogue -- 1000000`; without a number 100,000
 //! images. `BENCH_DIR` names where the database is made; a million take about 2 GiB there.
 
 #![allow(
@@ -32,6 +33,8 @@ use saccade::{
 const ROUNDS: usize = 300;
 const WARM_UP: usize = 20;
 const PROJECTS: u32 = 1000;
+/// Before the kill: as many as the log may hold that is read again at the next start, more or less.
+const CHANGES: u32 = 5000;
 /// Few images have one of these, so that it finds about as many as a person looks for.
 const RARE: u32 = 20_000;
 
@@ -99,6 +102,30 @@ fn main() {
     });
     row(&daemon, "limit=1000", |_| "/v2/images?limit=1000".to_owned());
     println!("resident: {} MiB", daemon.server.memory("VmRSS") >> 20);
+
+    let mut connection = daemon.connect();
+    for change in 0..CHANGES {
+        let path = format!("/v2/images/{}", id(change.wrapping_mul(7919) % images));
+        let patch = format!(r#"[{{"op": "replace", "path": "/name", "value": "changed-{change}"}}]"#);
+        let format = Some("application/openstack-images-v2.1-json-patch");
+        connection
+            .expect(200, "PATCH", &path, format, patch.as_bytes())
+            .unwrap();
+    }
+    daemon.server.kill();
+    let begun = Instant::now();
+    let daemon = Saccade::start(&data, Identity::Local);
+    println!(
+        "start after a kill, {CHANGES} changes after the last start: {:.0?}",
+        begun.elapsed()
+    );
+    let last = id((CHANGES - 1).wrapping_mul(7919) % images);
+    let body = daemon
+        .connect()
+        .expect(200, "GET", &format!("/v2/images/{last}"), None, b"")
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(json["name"], format!("changed-{}", CHANGES - 1));
 }
 
 fn id(number: u32) -> ImageId {
