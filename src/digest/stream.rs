@@ -9,6 +9,7 @@ use std::{fmt, mem};
 use bytes::Bytes;
 
 use super::algorithm::Algorithm;
+use super::crowd::{Arrangement, Busy, Crowd};
 use super::digests::Digests;
 use super::error::DigestError;
 use super::kernel::{Family, Kernel};
@@ -23,6 +24,10 @@ pub const MAX_CHUNKS_BEHIND: usize = 4;
 /// A push that waits goes on once every algorithm has come this close: waiting for room for one chunk only would cost
 /// a wake-up for each chunk, and two chunks in hand keep the threads busy while the owner wakes.
 const RESUME_CHUNKS_BEHIND: usize = MAX_CHUNKS_BEHIND / 2;
+
+/// After so many chunks for which another arrangement of its hashes would have been better, a stream that always has something to do waits until
+/// it has nothing, to change it. That costs a wake-up; one without chunks behind changes at once.
+const CHUNKS_BEFORE_REARRANGING: u32 = 16;
 
 /// A stream of bytes being hashed with each algorithm it was started with.
 ///
@@ -61,6 +66,13 @@ impl DigestStream {
     }
 
     fn open(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>, parts: Option<Parts>) -> Self {
+        let of = |family| kernels.iter().position(|(_, kernel)| kernel.family() == family);
+        let pair = of(Family::Md5).zip(of(Family::Sha512)).map(|(md5, sha512)| Pair {
+            md5,
+            sha512,
+            arrangement: Arrangement::Apart,
+            chunks_against: 0,
+        });
         let tracks = kernels
             .into_iter()
             .map(|(algorithm, kernel)| Track {
@@ -71,16 +83,26 @@ impl DigestStream {
             .collect();
         let state = State {
             tracks,
+            pair,
+            busy: None,
             phase: Phase::Open,
             waiting: None,
             parts,
         };
+        let crowd = Arc::clone(&threads.crowd);
         Self {
             threads,
             shared: Arc::new(Shared {
+                crowd,
                 state: Mutex::new(state),
             }),
         }
+    }
+
+    /// Whether its MD5 and SHA-512 are hashed in one pass now.
+    #[cfg(test)]
+    pub(super) fn arrangement(&self) -> Option<Arrangement> {
+        self.shared.lock().pair.as_ref().map(|pair| pair.arrangement)
     }
 
     /// Hashes `chunk` after those before it. Returns when every algorithm has taken it, not when it is hashed; waits
@@ -138,15 +160,28 @@ impl fmt::Debug for DigestStream {
 /// What the stream's owner and the threads share. Locked a few times per chunk and algorithm, for a few instructions
 /// each: no chunk is hashed or released, no kernel dropped and no one woken under the lock.
 pub(super) struct Shared {
+    crowd: Arc<Crowd>,
     state: Mutex<State>,
 }
 
 struct State {
     tracks: Vec<Track>,
+    pair: Option<Pair>,
+    /// While there is a [`Unit`].
+    busy: Option<Busy>,
     phase: Phase,
     /// The owner, when it waits in a push or for the end.
     waiting: Option<Waker>,
     parts: Option<Parts>,
+}
+
+/// Two tracks whose hashes can be computed in one pass: by the unit of the first then.
+struct Pair {
+    md5: usize,
+    sha512: usize,
+    arrangement: Arrangement,
+    /// How many chunks were pushed since another was better.
+    chunks_against: u32,
 }
 
 enum Phase {
@@ -171,6 +206,8 @@ enum Status {
     Ready,
     /// The [`Unit`] does, and a thread hashes with it.
     Hashing,
+    /// Another track of the stream does, which hashes the same chunks with it: see [`Pair`].
+    Together,
     /// No one any more: the digest in hex.
     Done(String),
 }
@@ -179,6 +216,43 @@ impl Track {
     fn chunks_behind(&self) -> usize {
         let chunks = self.queue.iter().filter(|piece| matches!(piece, Piece::Chunk(_)));
         chunks.count() + usize::from(matches!(self.status, Status::Hashing))
+    }
+
+    /// Whether there is no unit of it.
+    fn is_at_rest(&self) -> bool {
+        matches!(
+            self.status,
+            Status::Resting(_) | Status::Together | Status::Done(_)
+        )
+    }
+
+    /// Hashes the other's chunks from now on, if both rest.
+    fn take_in(&mut self, other: &mut Self) {
+        let statuses = (
+            mem::replace(&mut self.status, Status::Together),
+            mem::replace(&mut other.status, Status::Together),
+        );
+        (self.status, other.status) = match statuses {
+            (Status::Resting(own), Status::Resting(others)) => match own.together(others) {
+                Ok(both) => (Status::Resting(both), Status::Together),
+                Err((own, others)) => (Status::Resting(own), Status::Resting(others)),
+            },
+            statuses => statuses,
+        };
+    }
+
+    /// Leaves the other its chunks again, if it rests.
+    fn let_go(&mut self, other: &mut Self) {
+        self.status = match mem::replace(&mut self.status, Status::Ready) {
+            Status::Resting(kernel) => {
+                let (own, others) = kernel.apart();
+                if let Some(others) = others {
+                    other.status = Status::Resting(others);
+                }
+                Status::Resting(own)
+            }
+            status => status,
+        };
     }
 
     /// The kernel, if the track rests; the track is then ready.
@@ -211,6 +285,36 @@ impl State {
         self.tracks.iter().map(Track::chunks_behind).max().unwrap_or(0)
     }
 
+    /// Arranges the two hashes of a pair as is best now. False if that has to wait until they rest.
+    fn arrange(&mut self, crowd: &Crowd) -> bool {
+        let Some(pair) = &mut self.pair else {
+            return true;
+        };
+        let best = crowd.arrangement(self.busy.as_ref());
+        if pair.arrangement == best {
+            pair.chunks_against = 0;
+            return true;
+        }
+        let Ok([md5, sha512]) = self.tracks.get_disjoint_mut([pair.md5, pair.sha512]) else {
+            return true;
+        };
+        if !md5.is_at_rest() || !sha512.is_at_rest() {
+            pair.chunks_against = pair.chunks_against.saturating_add(1);
+            return pair.chunks_against <= CHUNKS_BEFORE_REARRANGING;
+        }
+        pair.chunks_against = 0;
+        pair.arrangement = best;
+        match best {
+            Arrangement::Together => md5.take_in(sha512),
+            Arrangement::Apart => md5.let_go(sha512),
+        }
+        true
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.tracks.iter().all(Track::is_at_rest)
+    }
+
     fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.waiting {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -231,7 +335,7 @@ impl Shared {
         if let Phase::Failed(error) = &state.phase {
             return Poll::Ready(Err(error.clone()));
         }
-        if state.most_behind() >= MAX_CHUNKS_BEHIND {
+        if state.most_behind() >= MAX_CHUNKS_BEHIND || !state.arrange(&self.crowd) {
             state.wait(cx);
             return Poll::Pending;
         }
@@ -239,6 +343,7 @@ impl Shared {
         let State { tracks, parts, .. } = &mut *state;
         for (index, track) in tracks.iter_mut().enumerate() {
             match parts {
+                _ if matches!(track.status, Status::Together) => {}
                 Some(parts) if parts.track == index => parts.divide(chunk.clone(), &mut track.queue),
                 _ => track.queue.push_back(Piece::Chunk(chunk.clone())),
             }
@@ -297,7 +402,7 @@ impl Shared {
         }
         let digests = state.tracks.iter().map(|track| match &track.status {
             Status::Done(hex) => Some((track.algorithm, hex.clone())),
-            Status::Resting(_) | Status::Ready | Status::Hashing => None,
+            Status::Resting(_) | Status::Ready | Status::Hashing | Status::Together => None,
         });
         if let Some(digests) = digests.collect() {
             return Poll::Ready(Ok(digests));
@@ -317,7 +422,11 @@ impl Shared {
                 kernel,
             })
         });
-        ready.collect()
+        let ready: Vec<_> = ready.collect();
+        if !ready.is_empty() && state.busy.is_none() {
+            state.busy = Some(self.crowd.busy());
+        }
+        ready
     }
 
     /// Ends the stream before its time, and releases what it holds.
@@ -332,6 +441,7 @@ impl Shared {
         let released: Vec<_> = tracks
             .map(|track| (mem::take(&mut track.queue), track.rouse()))
             .collect();
+        state.busy = None;
         let waiting = state.waiting.take();
         let parts_waiting = state.take_part_waiters();
         drop(state);
@@ -340,7 +450,7 @@ impl Shared {
     }
 }
 
-/// One algorithm of one stream, when there is something to do for it: what a thread runs.
+/// One algorithm of one stream, or two in one pass, when there is something to do for it: what a thread runs.
 pub(super) struct Unit {
     shared: Arc<Shared>,
     track: usize,
@@ -405,6 +515,9 @@ impl Unit {
             Step::Finish(self)
         } else {
             track.status = Status::Resting(self.kernel);
+            if state.is_at_rest() {
+                state.busy = None;
+            }
             Step::Leave
         };
         let caught_up = !finishing && state.most_behind() <= RESUME_CHUNKS_BEHIND;
@@ -430,12 +543,21 @@ impl Unit {
         self
     }
 
-    /// Ends the hash and leaves its digest to the stream.
+    /// Ends the hash, or both, and leaves the digests to the stream.
     pub(super) fn finish(self) {
-        let digest = self.kernel.finish();
+        let (kernel, other) = self.kernel.apart();
+        let done = |kernel: Kernel| Status::Done(hex(&kernel.finish()));
+        let (done, other_done) = (done(kernel), other.map(done));
         let mut state = self.shared.lock();
-        if let Some(track) = state.tracks.get_mut(self.track) {
-            track.status = Status::Done(hex(&digest));
+        let other = state.pair.as_ref().map(|pair| pair.sha512);
+        let others = other.zip(other_done);
+        for (index, status) in std::iter::once((self.track, done)).chain(others) {
+            if let Some(track) = state.tracks.get_mut(index) {
+                track.status = status;
+            }
+        }
+        if state.is_at_rest() {
+            state.busy = None;
         }
         let all_done = state
             .tracks
