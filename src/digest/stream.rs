@@ -25,9 +25,9 @@ pub const MAX_CHUNKS_BEHIND: usize = 4;
 /// a wake-up for each chunk, and two chunks in hand keep the threads busy while the owner wakes.
 const RESUME_CHUNKS_BEHIND: usize = MAX_CHUNKS_BEHIND / 2;
 
-/// After so many chunks for which another arrangement of its hashes would have been better, a stream that always has something to do waits until
-/// it has nothing, to change it. That costs a wake-up; one without chunks behind changes at once.
-const CHUNKS_BEFORE_REARRANGING: u32 = 16;
+/// The two hashes of a pair are arranged anew after so many chunks in a row for which that would have been better: not for each
+/// moment in which streams have nothing to do. A stream that always has something to do waits for its end then, which costs a wake-up.
+const CHUNKS_BEFORE_REARRANGING: u32 = 8;
 
 /// A stream of bytes being hashed with each algorithm it was started with.
 ///
@@ -70,7 +70,7 @@ impl DigestStream {
         let pair = of(Family::Md5).zip(of(Family::Sha512)).map(|(md5, sha512)| Pair {
             md5,
             sha512,
-            arrangement: Arrangement::Apart,
+            arrangement: None,
             chunks_against: 0,
         });
         let tracks = kernels
@@ -102,7 +102,7 @@ impl DigestStream {
     /// Whether its MD5 and SHA-512 are hashed in one pass now.
     #[cfg(test)]
     pub(super) fn arrangement(&self) -> Option<Arrangement> {
-        self.shared.lock().pair.as_ref().map(|pair| pair.arrangement)
+        self.shared.lock().pair.as_ref().and_then(|pair| pair.arrangement)
     }
 
     /// Hashes `chunk` after those before it. Returns when every algorithm has taken it, not when it is hashed; waits
@@ -179,8 +179,9 @@ struct State {
 struct Pair {
     md5: usize,
     sha512: usize,
-    arrangement: Arrangement,
-    /// How many chunks were pushed since another was better.
+    /// `None` as long as there was no chunk.
+    arrangement: Option<Arrangement>,
+    /// How many chunks in a row another would have been better for.
     chunks_against: u32,
 }
 
@@ -291,19 +292,22 @@ impl State {
             return true;
         };
         let best = crowd.arrangement(self.busy.as_ref());
-        if pair.arrangement == best {
+        if pair.arrangement == Some(best) {
             pair.chunks_against = 0;
+            return true;
+        }
+        if pair.arrangement.is_some() && pair.chunks_against < CHUNKS_BEFORE_REARRANGING {
+            pair.chunks_against += 1;
             return true;
         }
         let Ok([md5, sha512]) = self.tracks.get_disjoint_mut([pair.md5, pair.sha512]) else {
             return true;
         };
         if !md5.is_at_rest() || !sha512.is_at_rest() {
-            pair.chunks_against = pair.chunks_against.saturating_add(1);
-            return pair.chunks_against <= CHUNKS_BEFORE_REARRANGING;
+            return false;
         }
         pair.chunks_against = 0;
-        pair.arrangement = best;
+        pair.arrangement = Some(best);
         match best {
             Arrangement::Together => md5.take_in(sha512),
             Arrangement::Apart => md5.let_go(sha512),
