@@ -1,7 +1,7 @@
 //! The kernels read no byte before or behind what they are given. What instructions of our own read, AddressSanitizer does not see:
 //! here the pages around cannot be read.
 #![cfg(unix)]
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::{ptr, slice};
 

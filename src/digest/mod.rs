@@ -23,6 +23,7 @@ mod run_queue;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use digests::Digests;

@@ -9,13 +9,16 @@ use std::{fmt, mem};
 use bytes::Bytes;
 
 use super::algorithm::Algorithm;
-use super::crowd::{Arrangement, Busy, Crowd};
+#[cfg(test)]
+use super::crowd::Arrangement;
+use super::crowd::{Busy, Crowd};
 use super::digests::Digests;
 use super::error::DigestError;
 use super::kernel::{Family, Kernel};
 use super::parts::{PartDigests, PartLengths, Parts, Piece};
 use super::pool::Threads;
 use super::run_queue::Waiting;
+use super::track::{Pair, Status, Track};
 
 /// How many chunks an algorithm may be behind, the one being hashed included, before
 /// [`push`](DigestStream::push) waits.
@@ -24,10 +27,6 @@ pub const MAX_CHUNKS_BEHIND: usize = 4;
 /// A push that waits goes on once every algorithm has come this close: waiting for room for one chunk only would cost
 /// a wake-up for each chunk, and two chunks in hand keep the threads busy while the owner wakes.
 const RESUME_CHUNKS_BEHIND: usize = MAX_CHUNKS_BEHIND / 2;
-
-/// The two hashes of a pair are arranged anew after so many chunks in a row for which that would have been better: not for each
-/// moment in which streams have nothing to do. A stream that always has something to do waits for its end then, which costs a wake-up.
-const CHUNKS_BEFORE_REARRANGING: u32 = 8;
 
 /// A stream of bytes being hashed with each algorithm it was started with.
 ///
@@ -66,14 +65,7 @@ impl DigestStream {
     }
 
     fn open(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>, parts: Option<Parts>) -> Self {
-        let of = |family| kernels.iter().position(|(_, kernel)| kernel.family() == family);
-        let pair = of(Family::Md5).zip(of(Family::Sha512)).map(|(md5, sha512)| Pair {
-            md5,
-            sha512,
-            arrangement: None,
-            chunks_against: 0,
-        });
-        let tracks = kernels
+        let tracks: Vec<_> = kernels
             .into_iter()
             .map(|(algorithm, kernel)| Track {
                 algorithm,
@@ -82,8 +74,8 @@ impl DigestStream {
             })
             .collect();
         let state = State {
+            pair: Pair::of(&tracks),
             tracks,
-            pair,
             busy: None,
             phase: Phase::Open,
             waiting: None,
@@ -102,7 +94,7 @@ impl DigestStream {
     /// Whether its MD5 and SHA-512 are hashed in one pass now.
     #[cfg(test)]
     pub(super) fn arrangement(&self) -> Option<Arrangement> {
-        self.shared.lock().pair.as_ref().and_then(|pair| pair.arrangement)
+        self.shared.lock().pair.as_ref().and_then(Pair::arrangement)
     }
 
     /// Hashes `chunk` after those before it. Returns when every algorithm has taken it, not when it is hashed; waits
@@ -175,97 +167,11 @@ struct State {
     parts: Option<Parts>,
 }
 
-/// Two tracks whose hashes can be computed in one pass: by the unit of the first then.
-struct Pair {
-    md5: usize,
-    sha512: usize,
-    /// `None` as long as there was no chunk.
-    arrangement: Option<Arrangement>,
-    /// How many chunks in a row another would have been better for.
-    chunks_against: u32,
-}
-
 enum Phase {
     Open,
     Finishing,
     Cancelled,
     Failed(DigestError),
-}
-
-/// One algorithm of the stream. (Not "lane": that is a stream's place in a SIMD register.)
-struct Track {
-    algorithm: Algorithm,
-    queue: VecDeque<Piece>,
-    status: Status,
-}
-
-/// Who holds the track's kernel. It is moved, never shared: two threads cannot run one unit.
-enum Status {
-    /// The track does: nothing to hash.
-    Resting(Kernel),
-    /// The [`Unit`] does, and waits for a thread.
-    Ready,
-    /// The [`Unit`] does, and a thread hashes with it.
-    Hashing,
-    /// Another track of the stream does, which hashes the same chunks with it: see [`Pair`].
-    Together,
-    /// No one any more: the digest in hex.
-    Done(String),
-}
-
-impl Track {
-    fn chunks_behind(&self) -> usize {
-        let chunks = self.queue.iter().filter(|piece| matches!(piece, Piece::Chunk(_)));
-        chunks.count() + usize::from(matches!(self.status, Status::Hashing))
-    }
-
-    /// Whether there is no unit of it.
-    fn is_at_rest(&self) -> bool {
-        matches!(
-            self.status,
-            Status::Resting(_) | Status::Together | Status::Done(_)
-        )
-    }
-
-    /// Hashes the other's chunks from now on, if both rest.
-    fn take_in(&mut self, other: &mut Self) {
-        let statuses = (
-            mem::replace(&mut self.status, Status::Together),
-            mem::replace(&mut other.status, Status::Together),
-        );
-        (self.status, other.status) = match statuses {
-            (Status::Resting(own), Status::Resting(others)) => match own.together(others) {
-                Ok(both) => (Status::Resting(both), Status::Together),
-                Err((own, others)) => (Status::Resting(own), Status::Resting(others)),
-            },
-            statuses => statuses,
-        };
-    }
-
-    /// Leaves the other its chunks again, if it rests.
-    fn let_go(&mut self, other: &mut Self) {
-        self.status = match mem::replace(&mut self.status, Status::Ready) {
-            Status::Resting(kernel) => {
-                let (own, others) = kernel.apart();
-                if let Some(others) = others {
-                    other.status = Status::Resting(others);
-                }
-                Status::Resting(own)
-            }
-            status => status,
-        };
-    }
-
-    /// The kernel, if the track rests; the track is then ready.
-    fn rouse(&mut self) -> Option<Kernel> {
-        match mem::replace(&mut self.status, Status::Ready) {
-            Status::Resting(kernel) => Some(kernel),
-            other => {
-                self.status = other;
-                None
-            }
-        }
-    }
 }
 
 impl State {
@@ -288,31 +194,9 @@ impl State {
 
     /// Arranges the two hashes of a pair as is best now. False if that has to wait until they rest.
     fn arrange(&mut self, crowd: &Crowd) -> bool {
-        let Some(pair) = &mut self.pair else {
-            return true;
-        };
         let best = crowd.arrangement(self.busy.as_ref());
-        if pair.arrangement == Some(best) {
-            pair.chunks_against = 0;
-            return true;
-        }
-        if pair.arrangement.is_some() && pair.chunks_against < CHUNKS_BEFORE_REARRANGING {
-            pair.chunks_against += 1;
-            return true;
-        }
-        let Ok([md5, sha512]) = self.tracks.get_disjoint_mut([pair.md5, pair.sha512]) else {
-            return true;
-        };
-        if !md5.is_at_rest() || !sha512.is_at_rest() {
-            return false;
-        }
-        pair.chunks_against = 0;
-        pair.arrangement = Some(best);
-        match best {
-            Arrangement::Together => md5.take_in(sha512),
-            Arrangement::Apart => md5.let_go(sha512),
-        }
-        true
+        let pair = self.pair.as_mut();
+        pair.is_none_or(|pair| pair.arrange(&mut self.tracks, best))
     }
 
     fn is_at_rest(&self) -> bool {
@@ -553,7 +437,7 @@ impl Unit {
         let done = |kernel: Kernel| Status::Done(hex(&kernel.finish()));
         let (done, other_done) = (done(kernel), other.map(done));
         let mut state = self.shared.lock();
-        let other = state.pair.as_ref().map(|pair| pair.sha512);
+        let other = state.pair.as_ref().map(Pair::second);
         let others = other.zip(other_done);
         for (index, status) in std::iter::once((self.track, done)).chain(others) {
             if let Some(track) = state.tracks.get_mut(index) {
