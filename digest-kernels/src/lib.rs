@@ -8,7 +8,7 @@
 //! or beside others with every piece: [`Kernels::update_many`] takes what there is, and pads the lanes for which
 //! there is nothing. Which code runs is decided once, when [`md5`] or [`sha512`] is called first.
 //!
-//! Several hashes of the *same* bytes go through them in [one pass](one_pass), which costs little more than the slowest of them.
+//! Several hashes of the *same* bytes go through them in [one pass](OnePass), which costs little more than the slowest of them.
 //!
 //! The crate starts no threads and allocates nothing while it hashes.
 
