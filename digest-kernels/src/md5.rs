@@ -15,18 +15,36 @@ const INITIAL: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 #[must_use]
 pub fn md5() -> &'static Md5Kernels {
     static KERNELS: LazyLock<Md5Kernels> = LazyLock::new(|| {
-        let fast = Md5Kernels {
-            name: "OpenSSL and SIMD lanes",
-            scalar: openssl::md5,
-            scalar_name: "OpenSSL",
-            #[cfg(target_arch = "x86_64")]
-            wides: x86::kernels(),
-            ..md5_portable()
-        };
-        fast.checked(INITIAL, md5_portable().scalar)
-            .unwrap_or_else(md5_portable)
+        #[allow(unused_mut)]
+        let mut kernels = md5_openssl();
+        #[cfg(target_arch = "x86_64")]
+        if crate::one_pass::x86::has_md5() {
+            kernels.name = "SIMD";
+            kernels.scalar_name = "AVX-512, one lane";
+            #[allow(unsafe_code)]
+            // SAFETY: what it needs was just found to be there.
+            let scalar =
+                |state: &mut _, blocks: &_| unsafe { crate::one_pass::x86::md5_alone(state, blocks) };
+            kernels.scalar = scalar;
+        }
+        kernels
     });
     &KERNELS
+}
+
+/// The code for MD5 with OpenSSL's for one stream: the fastest on most hosts without AVX-512.
+#[must_use]
+pub fn md5_openssl() -> Md5Kernels {
+    let fast = Md5Kernels {
+        name: "OpenSSL and SIMD lanes",
+        scalar: openssl::md5,
+        scalar_name: "OpenSSL",
+        #[cfg(target_arch = "x86_64")]
+        wides: x86::kernels(),
+        ..md5_portable()
+    };
+    fast.checked(INITIAL, md5_portable().scalar)
+        .unwrap_or_else(md5_portable)
 }
 
 /// The code for MD5 in plain Rust. It is what the other is compared with.
@@ -53,7 +71,7 @@ impl Md5Kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     // Every index is a constant within an array.
     #![allow(unsafe_code, clippy::indexing_slicing)]
 
@@ -63,7 +81,7 @@ mod x86 {
     };
 
     /// What is added in each step: 2^32 times the sine of its number, from 1.
-    const ADDED: [u32; 64] = [
+    pub(crate) const ADDED: [u32; 64] = [
         0xd76a_a478,
         0xe8c7_b756,
         0x2420_70db,

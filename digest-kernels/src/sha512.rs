@@ -77,7 +77,7 @@ impl Sha512Kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     // Every index is a constant within an array.
     #![allow(unsafe_code, clippy::indexing_slicing)]
 
@@ -87,7 +87,7 @@ mod x86 {
     };
 
     /// What is added in each step: the first bits of the fractional parts of the cube roots of the first 80 primes.
-    const ADDED: [u64; 80] = [
+    pub(crate) const ADDED: [u64; 80] = [
         0x428a_2f98_d728_ae22,
         0x7137_4491_23ef_65cd,
         0xb5c0_fbcf_ec4d_3b2f,

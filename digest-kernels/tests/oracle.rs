@@ -2,7 +2,10 @@
 
 use md5::Digest;
 use proptest::prelude::*;
-use saccade_digest_kernels::{Job, Kernels, Stream, md5, md5_portable, sha512, sha512_portable};
+use saccade_digest_kernels::{
+    Job, Kernels, Stream, md5, md5_openssl, md5_portable, one_pass, one_pass_portable, sha512,
+    sha512_portable,
+};
 
 /// Bytes that differ in every place and stream.
 fn data(seed: u64, len: usize) -> Vec<u8> {
@@ -55,7 +58,7 @@ fn check<W: Copy + Default, const R: usize, const B: usize>(
 fn everything(pieces: &[Vec<usize>]) {
     let md5_oracle = |bytes: &[u8]| md5::Md5::digest(bytes).to_vec();
     let mut all = md5().each();
-    all.push(md5_portable());
+    all.extend([md5_openssl(), md5_portable()]);
     for kernels in all.iter().chain([md5()]) {
         check(kernels, Kernels::<u32, 4, 64>::start, md5_oracle, pieces);
     }
@@ -126,6 +129,82 @@ fn bytes_are_read_wherever_they_begin() {
         for stream in streams {
             assert_eq!(md5().finish(stream), md5::Md5::digest(bytes).to_vec());
         }
+    }
+}
+
+/// Hashes a message in pieces, each in one pass or not, with a part that begins somewhere in it.
+fn check_one_pass(pieces: &[(usize, u8)], part_at: usize) {
+    let message = data(3, pieces.iter().map(|(len, _)| len).sum());
+    for kernels in [one_pass(), &one_pass_portable()] {
+        let (mut whole, mut part) = (md5().start(), md5().start());
+        let (mut sha, mut sha_384) = (sha512().start(), sha512().start_384());
+        let mut rest = message.as_slice();
+        let (mut at, mut part_start) = (0, message.len());
+        for (number, (len, how)) in pieces.iter().enumerate() {
+            let (piece, after) = rest.split_at(*len);
+            let in_part = number >= part_at;
+            if in_part && part_start == message.len() {
+                part_start = at;
+            }
+            match (how % 3, in_part) {
+                (0, false) => kernels.both([&mut whole], &mut sha, piece),
+                (0, true) => kernels.both([&mut whole, &mut part], &mut sha, piece),
+                (1, false) => {
+                    kernels.md5([&mut whole], piece);
+                    sha512().update(&mut sha, piece);
+                }
+                (1, true) => {
+                    kernels.md5([&mut part, &mut whole], piece);
+                    sha512().update(&mut sha, piece);
+                }
+                (_, _) => {
+                    md5().update(&mut whole, piece);
+                    sha512().update(&mut sha, piece);
+                    if in_part {
+                        md5_openssl().update(&mut part, piece);
+                    }
+                }
+            }
+            kernels.both([&mut md5().start()], &mut sha_384, piece);
+            rest = after;
+            at += len;
+        }
+        let (_, of_part) = message.split_at(part_start);
+        assert_eq!(md5().finish(whole), md5::Md5::digest(&message).to_vec());
+        assert_eq!(md5().finish(part), md5::Md5::digest(of_part).to_vec());
+        assert_eq!(sha512().finish(sha), sha2::Sha512::digest(&message).to_vec());
+        assert_eq!(sha512().finish(sha_384), sha2::Sha384::digest(&message).to_vec());
+    }
+}
+
+#[test]
+fn every_length_around_the_blocks_of_both_hashes_is_hashed_right_in_one_pass() {
+    for len in 0..=600 {
+        check_one_pass(&[(len, 0)], 0);
+        check_one_pass(&[(len, 0), (600 - len, 0), (len, 1), (1000, 0)], 1);
+    }
+}
+
+#[test]
+fn bytes_are_read_wherever_they_begin_in_one_pass() {
+    let message = data(5, 4096 + 128);
+    for offset in 0..128 {
+        let bytes = &message[offset..offset + 4096];
+        let (mut whole, mut sha) = (md5().start(), sha512().start());
+        one_pass().both([&mut whole], &mut sha, bytes);
+        assert_eq!(md5().finish(whole), md5::Md5::digest(bytes).to_vec());
+        assert_eq!(sha512().finish(sha), sha2::Sha512::digest(bytes).to_vec());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn a_stream_changes_between_one_pass_and_others_at_any_piece(
+        pieces in prop::collection::vec((0_usize..2000, any::<u8>()), 0..12),
+        part_at in 0_usize..12,
+    ) {
+        check_one_pass(&pieces, part_at);
     }
 }
 

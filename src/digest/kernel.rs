@@ -6,25 +6,26 @@ use std::mem;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
-use saccade_digest_kernels::{Job, MAX_LANES, Md5Stream, Sha512Stream, md5, sha512};
+use saccade_digest_kernels::{Job, MAX_LANES, Md5Stream, Sha512Stream, md5, one_pass, sha512};
 use sha2::Digest;
 
 use super::algorithm::Algorithm;
 
-/// One hash in progress.
+/// A hash in progress, or two of the same bytes.
 pub(super) enum Kernel {
-    Md5(Box<Md5Stream>),
-    /// MD5 of a stream, and of one part of it after the other: of the same bytes, side by side.
-    Md5WithParts(Box<WithParts>),
+    Md5(Box<Md5>),
     /// SHA-512 or SHA-384.
     Sha512(Box<Sha512Stream>),
+    /// Both, in one pass over the bytes.
+    Both(Box<Md5>, Box<Sha512Stream>),
     /// One that is computed for each stream by itself.
     Alone(Box<dyn Hash>),
 }
 
-pub(super) struct WithParts {
+/// MD5 of a stream, and of one part of it after the other, where it has parts: of the same bytes, side by side.
+pub(super) struct Md5 {
     whole: Md5Stream,
-    part: Md5Stream,
+    part: Option<Md5Stream>,
 }
 
 /// Which hashes in progress can be computed side by side: those of one family.
@@ -32,6 +33,7 @@ pub(super) struct WithParts {
 pub(super) enum Family {
     Md5,
     Sha512,
+    Both,
     Alone,
 }
 
@@ -48,14 +50,14 @@ pub(super) trait Hash: Send {
 pub(super) type Turn<'a> = ArrayVec<(&'a mut Kernel, &'a Bytes), MAX_LANES>;
 
 impl Family {
-    pub(super) const ALL: [Self; 3] = [Self::Md5, Self::Sha512, Self::Alone];
+    pub(super) const ALL: [Self; 4] = [Self::Md5, Self::Sha512, Self::Both, Self::Alone];
 
     /// How many are computed side by side at most.
     pub(super) fn lanes(self) -> usize {
         let lanes = match self {
             Self::Md5 => md5().most_lanes(),
             Self::Sha512 => sha512().most_lanes(),
-            Self::Alone => 1,
+            Self::Both | Self::Alone => 1,
         };
         lanes.min(MAX_LANES)
     }
@@ -64,25 +66,29 @@ impl Family {
 impl Kernel {
     pub(super) fn family(&self) -> Family {
         match self {
-            Self::Md5(_) | Self::Md5WithParts(_) => Family::Md5,
+            Self::Md5(_) => Family::Md5,
             Self::Sha512(_) => Family::Sha512,
+            Self::Both(..) => Family::Both,
             Self::Alone(_) => Family::Alone,
         }
     }
 
     /// Hashes a chunk after those before with each of the kernels: side by side where they are of a family.
-    pub(super) fn update_many(turn: Turn<'_>) {
+    pub(super) fn update_many(mut turn: Turn<'_>) {
+        if let [(Self::Md5(md5), chunk)] = turn.as_mut_slice() {
+            return md5.update(chunk);
+        }
         // Two for each kernel at most. What there are no lanes for comes after the others.
         let mut md5_jobs = ArrayVec::<_, { 2 * MAX_LANES }>::new();
         let mut sha512_jobs = ArrayVec::<_, MAX_LANES>::new();
         for (kernel, chunk) in turn {
             match kernel {
-                Self::Md5(stream) => md5_jobs.push(Job::new(stream, chunk)),
-                Self::Md5WithParts(streams) => {
-                    md5_jobs.push(Job::new(&mut streams.whole, chunk));
-                    md5_jobs.push(Job::new(&mut streams.part, chunk));
+                Self::Md5(md5) => {
+                    md5_jobs.push(Job::new(&mut md5.whole, chunk));
+                    md5_jobs.extend(md5.part.as_mut().map(|part| Job::new(part, chunk)));
                 }
                 Self::Sha512(stream) => sha512_jobs.push(Job::new(stream, chunk)),
+                Self::Both(md5, sha512) => md5.update_with(sha512, chunk),
                 Self::Alone(hash) => hash.update(chunk),
             }
         }
@@ -90,29 +96,63 @@ impl Kernel {
         sha512().update_many(&mut sha512_jobs);
     }
 
+    fn md5(part: Option<Md5Stream>) -> Self {
+        let whole = md5().start();
+        Self::Md5(Box::new(Md5 { whole, part }))
+    }
+
     /// MD5 of a stream and of its parts, of which nothing is hashed yet.
     pub(super) fn md5_with_parts() -> Self {
-        Self::Md5WithParts(Box::new(WithParts {
-            whole: md5().start(),
-            part: md5().start(),
-        }))
+        Self::md5(Some(md5().start()))
+    }
+
+    /// Two of one stream as one, which goes on from where both are; as they were, if there is no code for both.
+    pub(super) fn together(self, other: Self) -> Result<Self, (Self, Self)> {
+        match (self, other) {
+            (Self::Md5(md5), Self::Sha512(sha512)) => Ok(Self::Both(md5, sha512)),
+            others => Err(others),
+        }
+    }
+
+    /// The first, and the second of two.
+    pub(super) fn apart(self) -> (Self, Option<Self>) {
+        match self {
+            Self::Both(md5, sha512) => (Self::Md5(md5), Some(Self::Sha512(sha512))),
+            one => (one, None),
+        }
     }
 
     /// The digest of the open part, if there are parts; the next one begins.
     pub(super) fn end_part(&mut self) -> Option<Vec<u8>> {
-        let Self::Md5WithParts(streams) = self else {
+        let (Self::Md5(streams) | Self::Both(streams, _)) = self else {
             return None;
         };
-        Some(md5().finish(mem::replace(&mut streams.part, md5().start())))
+        let part = streams.part.as_mut()?;
+        Some(md5().finish(mem::replace(part, md5().start())))
     }
 
-    /// The digest of all bytes hashed.
+    /// The digest of all bytes hashed; of two, the first.
     pub(super) fn finish(self) -> Vec<u8> {
         match self {
-            Self::Md5(stream) => md5().finish(*stream),
-            Self::Md5WithParts(streams) => md5().finish(streams.whole),
+            Self::Md5(streams) | Self::Both(streams, _) => md5().finish(streams.whole),
             Self::Sha512(stream) => sha512().finish(*stream),
             Self::Alone(hash) => hash.finish(),
+        }
+    }
+}
+
+impl Md5 {
+    fn update(&mut self, bytes: &[u8]) {
+        match &mut self.part {
+            Some(part) => one_pass().md5([&mut self.whole, part], bytes),
+            None => md5().update(&mut self.whole, bytes),
+        }
+    }
+
+    fn update_with(&mut self, sha512: &mut Sha512Stream, bytes: &[u8]) {
+        match &mut self.part {
+            Some(part) => one_pass().both([&mut self.whole, part], sha512, bytes),
+            None => one_pass().both([&mut self.whole], sha512, bytes),
         }
     }
 }
@@ -121,7 +161,7 @@ impl Algorithm {
     /// A kernel that has hashed nothing yet: the fastest this process can have.
     pub(super) fn kernel(self) -> Kernel {
         match self {
-            Self::Md5 => Kernel::Md5(Box::new(md5().start())),
+            Self::Md5 => Kernel::md5(None),
             Self::Sha384 => Kernel::Sha512(Box::new(sha512().start_384())),
             Self::Sha512 => Kernel::Sha512(Box::new(sha512().start())),
             _ => self.portable_kernel(),

@@ -4,7 +4,8 @@
 //! [pushes](DigestStream::push) chunks and from which it takes the [`Digests`] by
 //! [finishing](DigestStream::finish) it. Each algorithm of each stream is a unit of work of its own: the units of
 //! one stream run side by side, and units of different streams take turns of one chunk. Units of MD5, and of SHA-512, that are
-//! ready at the same time take their turn together, in the lanes of SIMD registers.
+//! ready at the same time take their turn together, in the lanes of SIMD registers. With fewer streams than threads, MD5 and SHA-512 of
+//! a stream are one unit instead, where the host has code that computes both in one pass.
 //!
 //! A stream can have [parts](PartDigests), each with an MD5 of its own. Its blocks go through two lanes then, side by side: one for all
 //! of the stream, one for the part.
@@ -12,6 +13,7 @@
 //! The module knows nothing of images, HTTP or stores.
 
 mod algorithm;
+mod crowd;
 mod digests;
 mod error;
 mod kernel;
@@ -21,6 +23,7 @@ mod run_queue;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use digests::Digests;

@@ -9,12 +9,16 @@ use std::{fmt, mem};
 use bytes::Bytes;
 
 use super::algorithm::Algorithm;
+#[cfg(test)]
+use super::crowd::Arrangement;
+use super::crowd::{Busy, Crowd};
 use super::digests::Digests;
 use super::error::DigestError;
 use super::kernel::{Family, Kernel};
 use super::parts::{PartDigests, PartLengths, Parts, Piece};
 use super::pool::Threads;
 use super::run_queue::Waiting;
+use super::track::{Pair, Status, Track};
 
 /// How many chunks an algorithm may be behind, the one being hashed included, before
 /// [`push`](DigestStream::push) waits.
@@ -61,7 +65,7 @@ impl DigestStream {
     }
 
     fn open(threads: Arc<Threads>, kernels: Vec<(Algorithm, Kernel)>, parts: Option<Parts>) -> Self {
-        let tracks = kernels
+        let tracks: Vec<_> = kernels
             .into_iter()
             .map(|(algorithm, kernel)| Track {
                 algorithm,
@@ -70,17 +74,27 @@ impl DigestStream {
             })
             .collect();
         let state = State {
+            pair: Pair::of(&tracks),
             tracks,
+            busy: None,
             phase: Phase::Open,
             waiting: None,
             parts,
         };
+        let crowd = Arc::clone(&threads.crowd);
         Self {
             threads,
             shared: Arc::new(Shared {
+                crowd,
                 state: Mutex::new(state),
             }),
         }
+    }
+
+    /// Whether its MD5 and SHA-512 are hashed in one pass now.
+    #[cfg(test)]
+    pub(super) fn arrangement(&self) -> Option<Arrangement> {
+        self.shared.lock().pair.as_ref().and_then(Pair::arrangement)
     }
 
     /// Hashes `chunk` after those before it. Returns when every algorithm has taken it, not when it is hashed; waits
@@ -138,11 +152,15 @@ impl fmt::Debug for DigestStream {
 /// What the stream's owner and the threads share. Locked a few times per chunk and algorithm, for a few instructions
 /// each: no chunk is hashed or released, no kernel dropped and no one woken under the lock.
 pub(super) struct Shared {
+    crowd: Arc<Crowd>,
     state: Mutex<State>,
 }
 
 struct State {
     tracks: Vec<Track>,
+    pair: Option<Pair>,
+    /// While there is a [`Unit`].
+    busy: Option<Busy>,
     phase: Phase,
     /// The owner, when it waits in a push or for the end.
     waiting: Option<Waker>,
@@ -154,43 +172,6 @@ enum Phase {
     Finishing,
     Cancelled,
     Failed(DigestError),
-}
-
-/// One algorithm of the stream. (Not "lane": that is a stream's place in a SIMD register.)
-struct Track {
-    algorithm: Algorithm,
-    queue: VecDeque<Piece>,
-    status: Status,
-}
-
-/// Who holds the track's kernel. It is moved, never shared: two threads cannot run one unit.
-enum Status {
-    /// The track does: nothing to hash.
-    Resting(Kernel),
-    /// The [`Unit`] does, and waits for a thread.
-    Ready,
-    /// The [`Unit`] does, and a thread hashes with it.
-    Hashing,
-    /// No one any more: the digest in hex.
-    Done(String),
-}
-
-impl Track {
-    fn chunks_behind(&self) -> usize {
-        let chunks = self.queue.iter().filter(|piece| matches!(piece, Piece::Chunk(_)));
-        chunks.count() + usize::from(matches!(self.status, Status::Hashing))
-    }
-
-    /// The kernel, if the track rests; the track is then ready.
-    fn rouse(&mut self) -> Option<Kernel> {
-        match mem::replace(&mut self.status, Status::Ready) {
-            Status::Resting(kernel) => Some(kernel),
-            other => {
-                self.status = other;
-                None
-            }
-        }
-    }
 }
 
 impl State {
@@ -209,6 +190,17 @@ impl State {
 
     fn most_behind(&self) -> usize {
         self.tracks.iter().map(Track::chunks_behind).max().unwrap_or(0)
+    }
+
+    /// Arranges the two hashes of a pair as is best now. False if that has to wait until they rest.
+    fn arrange(&mut self, crowd: &Crowd) -> bool {
+        let best = crowd.arrangement(self.busy.as_ref());
+        let pair = self.pair.as_mut();
+        pair.is_none_or(|pair| pair.arrange(&mut self.tracks, best))
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.tracks.iter().all(Track::is_at_rest)
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
@@ -231,7 +223,7 @@ impl Shared {
         if let Phase::Failed(error) = &state.phase {
             return Poll::Ready(Err(error.clone()));
         }
-        if state.most_behind() >= MAX_CHUNKS_BEHIND {
+        if state.most_behind() >= MAX_CHUNKS_BEHIND || !state.arrange(&self.crowd) {
             state.wait(cx);
             return Poll::Pending;
         }
@@ -239,6 +231,7 @@ impl Shared {
         let State { tracks, parts, .. } = &mut *state;
         for (index, track) in tracks.iter_mut().enumerate() {
             match parts {
+                _ if matches!(track.status, Status::Together) => {}
                 Some(parts) if parts.track == index => parts.divide(chunk.clone(), &mut track.queue),
                 _ => track.queue.push_back(Piece::Chunk(chunk.clone())),
             }
@@ -297,7 +290,7 @@ impl Shared {
         }
         let digests = state.tracks.iter().map(|track| match &track.status {
             Status::Done(hex) => Some((track.algorithm, hex.clone())),
-            Status::Resting(_) | Status::Ready | Status::Hashing => None,
+            Status::Resting(_) | Status::Ready | Status::Hashing | Status::Together => None,
         });
         if let Some(digests) = digests.collect() {
             return Poll::Ready(Ok(digests));
@@ -317,7 +310,11 @@ impl Shared {
                 kernel,
             })
         });
-        ready.collect()
+        let ready: Vec<_> = ready.collect();
+        if !ready.is_empty() && state.busy.is_none() {
+            state.busy = Some(self.crowd.busy());
+        }
+        ready
     }
 
     /// Ends the stream before its time, and releases what it holds.
@@ -332,6 +329,7 @@ impl Shared {
         let released: Vec<_> = tracks
             .map(|track| (mem::take(&mut track.queue), track.rouse()))
             .collect();
+        state.busy = None;
         let waiting = state.waiting.take();
         let parts_waiting = state.take_part_waiters();
         drop(state);
@@ -340,7 +338,7 @@ impl Shared {
     }
 }
 
-/// One algorithm of one stream, when there is something to do for it: what a thread runs.
+/// One algorithm of one stream, or two in one pass, when there is something to do for it: what a thread runs.
 pub(super) struct Unit {
     shared: Arc<Shared>,
     track: usize,
@@ -405,6 +403,9 @@ impl Unit {
             Step::Finish(self)
         } else {
             track.status = Status::Resting(self.kernel);
+            if state.is_at_rest() {
+                state.busy = None;
+            }
             Step::Leave
         };
         let caught_up = !finishing && state.most_behind() <= RESUME_CHUNKS_BEHIND;
@@ -430,12 +431,21 @@ impl Unit {
         self
     }
 
-    /// Ends the hash and leaves its digest to the stream.
+    /// Ends the hash, or both, and leaves the digests to the stream.
     pub(super) fn finish(self) {
-        let digest = self.kernel.finish();
+        let (kernel, other) = self.kernel.apart();
+        let done = |kernel: Kernel| Status::Done(hex(&kernel.finish()));
+        let (done, other_done) = (done(kernel), other.map(done));
         let mut state = self.shared.lock();
-        if let Some(track) = state.tracks.get_mut(self.track) {
-            track.status = Status::Done(hex(&digest));
+        let other = state.pair.as_ref().map(Pair::second);
+        let others = other.zip(other_done);
+        for (index, status) in std::iter::once((self.track, done)).chain(others) {
+            if let Some(track) = state.tracks.get_mut(index) {
+                track.status = status;
+            }
+        }
+        if state.is_at_rest() {
+            state.busy = None;
         }
         let all_done = state
             .tracks

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, proptest};
+use saccade_digest_kernels::one_pass;
 use sha2::Digest as _;
 
 use super::algorithm::Algorithm;
+use super::crowd::Arrangement;
 use super::digests::Digests;
 use super::kernel::{Hash, Kernel, Turn};
 use super::pool::DigestPool;
@@ -605,6 +607,128 @@ async fn streams_that_wait_for_a_thread_are_hashed_side_by_side() {
             assert_eq!(digests.hex(algorithm), Some(hex(&oracle.finish()).as_str()));
         }
     }
+}
+
+/// What a stream on a pool of two threads does beside so many others.
+fn arrangement_beside(others: usize) -> Option<Arrangement> {
+    let together = others == 0 && one_pass().pays();
+    Some(if together {
+        Arrangement::Together
+    } else {
+        Arrangement::Apart
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Beside a number of other streams that changes with every few chunks.
+    #[test]
+    fn the_digests_do_not_depend_on_how_often_a_stream_is_arranged_anew(
+        turns in proptest::collection::vec((0..4_usize, 1..40_usize, 0..3000_usize), 1..8),
+        has_parts in any::<bool>(),
+        rests in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (digests, sums, whole) = runtime.block_on(in_time(async {
+            let pool = pool(2);
+            let algorithms = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Md5];
+            let (mut stream, parts) = if has_parts {
+                let (stream, parts) = pool.start_with_parts(&algorithms, Box::new(|_| Some(10_000)));
+                (stream, Some(parts))
+            } else {
+                (pool.start(&algorithms), None)
+            };
+            let mut whole = Vec::new();
+            for (number, (others, chunks, length)) in turns.into_iter().enumerate() {
+                let others: Vec<_> = (0..others).map(|_| pool.crowd().busy()).collect();
+                for chunk in 0..chunks {
+                    let chunk = vec![(number * 40 + chunk) as u8; length];
+                    whole.extend_from_slice(&chunk);
+                    stream.push(Bytes::from(chunk)).await.unwrap();
+                    if rests {
+                        eventually("it is hashed", || pool.crowd().count() == others.len());
+                    }
+                }
+                // One that always has something to do is allowed its time.
+                if length > 0 && chunks > 10 {
+                    assert_eq!(stream.arrangement(), arrangement_beside(others.len()));
+                }
+            }
+            let digests = stream.finish().await.unwrap();
+            let mut sums = Vec::new();
+            if let Some(parts) = parts {
+                while let Some(sum) = parts.md5(sums.len() as u64 + 1).await {
+                    sums.push(sum);
+                }
+            }
+            eventually("it is not busy any more", || pool.crowd().count() == 0);
+            (digests, sums, whole)
+        }));
+        let md5_of = |bytes: &[u8]| hex(&md5::Md5::digest(bytes));
+        let md5 = md5_of(&whole);
+        prop_assert_eq!(digests.hex(Algorithm::Md5), Some(md5.as_str()));
+        let sha512 = hex(&sha2::Sha512::digest(&whole));
+        prop_assert_eq!(digests.hex(Algorithm::Sha512), Some(sha512.as_str()));
+        let sha256 = hex(&sha2::Sha256::digest(&whole));
+        prop_assert_eq!(digests.hex(Algorithm::Sha256), Some(sha256.as_str()));
+        if has_parts {
+            let expected: Vec<_> = if whole.is_empty() {
+                vec![md5_of(&whole)]
+            } else {
+                whole.chunks(10_000).map(md5_of).collect()
+            };
+            prop_assert_eq!(sums, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_is_dropped_while_the_arrangement_changes_leaves_no_trace() {
+    let pool = pool(2);
+    let mut stream = pool.start(&[Algorithm::Md5, Algorithm::Sha512]);
+    let mut whole = Vec::new();
+    let mut others = Vec::new();
+    for turn in 0..4000_usize {
+        match turn % 200 {
+            0 => others.extend([pool.crowd().busy(), pool.crowd().busy()]),
+            100 => others.clear(),
+            _ => {}
+        }
+        let chunk = Bytes::from(vec![turn as u8; 5000]);
+        match stream.push(chunk.clone()).now_or_never() {
+            Some(pushed) => {
+                pushed.unwrap();
+                whole.extend_from_slice(&chunk);
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+    let digests = in_time(stream.finish()).await.unwrap();
+    let expected = hex(&md5::Md5::digest(&whole));
+    assert_eq!(digests.hex(Algorithm::Md5), Some(expected.as_str()));
+    let expected = hex(&sha2::Sha512::digest(&whole));
+    assert_eq!(digests.hex(Algorithm::Sha512), Some(expected.as_str()));
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_time_is_not_busy_any_more() {
+    let gate = Arc::new(Gate::default());
+    let pool = pool(1);
+    let mut held = pool.start_with(vec![(Algorithm::Sha1, Gated::kernel("held", &gate))]);
+    held.push(Bytes::from_static(b"x")).await.unwrap();
+    gate.wait_for_arrivals(1);
+    let mut dropped = pool.start(&[Algorithm::Md5, Algorithm::Sha512]);
+    dropped.push(Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(pool.crowd().count(), 2);
+    drop(dropped);
+    assert_eq!(pool.crowd().count(), 1);
+    gate.open();
+    in_time(held.finish()).await.unwrap();
+    assert_eq!(pool.crowd().count(), 0);
+    let faulty = vec![(Algorithm::Md5, Kernel::Alone(Box::new(Faulty::AtEnd)))];
+    in_time(pool.start_with(faulty).finish()).await.unwrap_err();
+    assert_eq!(pool.crowd().count(), 0);
 }
 
 #[tokio::test]
