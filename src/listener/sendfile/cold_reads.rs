@@ -6,7 +6,7 @@ use futures_util::{
     future::{BoxFuture, Shared, WeakShared},
 };
 use rustix::{
-    fs::{Advice, fadvise, fstat},
+    fs::{Advice, fadvise, fstat, sendfile},
     io::{Errno, pread},
 };
 use std::{
@@ -16,7 +16,7 @@ use std::{
     num::NonZeroU64,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -27,7 +27,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// Parts that are read at once, of all files together. The threads for blocking calls are more: writes, metadata and
 /// what else waits for a file system find one while cold images keep the disk busy.
 const READS: usize = 24;
-/// What is read at once from disk, in bytes: small enough to stay in the processor's cache.
+/// What takes all that it is sent and keeps nothing; `None` where the system has no such thing.
+static NOWHERE: LazyLock<Option<File>> = LazyLock::new(|| File::options().write(true).open("/dev/null").ok());
+/// What is copied at once, in bytes: small enough to stay in the processor's cache.
 const SCRATCH: usize = 128 << 10;
 
 static PERMITS: Semaphore = Semaphore::const_new(READS);
@@ -162,14 +164,41 @@ async fn start(file: Arc<File>, listed: Listed) -> End {
     queued.await.map_err(io::Error::other).flatten().map_err(Arc::new)
 }
 
-/// Reads a part into the page cache, and keeps none of it; says where it or the file ends. Waits for the disk.
+/// Reads a part into the page cache; says where it or the file ends. Waits for the disk.
 fn read(file: &File, begin: u64) -> io::Result<u64> {
     let end = begin.saturating_add(LONGEST as u64);
     // All of it is asked for at once; the kernel's own guess begins small at every jump. A hint: nothing hangs on it.
     let _ = fadvise(file, begin, NonZeroU64::new(LONGEST as u64), Advice::WillNeed);
-    let mut scratch = vec![0; SCRATCH];
+    let at = wait_for(file, begin, end)?;
+    copy_out(file, at, end)
+}
+
+/// Waits until each page up to `end` is read, without copying any: sends them where nothing arrives. Returns how far that
+/// could be done; not at all where this is no machine's usual file system.
+fn wait_for(file: &File, begin: u64, end: u64) -> io::Result<u64> {
     let mut at = begin;
+    let Some(nowhere) = NOWHERE.as_ref() else {
+        return Ok(at);
+    };
     while at < end {
+        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+        let mut offset = at;
+        match sendfile(nowhere, file, Some(&mut offset), left) {
+            Ok(0) | Err(Errno::INVAL | Errno::NOSYS) => break,
+            Ok(n) => at = at.saturating_add(n as u64),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(at)
+}
+
+/// The same by reading, which tells the end of a file from a file that cannot be sent. Keeps nothing of it.
+fn copy_out(file: &File, begin: u64, end: u64) -> io::Result<u64> {
+    let mut at = begin;
+    let mut scratch = Vec::new();
+    while at < end {
+        scratch.resize(SCRATCH, 0);
         match pread(file, scratch.as_mut_slice(), at) {
             Ok(0) => break,
             Ok(n) => at = at.saturating_add(n as u64),
@@ -188,7 +217,7 @@ fn under_way() -> MutexGuard<'static, BTreeMap<Part, Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{future::poll_fn, time::Duration};
+    use std::{future::poll_fn, io::Write, time::Duration};
 
     fn file(len: usize) -> (Arc<File>, FileId) {
         let file = Arc::new(tempfile::tempfile().unwrap());
@@ -268,6 +297,26 @@ mod tests {
         assert_eq!(ended(ColdRead::begin(&file, id, end - 1)).await.unwrap(), end);
         let beyond = ColdRead::begin(&file, id, 5 * LONGEST as u64 + 1);
         assert_eq!(ended(beyond).await.unwrap(), 5 * LONGEST as u64);
+    }
+
+    #[test]
+    fn a_part_is_read_with_and_without_copying() {
+        let beside = std::env::current_exe().unwrap();
+        let mut file = tempfile::tempfile_in(beside.parent().unwrap()).unwrap();
+        file.write_all(&vec![7; LONGEST + 10]).unwrap();
+        file.sync_all().unwrap();
+        for read in [wait_for, copy_out] {
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            assert_eq!(read(&file, 5, LONGEST as u64).unwrap(), LONGEST as u64);
+            assert_eq!(
+                read(&file, LONGEST as u64, 2 * LONGEST as u64).unwrap(),
+                LONGEST as u64 + 10
+            );
+        }
+        // Of what cannot be sent nothing is, and reading tells why.
+        let odd = File::open("/proc/self/mem").unwrap();
+        assert_eq!(wait_for(&odd, 0, 10).unwrap(), 0);
+        assert!(copy_out(&odd, 0, 10).is_err());
     }
 
     #[tokio::test]
