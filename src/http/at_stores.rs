@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
 use saccade_store_contract::{Endpoint, OnBehalf};
 
-use super::{State, error::ApiError};
+use super::{Parts as StateParts, State, error::ApiError};
 use crate::identity::Unidentified;
 
 /// What a handler works with that touches image data, or says who may read it: stores that act in their callers' names do so
@@ -38,11 +38,11 @@ impl State {
         });
         let caller = OnBehalf::new(delegation.token().expose(), endpoints.collect());
         let (catalog, transfers) = (self.catalog.on_behalf(&caller), self.transfers.on_behalf(&caller));
-        Ok(Self {
+        Ok(Self::from(StateParts {
             imports: self.imports.by_way_of(catalog.clone(), transfers.clone()),
             catalog,
             transfers,
-            ..self
-        })
+            ..StateParts::clone(&self)
+        }))
     }
 }

@@ -34,6 +34,7 @@ mod image_members;
 mod image_tags;
 mod images;
 mod info;
+mod json;
 pub mod keystone_v3;
 mod metadefs;
 mod middleware;
@@ -53,7 +54,7 @@ pub(crate) mod tests;
 mod turn_body;
 mod versions;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, middleware::from_fn, middleware::from_fn_with_state, routing::any};
 use tower::Layer;
@@ -67,9 +68,14 @@ use crate::{
     transfer::Transfers,
 };
 
-/// What every handler works with. Clones are handles to the same things.
+/// What every handler works with. Clones are handles to the same [`Parts`]: one counter each, as every layer and every
+/// handler of every request has its own, and threads quarrel over counters.
 #[derive(Clone)]
-pub struct State {
+pub struct State(Arc<Parts>);
+
+/// What a [`State`] is of.
+#[derive(Clone)]
+pub struct Parts {
     /// Image records.
     pub catalog: Catalog,
     /// Metadata definitions.
@@ -84,6 +90,20 @@ pub struct State {
     pub settings: Arc<Settings>,
     /// Whether the daemon has been told to stop: `/healthcheck` then says so to load balancers.
     pub draining: Draining,
+}
+
+impl From<Parts> for State {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// The whole API. `extra` is served beside it, without identity: its routes come before the version negotiation.

@@ -1,7 +1,6 @@
 //! Names of requests: `req-` and whatever follows.
 
 use http::{HeaderMap, HeaderName, StatusCode};
-use uuid::Uuid;
 
 use super::error::ApiError;
 
@@ -14,8 +13,10 @@ const PREFIX: &str = "req-";
 pub struct RequestId(String);
 
 impl RequestId {
+    /// Nobody gains anything by guessing it, so that the kernel need not be asked for its random bytes.
     pub(super) fn random() -> Self {
-        Self(format!("{PREFIX}{}", Uuid::new_v4().as_hyphenated()))
+        let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid();
+        Self(format!("{PREFIX}{}", id.as_hyphenated()))
     }
 
     /// The id that an authenticated client gives its request; `None` when it gives none that could be printed.

@@ -30,7 +30,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Settings, State, StoreInfo, StoreNames, router};
+use super::{Parts, Settings, State, StoreInfo, StoreNames, router};
 use crate::{
     catalog::{
         Rules,
@@ -186,7 +186,7 @@ impl App {
 
     fn over(fixture: Fixture, settings: Settings) -> Self {
         let lifecycle = Lifecycle::new();
-        let state = State {
+        let state = State::from(Parts {
             catalog: fixture.catalog.clone(),
             definitions: crate::definitions::tests::definitions(),
             transfers: fixture.transfers.clone(),
@@ -194,7 +194,7 @@ impl App {
             identity: Arc::new(Tokens),
             settings: Arc::new(settings),
             draining: lifecycle.draining(),
-        };
+        });
         let router = router(state, Router::new());
         Self {
             fixture,

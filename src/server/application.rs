@@ -204,7 +204,7 @@ impl Application {
                 }
             }),
         ];
-        let state = http::State {
+        let state = http::State::from(http::Parts {
             catalog,
             definitions,
             transfers,
@@ -212,7 +212,7 @@ impl Application {
             identity,
             settings: Arc::new(settings),
             draining: lifecycle.draining(),
-        };
+        });
         let stop = CancellationToken::new();
         // Without delayed deletion, too: images may wait since it was turned off.
         let scrubbing = Scrubbing {

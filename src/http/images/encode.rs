@@ -1,5 +1,7 @@
 //! An image, and a page of images, as JSON (Glance 33, `api/v2/images.py`, `ResponseSerializer`).
 
+use std::fmt;
+
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeSeq},
@@ -16,7 +18,32 @@ const HIDDEN: [&str; 2] = ["os_glance_stage_host", "os_glance_hash_op_host"];
 
 /// Where an image is, without host.
 pub(super) fn href(id: ImageId) -> String {
-    format!("/v2/images/{id}")
+    Href(id).to_string()
+}
+
+struct Href(ImageId);
+
+impl fmt::Display for Href {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/v2/images/{}", self.0)
+    }
+}
+
+struct FileHref(ImageId);
+
+impl fmt::Display for FileHref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/v2/images/{}/file", self.0)
+    }
+}
+
+/// Text that is written to where it is going.
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// An image as its viewers see it: properties and attributes in one flat object.
@@ -67,9 +94,9 @@ impl Serialize for ImageView<'_> {
             "os_hash_value",
             &content.and_then(|content| content.hash_value.as_ref()),
         )?;
-        map.serialize_entry("id", &image.id.to_string())?;
-        map.serialize_entry("created_at", &image.created_at.to_string())?;
-        map.serialize_entry("updated_at", &image.updated_at.to_string())?;
+        map.serialize_entry("id", &Shown(image.id))?;
+        map.serialize_entry("created_at", &Shown(image.created_at))?;
+        map.serialize_entry("updated_at", &Shown(image.updated_at))?;
         if settings.show_locations {
             map.serialize_entry("locations", &LocationsView::new(&image.locations, settings))?;
         }
@@ -79,8 +106,8 @@ impl Serialize for ImageView<'_> {
             map.serialize_entry("direct_url", &best.shown_url())?;
         }
         map.serialize_entry("tags", &image.tags)?;
-        map.serialize_entry("self", &href(image.id))?;
-        map.serialize_entry("file", &format!("{}/file", href(image.id)))?;
+        map.serialize_entry("self", &Shown(Href(image.id)))?;
+        map.serialize_entry("file", &Shown(FileHref(image.id)))?;
         map.serialize_entry("schema", "/v2/schemas/image")?;
         if let StoreNames::Shown(_) = settings.stores {
             let stores: Vec<&str> = settings
@@ -142,16 +169,20 @@ impl<'a> ListView<'a> {
     }
 }
 
+/// The images of a page.
+struct ImageViews<'a>(&'a ListView<'a>);
+
+impl Serialize for ImageViews<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(ListView { list, settings, .. }) = self;
+        serializer.collect_seq(list.images.iter().map(|image| ImageView::new(image, settings)))
+    }
+}
+
 impl Serialize for ListView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let images: Vec<ImageView<'_>> = self
-            .list
-            .images
-            .iter()
-            .map(|image| ImageView::new(image, self.settings))
-            .collect();
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("images", &images)?;
+        map.serialize_entry("images", &ImageViews(self))?;
         map.serialize_entry("first", &self.query.link(super::LIST, "marker", None))?;
         map.serialize_entry("schema", "/v2/schemas/images")?;
         if let Some(next) = self.list.next {

@@ -7,7 +7,7 @@ pub(super) mod fuzzing;
 mod patch;
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Router,
     extract::{FromRequest, RawQuery, Request, State as Shared},
     response::{IntoResponse, Response},
     routing::get,
@@ -26,6 +26,7 @@ use super::{
     body::{JsonBody, NoBody, media_type},
     error::ApiError,
     image_import::answer,
+    json::json,
     origin::origin,
     path::Segments,
     query::QueryPairs,
@@ -63,7 +64,7 @@ async fn create(
     let image = state.catalog.create(&caller, &new).await?;
 
     let settings = &state.settings;
-    let mut response = (StatusCode::CREATED, Json(ImageView::new(&image, settings))).into_response();
+    let mut response = (StatusCode::CREATED, json(&ImageView::new(&image, settings), 1)?).into_response();
     let location = format!("{}{}", origin(&uri, &headers, settings), href(image.id));
     let headers = response.headers_mut();
     let lists = [
@@ -90,7 +91,10 @@ async fn list(
     let query = QueryPairs::parse(query.as_deref())?;
     let request = filters::request(&query)?;
     let found = state.catalog.list(&caller, request).await?;
-    Ok(Json(ListView::new(&found, &query, &state.settings)).into_response())
+    json(
+        &ListView::new(&found, &query, &state.settings),
+        found.images.len(),
+    )
 }
 
 async fn show(
@@ -100,7 +104,7 @@ async fn show(
     _: NoBody,
 ) -> Result<Response, ApiError> {
     let image = state.catalog.show(&caller, &id).await?;
-    Ok(Json(ImageView::new(&image, &state.settings)).into_response())
+    json(&ImageView::new(&image, &state.settings), 1)
 }
 
 async fn update(
@@ -119,7 +123,7 @@ async fn update(
     let JsonBody(body, _held) = JsonBody::from_request(request, &()).await?;
     let operations = patch::operations(draft, body, state.catalog.rules())?;
     let image = state.catalog.update(&caller, &id, &operations).await?;
-    Ok(Json(ImageView::new(&image, &state.settings)).into_response())
+    json(&ImageView::new(&image, &state.settings), 1)
 }
 
 async fn delete(

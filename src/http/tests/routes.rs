@@ -303,7 +303,7 @@ async fn the_healthcheck_needs_no_identity_and_says_when_to_stay_away() {
 #[tokio::test]
 async fn routes_from_outside_are_served_beside_the_api() {
     let app = App::new();
-    let state = State {
+    let state = State::from(Parts {
         definitions: crate::definitions::tests::definitions(),
         catalog: app.fixture.catalog.clone(),
         transfers: app.fixture.transfers.clone(),
@@ -311,7 +311,7 @@ async fn routes_from_outside_are_served_beside_the_api() {
         identity: Arc::new(Tokens),
         settings: Arc::new(settings()),
         draining: Lifecycle::new().draining(),
-    };
+    });
     let extra = Router::new().route("/v3/auth/tokens", axum::routing::post(async || "token"));
     let app = App {
         router: router(state, extra),

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     RocksMetadata, keys,
-    open::{read_error, read_options},
+    open::{Reach, read_error, read_options},
     record::definition,
     writer::Message,
 };
@@ -66,7 +66,7 @@ fn corrupt(error: definition::CorruptDefinition) -> MetadataError {
 }
 
 fn read(db: &DB, name: &str) -> Result<Option<Namespace>, MetadataError> {
-    let bytes = db.get_pinned_opt(keys::namespace(name), &read_options());
+    let bytes = db.get_pinned_opt(keys::namespace(name), &read_options(Reach::Disk));
     let bytes = bytes.map_err(read_error)?;
     let namespace = bytes.map(|bytes| definition::decode(name, &bytes));
     namespace.transpose().map_err(corrupt)
@@ -92,7 +92,7 @@ impl<'db, T> Table<'db, T> {
         table: &'static [u8],
         decode: fn(&str, &[u8]) -> Result<T, MetadataError>,
     ) -> Self {
-        let mut options = read_options();
+        let mut options = read_options(Reach::Disk);
         options.set_iterate_upper_bound(keys::end_of(table));
         let mut iterator = snapshot.raw_iterator_opt(options);
         iterator.seek(table);
@@ -173,6 +173,6 @@ impl Pending {
 }
 
 fn is_known(db: &DB, resource_type: &str) -> Result<bool, MetadataError> {
-    let found = db.get_pinned_opt(keys::resource_type(resource_type), &read_options());
+    let found = db.get_pinned_opt(keys::resource_type(resource_type), &read_options(Reach::Disk));
     Ok(found.map_err(read_error)?.is_some())
 }

@@ -5,7 +5,7 @@ use ::rocksdb::{DB, DBRawIterator, Snapshot};
 use super::{
     keys::{self, Scope},
     lookup,
-    open::{read_error, read_options},
+    open::{Reach, out_of_reach, read_error, read_options},
     read_entry,
 };
 use crate::{
@@ -16,13 +16,19 @@ use crate::{
 /// Records that are read at once; also how many ids a walk may be ahead of its page.
 const BATCH: usize = 64;
 
-/// One page, from one snapshot.
-pub(super) fn page(db: &DB, query: &Query) -> Result<Page, MetadataError> {
+/// Records that [`Reach::Memory`] is enough for: a page of the usual length, and some that are passed over.
+const LITTLE: usize = BATCH;
+
+/// One page, from one snapshot. With [`Reach::Memory`], one that takes no more than [`LITTLE`] records to make.
+pub(super) fn page(db: &DB, query: &Query, reach: Reach) -> Result<Page, MetadataError> {
+    if reach == Reach::Memory && query.limit > LITTLE {
+        return Err(out_of_reach());
+    }
     let snapshot = db.snapshot();
     let after = match query.marker {
         None => None,
         Some(marker) => {
-            let entry = entry(&snapshot, marker)?;
+            let entry = entry(&snapshot, marker, reach)?;
             let entry = entry.ok_or(MetadataError::new(MetadataErrorKind::UnknownMarker))?;
             Some(entry.last_listed())
         }
@@ -31,11 +37,12 @@ pub(super) fn page(db: &DB, query: &Query) -> Result<Page, MetadataError> {
         return Ok(Page::of(Vec::new(), 0));
     }
     let images = match (
-        lookup::candidates(&snapshot, &query.filter)?,
+        lookup::candidates(&snapshot, &query.filter, reach)?,
         query.order.single(),
     ) {
-        (Some(ids), _) => look_up(&snapshot, query, &ids, after.as_ref()),
-        (None, Some((sort, direction))) => walk(&snapshot, query, sort, direction, after.as_ref()),
+        (Some(ids), _) => look_up(&snapshot, query, &ids, after.as_ref(), reach),
+        (None, Some((sort, direction))) => walk(&snapshot, query, sort, direction, after.as_ref(), reach),
+        (None, None) if reach == Reach::Memory => Err(out_of_reach()),
         (None, None) => scan(&snapshot, query, after.as_ref()),
     }?;
     Ok(Page::of(images, query.limit))
@@ -44,14 +51,14 @@ pub(super) fn page(db: &DB, query: &Query) -> Result<Page, MetadataError> {
 /// All claims, from one snapshot.
 pub(super) fn claims(db: &DB) -> Result<Vec<(ImageId, Claim)>, MetadataError> {
     let snapshot = db.snapshot();
-    let mut options = read_options();
+    let mut options = read_options(Reach::Disk);
     options.set_iterate_upper_bound(keys::end_of(keys::CLAIMS));
     let mut iterator = snapshot.raw_iterator_opt(options);
     iterator.seek(keys::CLAIMS);
     let mut claims = Vec::new();
     while let Some(key) = iterator.key() {
         let id = keys::image_id(key).ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
-        let claim = entry(&snapshot, id)?.and_then(|entry| entry.live()?.claim);
+        let claim = entry(&snapshot, id, Reach::Disk)?.and_then(|entry| entry.live()?.claim);
         let claim = claim.ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
         claims.push((id, claim));
         iterator.next();
@@ -69,7 +76,7 @@ pub(super) fn pending(
 ) -> Result<Vec<Tombstone>, MetadataError> {
     let snapshot = db.snapshot();
     let after = after.map(|(deleted_at, id)| keys::pending(deleted_at, id));
-    let mut options = read_options();
+    let mut options = read_options(Reach::Disk);
     options.set_iterate_upper_bound(keys::end_of(keys::PENDING_IMAGES));
     let mut iterator = snapshot.raw_iterator_opt(options);
     iterator.seek(after.as_deref().unwrap_or(keys::PENDING_IMAGES));
@@ -79,7 +86,7 @@ pub(super) fn pending(
     {
         if after.as_deref() != Some(key) {
             let id = keys::image_id(key).ok_or(MetadataError::new(MetadataErrorKind::Corrupt))?;
-            match entry(&snapshot, id)? {
+            match entry(&snapshot, id, Reach::Disk)? {
                 Some(Entry::Deleted(tombstone)) if tombstone.deleted_at <= until => found.push(tombstone),
                 Some(Entry::Deleted(_)) => break,
                 _ => return Err(MetadataError::new(MetadataErrorKind::Corrupt)),
@@ -98,18 +105,24 @@ fn walk(
     sort: SortKey,
     direction: Direction,
     after: Option<&Image>,
+    reach: Reach,
 ) -> Result<Vec<Image>, MetadataError> {
     let scopes = Scope::needed(&query.listing, &query.filter);
-    let mut walk = Walk::new(snapshot, &scopes, sort, direction, after);
+    let mut walk = Walk::new(snapshot, &scopes, sort, direction, after, reach);
     let mut images = Vec::new();
+    let mut looked_at = 0_usize;
     while images.len() < query.limit {
         let missing = query.limit.saturating_sub(images.len());
+        if reach == Reach::Memory && looked_at.saturating_add(missing) > LITTLE {
+            return Err(out_of_reach());
+        }
         let ids = walk.next_ids(missing.min(BATCH))?;
         if ids.is_empty() {
             break;
         }
+        looked_at = looked_at.saturating_add(ids.len());
         images.extend(
-            read(snapshot, &ids)?
+            read(snapshot, &ids, reach)?
                 .into_iter()
                 .filter(|image| query.holds(image)),
         );
@@ -120,14 +133,21 @@ fn walk(
 /// The page in any other order: every image of the scopes is looked at, and no more than two pages are kept.
 fn scan(snapshot: &Snapshot<'_>, query: &Query, after: Option<&Image>) -> Result<Vec<Image>, MetadataError> {
     let scopes = Scope::needed(&query.listing, &query.filter);
-    let mut walk = Walk::new(snapshot, &scopes, SortKey::Id, Direction::Ascending, None);
+    let mut walk = Walk::new(
+        snapshot,
+        &scopes,
+        SortKey::Id,
+        Direction::Ascending,
+        None,
+        Reach::Disk,
+    );
     let mut best = Best::of(query, after);
     loop {
         let ids = walk.next_ids(BATCH)?;
         if ids.is_empty() {
             return Ok(best.page());
         }
-        best.add(read(snapshot, &ids)?);
+        best.add(read(snapshot, &ids, Reach::Disk)?);
     }
 }
 
@@ -137,10 +157,14 @@ fn look_up(
     query: &Query,
     ids: &[ImageId],
     after: Option<&Image>,
+    reach: Reach,
 ) -> Result<Vec<Image>, MetadataError> {
+    if reach == Reach::Memory && ids.len() > LITTLE {
+        return Err(out_of_reach());
+    }
     let mut best = Best::of(query, after);
     for ids in ids.chunks(BATCH) {
-        best.add(read_if_there(snapshot, ids)?);
+        best.add(read_if_there(snapshot, ids, reach)?);
     }
     Ok(best.page())
 }
@@ -200,11 +224,12 @@ impl<'a> Walk<'a> {
         sort: SortKey,
         direction: Direction,
         after: Option<&Image>,
+        reach: Reach,
     ) -> Self {
         let after = after.map(|image| keys::position(image, sort));
         let open = |scope: &Scope<'_>| {
             let prefix = keys::index(*scope, sort);
-            let mut options = read_options();
+            let mut options = read_options(reach);
             options.set_iterate_lower_bound(prefix.clone());
             options.set_iterate_upper_bound(keys::end_of(&prefix));
             let iterator = snapshot.raw_iterator_opt(options);
@@ -275,8 +300,8 @@ impl ScopeWalk<'_> {
 }
 
 /// The images of these ids. That an index names an image that is not there is damage: both are in one snapshot.
-fn read(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, MetadataError> {
-    let images = read_if_there(snapshot, ids)?;
+fn read(snapshot: &Snapshot<'_>, ids: &[ImageId], reach: Reach) -> Result<Vec<Image>, MetadataError> {
+    let images = read_if_there(snapshot, ids, reach)?;
     if images.len() == ids.len() {
         Ok(images)
     } else {
@@ -285,8 +310,12 @@ fn read(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, Metadata
 }
 
 /// The images of these ids, without those that are not there.
-fn read_if_there(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>, MetadataError> {
-    let records = snapshot.multi_get_opt(ids.iter().map(|id| keys::entry(*id)), read_options());
+fn read_if_there(
+    snapshot: &Snapshot<'_>,
+    ids: &[ImageId],
+    reach: Reach,
+) -> Result<Vec<Image>, MetadataError> {
+    let records = snapshot.multi_get_opt(ids.iter().map(|id| keys::entry(*id)), read_options(reach));
     let mut images = Vec::with_capacity(ids.len());
     for (id, record) in ids.iter().zip(records) {
         if let Some(Entry::Live(image)) = read_entry(*id, record)? {
@@ -296,6 +325,6 @@ fn read_if_there(snapshot: &Snapshot<'_>, ids: &[ImageId]) -> Result<Vec<Image>,
     Ok(images)
 }
 
-fn entry(snapshot: &Snapshot<'_>, id: ImageId) -> Result<Option<Entry>, MetadataError> {
-    read_entry(id, snapshot.get_pinned_opt(keys::entry(id), read_options()))
+fn entry(snapshot: &Snapshot<'_>, id: ImageId, reach: Reach) -> Result<Option<Entry>, MetadataError> {
+    read_entry(id, snapshot.get_pinned_opt(keys::entry(id), read_options(reach)))
 }

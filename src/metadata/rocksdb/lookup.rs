@@ -8,7 +8,7 @@ use ::rocksdb::{DBRawIterator, Snapshot};
 
 use super::{
     keys::{self, Term},
-    open::{read_error, read_options},
+    open::{Reach, out_of_reach, read_error, read_options},
 };
 use crate::{
     image::ImageId,
@@ -23,10 +23,12 @@ const BUDGET: usize = 4096;
 const BUDGET: usize = 3;
 
 /// Every image that may be wanted, in the order of ids, when the filter names few; `None` when it does not, or names too
-/// many. Some that are given may not be wanted, or not be there any more: the caller compares.
+/// many. Some that are given may not be wanted, or not be there any more: the caller compares. What is looked up goes beyond
+/// [`Reach::Memory`]: it may be thousands of places.
 pub(super) fn candidates(
     snapshot: &Snapshot<'_>,
     filter: &Filter,
+    reach: Reach,
 ) -> Result<Option<Vec<ImageId>>, MetadataError> {
     let ids = filter.0.iter().find_map(|condition| match condition {
         Condition::OneOf(Text::Id, ids) => Some(ids),
@@ -45,6 +47,9 @@ pub(super) fn candidates(
         .filter_map(term)
         .map(|term| Postings::open(snapshot, term))
         .collect();
+    if reach == Reach::Memory && !lists.is_empty() {
+        return Err(out_of_reach());
+    }
     match lists.split_first_mut() {
         None => Ok(None),
         Some((first, others)) => intersection(first, others),
@@ -113,7 +118,7 @@ struct Postings<'a> {
 impl<'a> Postings<'a> {
     fn open(snapshot: &'a Snapshot<'_>, term: Term<'_>) -> Self {
         let prefix = term.prefix();
-        let mut options = read_options();
+        let mut options = read_options(Reach::Disk);
         options.set_iterate_lower_bound(prefix.clone());
         let mut end = keys::under(&prefix, ImageId::from_bytes([0xFF; 16]));
         // The bound itself is outside.

@@ -10,7 +10,8 @@
 //! * `definitions`: metadata definitions
 //! * `tasks`: what became of imports
 //!
-//! Reads run on tokio's blocking threads, writes on the writer's: no call of RocksDB on an async thread.
+//! Writes run on the writer's thread. What may wait for the disk is read on tokio's blocking threads; a record, a sum or a short page that
+//! is in memory is read where it is asked for, in microseconds: going to another thread and back costs many times as much.
 
 mod definitions;
 #[cfg(feature = "fuzzing")]
@@ -40,7 +41,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::open::{OpenError, OpenErrorKind, Options};
 use self::{
-    open::{Database, read_error, read_options},
+    open::{Database, Reach, read_error, read_options},
     writer::{Message, QUEUE, Request, Writer},
 };
 use super::{Metadata, MetadataError, MetadataErrorKind, Page, Query};
@@ -112,6 +113,18 @@ impl RocksMetadata {
             .await
             .unwrap_or_else(|error| Err(MetadataError::caused_by(MetadataErrorKind::Unavailable, error)))
     }
+
+    /// The same for what is little and mostly in memory: on this thread if all of it is there, else on one that may wait. `work` is
+    /// then called again, with [`Reach::Disk`].
+    async fn read_little<T: Send + 'static>(
+        &self,
+        work: impl Fn(&DB, Reach) -> Result<T, MetadataError> + Send + 'static,
+    ) -> Result<T, MetadataError> {
+        match self.0.database.with_memory(|db| work(db, Reach::Memory)) {
+            Some(done) => done,
+            None => self.read(move |db| work(db, Reach::Disk)).await,
+        }
+    }
 }
 
 #[async_trait]
@@ -133,17 +146,21 @@ impl Metadata for RocksMetadata {
     }
 
     async fn entry(&self, id: ImageId) -> Result<Option<Entry>, MetadataError> {
-        self.read(move |db| read_entry(id, db.get_pinned_opt(keys::entry(id), &read_options())))
-            .await
+        self.read_little(move |db, reach| {
+            read_entry(id, db.get_pinned_opt(keys::entry(id), &read_options(reach)))
+        })
+        .await
     }
 
     async fn usage(&self, project: &str) -> Result<Usage, MetadataError> {
         let project = project.to_owned();
-        self.read(move |db| usage::of_project(db, &project)).await
+        self.read_little(move |db, reach| usage::of_project(db, &project, reach))
+            .await
     }
 
     async fn list(&self, query: Query) -> Result<Page, MetadataError> {
-        self.read(move |db| list::page(db, &query)).await
+        self.read_little(move |db, reach| list::page(db, &query, reach))
+            .await
     }
 
     async fn claims(&self) -> Result<Vec<(ImageId, Claim)>, MetadataError> {

@@ -5,12 +5,12 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
+    sync::{PoisonError, RwLock, TryLockError},
 };
 
 use ::rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBRecoveryMode, ErrorKind, LogLevel, LruCacheOptions,
-    ReadOptions, WriteBatch, WriteOptions,
+    ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 use saccade_disk::{Disk, RealDisk};
 
@@ -129,6 +129,24 @@ impl Database {
         )
     }
 
+    /// Runs `work`, which must not read from the disk, with the database: it does not block. `None` while the database is being
+    /// opened again, and where `work` does not find all it needs in memory.
+    pub(super) fn with_memory<T>(
+        &self,
+        work: impl FnOnce(&DB) -> Result<T, MetadataError>,
+    ) -> Option<Result<T, MetadataError>> {
+        let db = match self.db.try_read() {
+            Ok(db) => db,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let done = work(db.as_ref()?);
+        match done {
+            Err(error) if is_out_of_reach(&error) => None,
+            done => Some(done),
+        }
+    }
+
     /// Writes the batch and makes it durable.
     pub(super) fn write_synced(db: &DB, batch: WriteBatch) -> Result<(), ::rocksdb::Error> {
         let mut options = WriteOptions::default();
@@ -178,16 +196,47 @@ impl Database {
     }
 }
 
+/// How far a read may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To what is in memory: the changes that are in no file yet, and cached blocks. It takes microseconds and waits for
+    /// nothing, and fails where that is not enough (see [`Database::with_memory`]).
+    Memory,
+    /// To the disk.
+    Disk,
+}
+
+/// A read needed more than its [`Reach`].
+#[derive(Debug, thiserror::Error)]
+#[error("not all of it is in memory")]
+struct OutOfReach;
+
+/// The error of a read that would have to go further than it may.
+pub(super) fn out_of_reach() -> MetadataError {
+    MetadataError::caused_by(MetadataErrorKind::Unavailable, OutOfReach)
+}
+
+fn is_out_of_reach(error: &MetadataError) -> bool {
+    error
+        .source
+        .as_ref()
+        .is_some_and(|source| source.is::<OutOfReach>())
+}
+
 /// How every read is made: checked against its checksum.
-pub(super) fn read_options() -> ReadOptions {
+pub(super) fn read_options(reach: Reach) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
+    if reach == Reach::Memory {
+        options.set_read_tier(ReadTier::BlockCache);
+    }
     options
 }
 
 /// The error of a read that failed.
 pub(super) fn read_error(error: ::rocksdb::Error) -> MetadataError {
     let kind = match error.kind() {
+        ErrorKind::Incomplete => return out_of_reach(),
         ErrorKind::Corruption => MetadataErrorKind::Corrupt,
         _ => MetadataErrorKind::Unavailable,
     };
@@ -225,6 +274,8 @@ fn database_options(options: &Options) -> ::rocksdb::Options {
     db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     db.set_track_and_verify_wals_in_manifest(true);
     db.set_paranoid_checks(true);
+    // A read on a connection's thread may be the last to need a buffer or file that was replaced: others free it.
+    db.set_avoid_unnecessary_blocking_io(true);
     db.set_manual_wal_flush(false);
     db.set_recycle_log_file_num(0);
 
@@ -268,7 +319,7 @@ fn check_schema(db: &DB) -> Result<Option<OpenErrorKind>, ::rocksdb::Error> {
 /// of them, which the next start writes again.
 fn upgrade(db: &DB) -> Result<Option<OpenErrorKind>, ::rocksdb::Error> {
     tracing::info!("the metadata store comes from an earlier version: making its new indexes");
-    let mut records = db.raw_iterator_opt(read_options());
+    let mut records = db.raw_iterator_opt(read_options(Reach::Disk));
     records.seek(keys::ENTRIES);
     let mut batch = WriteBatch::default();
     while let Some((key, record)) = records.item() {

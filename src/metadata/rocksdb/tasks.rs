@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     RocksMetadata, keys,
-    open::{read_error, read_options},
+    open::{Reach, read_error, read_options},
     record::{self, task},
     writer::Message,
 };
@@ -67,7 +67,7 @@ impl TaskStore for RocksMetadata {
 
     async fn task(&self, id: TaskId) -> Result<Option<Task>, MetadataError> {
         self.read(move |db| {
-            let bytes = db.get_pinned_opt(keys::task(id), &read_options());
+            let bytes = db.get_pinned_opt(keys::task(id), &read_options(Reach::Disk));
             let bytes = bytes.map_err(read_error)?;
             bytes
                 .map(|bytes| task::decode(&bytes))
@@ -83,7 +83,7 @@ impl TaskStore for RocksMetadata {
 }
 
 fn all(db: &DB, image: Option<ImageId>) -> Result<Vec<Task>, MetadataError> {
-    let mut options = read_options();
+    let mut options = read_options(Reach::Disk);
     options.set_iterate_upper_bound(keys::end_of(keys::TASKS));
     let mut iterator = db.raw_iterator_opt(options);
     iterator.seek(keys::TASKS);

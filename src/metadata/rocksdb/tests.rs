@@ -151,6 +151,8 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
+mod reach;
+
 mod groups {
     use super::*;
 

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use ::rocksdb::{DB, Direction, IteratorMode, WriteBatch};
 
-use super::{keys, open::Database, open::read_error, open::read_options};
+use super::{
+    keys,
+    open::{Database, Reach, read_error, read_options},
+};
 use crate::{
     image::{Entry, ImageId, Usage},
     metadata::{MetadataError, MetadataErrorKind},
@@ -18,9 +21,9 @@ use crate::{
 const VERSION: u32 = 1;
 
 /// What the project's images take up.
-pub(super) fn of_project(db: &DB, project: &str) -> Result<Usage, MetadataError> {
+pub(super) fn of_project(db: &DB, project: &str, reach: Reach) -> Result<Usage, MetadataError> {
     let stored = db
-        .get_pinned_opt(keys::usage(project), &read_options())
+        .get_pinned_opt(keys::usage(project), &read_options(reach))
         .map_err(read_error)?;
     match stored {
         None => Ok(Usage::NONE),
@@ -41,7 +44,7 @@ impl Pending {
     fn of_project(&self, db: &DB, project: &str) -> Result<Usage, MetadataError> {
         match self.0.get(project) {
             Some(usage) => Ok(*usage),
-            None => of_project(db, project),
+            None => of_project(db, project, Reach::Disk),
         }
     }
 
@@ -121,7 +124,7 @@ pub(super) fn count_if_stale(db: &DB, group: u64) -> Result<(), MetadataError> {
 pub(super) fn count(db: &DB) -> Result<HashMap<String, Usage>, MetadataError> {
     let mut usages: HashMap<String, Usage> = HashMap::new();
     let from = IteratorMode::From(keys::ENTRIES, Direction::Forward);
-    for item in db.iterator_opt(from, read_options()) {
+    for item in db.iterator_opt(from, read_options(Reach::Disk)) {
         let (key, record) = item.map_err(read_error)?;
         if !key.starts_with(keys::ENTRIES) {
             break;
@@ -139,7 +142,10 @@ pub(super) fn count(db: &DB) -> Result<HashMap<String, Usage>, MetadataError> {
 
 fn keys_below(db: &DB, prefix: &[u8]) -> Result<Vec<Box<[u8]>>, MetadataError> {
     let mut found = Vec::new();
-    for item in db.iterator_opt(IteratorMode::From(prefix, Direction::Forward), read_options()) {
+    for item in db.iterator_opt(
+        IteratorMode::From(prefix, Direction::Forward),
+        read_options(Reach::Disk),
+    ) {
         let (key, _) = item.map_err(read_error)?;
         if !key.starts_with(prefix) {
             break;

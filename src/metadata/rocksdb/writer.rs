@@ -26,7 +26,11 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{definitions, keys, open::Database, read_entry, record, tasks, usage};
+use super::{
+    definitions, keys,
+    open::{Database, Reach, read_error, read_options},
+    read_entry, record, tasks, usage,
+};
 use crate::{
     image::{Allowance, Change, Entry, ImageId},
     metadata::{MetadataError, MetadataErrorKind},
@@ -219,7 +223,7 @@ impl Writer {
         #[cfg(test)]
         self.database.fail_recovery()?;
         self.database.probe_room().map_err(unavailable)?;
-        self.database.reopen().map_err(super::open::read_error)?;
+        self.database.reopen().map_err(read_error)?;
         self.database.with(last_group)
     }
 
@@ -309,7 +313,7 @@ impl Group {
             None => {
                 stored = read_entry(
                     change.id,
-                    db.get_pinned_opt(keys::entry(change.id), &super::open::read_options()),
+                    db.get_pinned_opt(keys::entry(change.id), &read_options(Reach::Disk)),
                 )?;
                 stored.as_ref()
             }
@@ -364,7 +368,7 @@ impl Group {
 }
 
 pub(super) fn last_group(db: &DB) -> Result<u64, MetadataError> {
-    let stored = db.get(keys::GROUP).map_err(super::open::read_error)?;
+    let stored = db.get(keys::GROUP).map_err(read_error)?;
     let Some(stored) = stored else { return Ok(0) };
     let number = <[u8; 8]>::try_from(stored.as_slice());
     number

@@ -1,6 +1,6 @@
 //! The store.
 
-use std::{fmt, io, ops::Range, path::Path, sync::Arc};
+use std::{fmt, fs::File, io, ops::Range, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use saccade_disk::{Disk, DiskFile, WriteMode};
@@ -17,6 +17,7 @@ use crate::{
     locks::{LiveAttempts, NameLocks},
     mode::{FallBack, WriteChoice},
     open::{self, FileStoreConfig, OpenError},
+    opened::Opened,
     threads::Threads,
     undo,
     writer::FileWriter,
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) attempts: LiveAttempts,
     pub(crate) threads: Threads,
     pub(crate) fell_back: Arc<FallBack>,
+    opened: Arc<Opened>,
     /// Device and inode of the directory when the store was opened.
     identity: (u64, u64),
 }
@@ -77,6 +79,7 @@ impl FileStore {
             names: NameLocks::default(),
             attempts: LiveAttempts::default(),
             threads: Threads::default(),
+            opened: Arc::default(),
             identity: found.identity,
         })))
     }
@@ -139,15 +142,14 @@ impl Inner {
         failed(operation, path.to_string_lossy(), source)
     }
 
-    fn open_blob(&self, location: &Location, operation: Operation) -> Result<(Box<dyn DiskFile>, u64)> {
-        let path = self.layout.resolve(location, operation)?;
+    fn open_blob(&self, path: &Path, operation: Operation) -> Result<(Box<dyn DiskFile>, u64)> {
         self.disk
-            .open(&path)
+            .open(path)
             .and_then(|file| {
                 let size = file.size()?;
                 Ok((file, size))
             })
-            .map_err(|source| self.blob_error(operation, &path, source))
+            .map_err(|source| self.blob_error(operation, path, source))
     }
 
     fn create(&self, size_hint: Option<u64>, blob: BlobName) -> Result<()> {
@@ -193,6 +195,7 @@ impl Inner {
                 ));
             }
             let unlinked = stat.and_then(|_| self.disk.unlink(&path));
+            self.opened.forget(&path);
             let gone = unlinked
                 .as_ref()
                 .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
@@ -206,6 +209,15 @@ impl Inner {
             .hold(&path, deleted)
             .map_err(|source| self.blob_error(Operation::Delete, &path, source))
     }
+}
+
+/// What is in the range of an open file.
+fn blob(file: Arc<File>, size: u64, range: Option<Range<u64>>) -> Blob {
+    let range = range.unwrap_or(0..size);
+    let offset = range.start.min(size);
+    let len = range.end.min(size).saturating_sub(offset);
+    let body = Body::File(FileRegion { file, offset, len });
+    Blob { size, body }
 }
 
 #[async_trait]
@@ -235,17 +247,17 @@ impl Store for FileStore {
     }
 
     async fn read(&self, location: &Location, range: Option<Range<u64>>) -> Result<Blob> {
-        let location = location.clone();
+        let path = self.0.layout.resolve(location, Operation::Read)?;
+        if let Some((file, size)) = self.0.opened.find(&path) {
+            return Ok(blob(file, size, range));
+        }
         self.blocking(Operation::Read, move |inner| {
-            let (file, size) = inner.open_blob(&location, Operation::Read)?;
+            let (file, size) = inner.open_blob(&path, Operation::Read)?;
             let file = file
                 .as_file()
                 .map_err(|source| failed(Operation::Read, inner.id.clone(), source))?;
-            let range = range.unwrap_or(0..size);
-            let offset = range.start.min(size);
-            let len = range.end.min(size).saturating_sub(offset);
-            let body = Body::File(FileRegion { file, offset, len });
-            Ok(Blob { size, body })
+            inner.opened.keep(path, &file);
+            Ok(blob(file, size, range))
         })
         .await
     }
@@ -253,7 +265,8 @@ impl Store for FileStore {
     async fn size(&self, location: &Location) -> Result<u64> {
         let location = location.clone();
         self.blocking(Operation::Size, move |inner| {
-            Ok(inner.open_blob(&location, Operation::Size)?.1)
+            let path = inner.layout.resolve(&location, Operation::Size)?;
+            Ok(inner.open_blob(&path, Operation::Size)?.1)
         })
         .await
     }
