@@ -198,7 +198,8 @@ fn copy_out(file: &File, begin: u64, end: u64) -> io::Result<u64> {
     let mut at = begin;
     let mut scratch = Vec::new();
     while at < end {
-        scratch.resize(SCRATCH, 0);
+        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+        scratch.resize(left.min(SCRATCH), 0);
         match pread(file, scratch.as_mut_slice(), at) {
             Ok(0) => break,
             Ok(n) => at = at.saturating_add(n as u64),
