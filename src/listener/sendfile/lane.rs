@@ -28,7 +28,7 @@ struct Account {
     left: u64,
     due: usize,
     unclaimed: usize,
-    /// Bytes sent since the peer has last kept the socket waiting.
+    /// Bytes sent since the peer has last kept the socket waiting: to take bytes, or for its next request.
     at_a_stretch: u64,
     state: State,
 }
@@ -156,7 +156,7 @@ impl Lane {
         }
     }
 
-    /// The socket takes nothing for now: other connections have their turn.
+    /// The socket takes nothing for now, or has brought nothing: other connections have their turn.
     pub(super) fn kept_waiting(&self) {
         self.lock().at_a_stretch = 0;
     }

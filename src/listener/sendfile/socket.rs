@@ -213,7 +213,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_pending() {
+            // Else every second of a client's ranges, asked for one by one, would end a turn that has ended by itself.
+            self.lane.kept_waiting();
+        }
+        polled
     }
 }
 

@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{server::conn::http1, service::service_fn};
@@ -740,6 +741,21 @@ async fn a_frame_is_sent_as_the_file_and_not_as_it_looks() {
     assert_eq!(frame.remaining(), 0);
     drop((frame, socket));
     assert_eq!(rest(&mut theirs).await, b"head hello, world");
+}
+
+#[tokio::test]
+async fn a_connection_that_has_waited_for_its_next_request_has_a_whole_turn_for_it() {
+    let lane = Arc::new(Lane::default());
+    let (ours, mut theirs) = pair().await;
+    let mut socket = socket(ours, &lane);
+    let mut asked = [0];
+    theirs.write_all(b"q").await.unwrap();
+    socket.read_exact(&mut asked).await.unwrap();
+    lane.sent(usize::try_from(TURN).unwrap());
+    assert!(socket.read_exact(&mut asked).now_or_never().is_none());
+    assert!(!lane.ends_turn());
+    lane.sent(usize::try_from(TURN).unwrap());
+    assert!(lane.ends_turn());
 }
 
 #[tokio::test]
