@@ -80,6 +80,11 @@ def vmdk(work):
     marker = lambda kind: struct.pack("<QII", 0, 0, kind).ljust(512, b"\0")
     footer = patched(sparse[:512], 12, struct.pack("<Q", 1 << 17))
     image("vmdk", "footer", header + sparse[512:2048] + marker(3) + footer + marker(0))
+    # Descriptors of two sectors are whole in a short input.
+    short = patched(sparse[:512], 36, struct.pack("<Q", 2)) + sparse[512:1536]
+    image("vmdk", "two-sectors", short)
+    tables = patched(short, 56, b"\xff" * 8)
+    image("vmdk", "two-sectors-footer", tables + marker(3) + short[:512] + marker(0))
     image("vmdk", "capacity-0", patched(sparse[:2048], 12, b"\0" * 8))
     image("vmdk", "cowd", b"COWD" + sparse[4:2048])
     image("vmdk", "text", b"# Disk DescriptorFile\nversion=1\nCREATETYPE=\"monolithicSparse\"\ncreateType=\"monolithicFlat\"\n"
@@ -92,6 +97,12 @@ def others(work):
     image("vhd", "differencing", patched(vhd, 60, struct.pack(">I", 4)) + vhd[:512])
     fixed = create(work, "fixed", "-f", "vpc", "-o", "subformat=fixed", "1M")
     image("vhd", "fixed", b"data" * 128 + fixed[-512:])
+    # A checksum that the target puts right, whatever else is changed.
+    sealed = patched(vhd, 64, b"sum!")
+    seed("vhd", "sealed", sealed + sealed[:512])
+    seed("vhd", "sealed-fixed", b"data" * 128 + patched(fixed[-512:], 64, b"sum!"))
+    located = patched(sealed, 512 + 64, "parent.vhd".encode("utf-16-be"))
+    seed("vhd", "sealed-parent", patched(located, 60, struct.pack(">I", 4)) + patched(sealed[:512], 60, struct.pack(">I", 4)))
     vdi = create(work, "vdi", "-f", "vdi", "1M")[:KIB]
     image("vdi", "dynamic", vdi)
     image("vdi", "parent", patched(vdi, 0x1B8, b"\xab" * 16))
@@ -126,6 +137,14 @@ def vhdx(work):
     seed("vhdx", "dirty", b"".join([parts[0], patched(parts[1], 48, b"\1" * 16), patched(parts[2], 48, b"\1" * 16), *parts[3:]]))
     locator = bytes.fromhex("2d5fd3a80bb34d45abf7d3d84834ab0c")
     seed("vhdx", "parent", b"".join(parts[:5]) + patched(parts[5], 32, locator) + parts[6])
+    # Checksums that the target puts right, and a parent with a name.
+    sealed = [parts[0], *(patched(part, 4, b"sum!") for part in parts[1:5]), *parts[5:]]
+    seed("vhdx", "sealed", b"".join(sealed))
+    page_83 = sealed[5].index(bytes.fromhex("ab12cabee6b2234593efc309e000c746"))
+    key, value = "relative_path".encode("utf-16-le"), "..\\a.vhdx".encode("utf-16-le")
+    named = bytes(18) + struct.pack("<HIIHH", 1, 32, 32 + len(key), len(key), len(value)) + key + value
+    item = locator + struct.pack("<IIII", 64 * KIB + 64, len(named), 4, 0)
+    seed("vhdx", "sealed-parent", b"".join(sealed[:5]) + patched(sealed[5], page_83, item) + sealed[6] + named)
     seed("inspect", "vhdx-header", b"0123456789abcdef" + data[:512])
 
 
