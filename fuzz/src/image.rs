@@ -3,7 +3,9 @@
 use std::{cell::RefCell, ffi::OsString, sync::LazyLock};
 
 use crc::{CRC_32_ISCSI, Crc, Table};
-use saccade::inspect::{Archives, Declared, Format, HazardKind, Inspection, Inspector, Report, Rules};
+use saccade::inspect::{
+    Archives, Declared, Format, FormatMatch, HazardKind, Inspection, Inspector, Report, Rules,
+};
 
 use crate::{chunks, within};
 
@@ -17,8 +19,8 @@ pub struct Layout {
     structures: &'static [(usize, usize)],
     /// How long the image at least is, if the input is not too short for all structures.
     padded: usize,
-    /// Puts checksums right.
-    seal: fn(&mut [u8]),
+    /// Puts right what the fuzzer would not: checksums, distances.
+    seal: fn(&mut Vec<u8>),
 }
 
 /// A checksum that stands for the right one: the fuzzer would not find that.
@@ -30,7 +32,7 @@ pub const DENSE: Layout = Layout {
     padded: 0,
     seal: |_| {},
 };
-/// The same with footers, which are sealed.
+/// The same with footers, which are sealed, and the header as far behind the first as that says.
 pub const VHD: Layout = Layout {
     seal: seal_vhd,
     ..DENSE
@@ -84,7 +86,16 @@ impl Layout {
     }
 }
 
-fn seal_vhd(image: &mut [u8]) {
+fn seal_vhd(image: &mut Vec<u8>) {
+    if let Some(offset) = image.get(16..24) {
+        let offset = u64::from_be_bytes(offset.try_into().unwrap());
+        let far = 60 * KIB as u64..=256 * KIB as u64;
+        if image.starts_with(b"conectix") && image.len() > 1536 && far.contains(&offset) {
+            let header = image.split_off(512);
+            image.resize(offset as usize, 0);
+            image.extend(header);
+        }
+    }
     let footer = |sector: &mut [u8]| {
         if sector.starts_with(b"conectix") && sector[64..].starts_with(RIGHT) {
             sector[64..68].fill(0);
@@ -101,7 +112,7 @@ fn seal_vhd(image: &mut [u8]) {
     }
 }
 
-fn seal_vhdx(image: &mut [u8]) {
+fn seal_vhdx(image: &mut Vec<u8>) {
     static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
     for (offset, length) in [(64, 4), (128, 4), (192, 64), (256, 64)] {
         if let Some(structure) = image.get_mut(offset * KIB..(offset + length) * KIB)
@@ -130,13 +141,30 @@ pub fn with_image(layout: &Layout, input: &[u8], check: impl FnOnce(&[u8])) {
     });
 }
 
-/// What every image is tried as.
+/// What images are tried as, by rules of Glance's and by others.
 static DECLARED: LazyLock<Vec<Declared>> = LazyLock::new(|| {
-    [
+    let strict = Rules {
+        vmdk_allowed_types: vec!["streamOptimized".to_owned()],
+        ..Rules::default()
+    };
+    let lenient = Rules {
+        format_match: FormatMatch::Optional,
+        gpt_safety_checks_nonfatal: vec!["mbr".to_owned()],
+        ..Rules::default()
+    };
+    let plain = [
         "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso", "gpt", "luks", "ami",
-    ]
-    .map(|disk_format| Declared::new(disk_format, "bare", Rules::default()))
-    .into()
+    ];
+    plain
+        .map(|disk_format| Declared::new(disk_format, "bare", Rules::default()))
+        .into_iter()
+        .chain([
+            Declared::new("vmdk", "bare", strict),
+            Declared::new("gpt", "bare", lenient.clone()),
+            Declared::new("vhd", "bare", lenient),
+            Declared::new("qcow2", "docker", Rules::default()),
+        ])
+        .collect()
 });
 
 /// Inspect in chunks; with it, whether each declaration was refused before the end.
