@@ -92,8 +92,8 @@ fmt: ## format the code
 fuzz: build-packages ## fuzz every parser of outside bytes, or one: make fuzz MINUTES=60 TARGET=url (needs cargo-fuzz)
 	@fuzz/run "$(MINUTES)" "$(BUILT)/cargo-fuzz" $(TARGET)
 
-fuzz-coverage: build-packages ## which lines of each parser the corpora reach, and which they do not (needs llvm-tools)
-	@fuzz/coverage --missed "$(BUILT)/cargo-fuzz-coverage" $(TARGET)
+fuzz-coverage: build-packages ## what of each parser the corpora reach, and what they do not (needs llvm-tools)
+	@fuzz/reach --missed "$(BUILT)/cargo-fuzz-coverage" $(TARGET)
 
 fuzz-seeds: build-packages ## make the seeds of fuzz/corpus again (needs qemu-utils)
 	@.ci/packages qemu-utils
