@@ -88,6 +88,7 @@ def vmdk(work):
     image("vmdk", "two-sectors", short)
     tables = patched(short, 56, b"\xff" * 8)
     image("vmdk", "two-sectors-footer", tables + marker(3) + short[:512] + marker(0))
+    image("vmdk", "footer-again", tables + marker(3) + tables[:512] + marker(0))
     image("vmdk", "capacity-0", patched(sparse[:2048], 12, b"\0" * 8))
     image("vmdk", "cowd", b"COWD" + sparse[4:2048])
     image("vmdk", "text", b"# Disk DescriptorFile\nversion=1\nCREATETYPE=\"monolithicSparse\"\ncreateType=\"monolithicFlat\"\n"
@@ -111,6 +112,7 @@ def others(work):
     vdi = create(work, "vdi", "-f", "vdi", "1M")[:KIB]
     image("vdi", "dynamic", vdi)
     image("vdi", "parent", patched(vdi, 0x1B8, b"\xab" * 16))
+    image("vdi", "differencing", patched(vdi, 0x4C, struct.pack("<I", 4)))
     qed = create(work, "qed", "-f", "qed", "1M")[:256]
     image("qed", "plain", qed)
     image("qed", "backing", patched(qed, 16, struct.pack("<Q", 1))[:56] + struct.pack("<II", 64, 11) + b"/etc/passwd")
@@ -150,6 +152,8 @@ def vhdx(work):
     page_83 = sealed[5].index(bytes.fromhex("ab12cabee6b2234593efc309e000c746"))
     key, value = "relative_path".encode("utf-16-le"), "..\\a.vhdx".encode("utf-16-le")
     named = bytes(18) + struct.pack("<HIIHH", 1, 32, 32 + len(key), len(key), len(value)) + key + value
+    twice = patched(sealed[3], 48, sealed[3][16:32])
+    seed("vhdx", "sealed-twice", b"".join(sealed[:3]) + twice * 2 + b"".join(sealed[5:]))
     item = locator + struct.pack("<IIII", 64 * KIB + 64, len(named), 4, 0)
     seed("vhdx", "sealed-parent", b"".join(sealed[:5]) + patched(sealed[5], page_83, item) + sealed[6] + named)
     seed("inspect", "vhdx-header", b"0123456789abcdef" + data[:512])
@@ -220,6 +224,7 @@ def ova(work):
         "path": archive([("../../a", b"x")], plain),
         "gnu": archive([("n" * 120 + ".ovf", ovf)], gnu),
         "pax": archive([("n" * 120 + ".ovf", ovf)], pax, pax_headers={"path": "../x", "size": "7"}),
+        "defaults": archive([("a", b"11 size=7\n\n")], plain, type=tarfile.XGLTYPE),
         "link": archive([("a", b"")], plain, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
         "device": archive([("a", b"")], plain, type=tarfile.BLKTYPE, devmajor=8),
         "directory": archive([("d", b"")], plain, type=tarfile.DIRTYPE),
@@ -234,6 +239,9 @@ def http():
                 {"op": "remove", "path": "/a~1b~0c"}, {"op": "add", "path": "/locations/-", "value": {"url": "x"}}],
         "tags": [{"op": "replace", "path": "/tags", "value": ["a", "b"]}],
         "forbidden": [{"op": "replace", "path": "/status", "value": "active"}],
+        "locations": [{"op": "replace", "path": "/locations", "value": [{"url": "http://h/", "metadata": {}}]},
+                      {"op": "replace", "path": "/locations", "value": []}],
+        "adjacent": [{"op": "remove", "path": "/a//b"}],
         "deep": [{"op": "add", "path": "/a/b/c", "value": None}],
         "visibility": [{"op": "replace", "path": "/visibility", "value": "public"}],
     }
@@ -291,6 +299,8 @@ def policy():
         "aliases": "a: &x [\"@\", \"@\"]\nb: &y [*x, *x]\nc: [*y, *y, *y]\n",
         "block": "a: >\n  role:admin\n  or rule:b\nb: |\n  @\n",
         "odd": "a: !\nb: 7\nc: {}\nd: null\na: \"@\"\n? [x]\n: y\n",
+        "references": "a: rule:b and rule:a\nb: rule:c or rule:missing\nc: not rule:b\ndefault: rule:other\n",
+        "levels": "".join(f"{level}: rule:{level + 1}\n" for level in range(40)),
         "documents": "---\na: '@'\n...\n---\nb: '!'\n",
     }
     for name, text in files.items():
