@@ -65,7 +65,7 @@ def qcow2(work):
     image("qcow2", "endless", v3[:104] + struct.pack(">II", 0xE2792ACA, 0xFFFFFFF8))
     json_name = b'json:{"file.filename":"/etc/shadow"}'
     # Large clusters, of which the extensions may fill more than is kept.
-    far = patched(v3[:104], 20, struct.pack(">I", 21)) + struct.pack(">II", 0x12345678, 0x10000)
+    far = patched(patched(v3[:104], 20, struct.pack(">I", 21)), 100, struct.pack(">I", 104)) + struct.pack(">II", 0x12345678, 0x10000)
     image("qcow2", "far", far)
     image("qcow2", "json", patched(v3[:104], 8, struct.pack(">QI", 104, len(json_name))) + json_name)
 
