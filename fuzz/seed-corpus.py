@@ -395,7 +395,7 @@ def stored():
     for status in range(9):
         changed = bytearray(image(none))
         place = changed.index(b"name") + 4
-        changed[place:place + 2] = bytes([status, status % 5])
+        changed[17], changed[place] = status, status % 4
         seed("record", f"status-{status}", b"\0" + bytes(changed))
     for kind in range(4):
         task = b"\1" + b"\1" * 16 + bytes([kind, kind]) + some(text("us")) + text("me") + text("req-1") + b"\2" * 16
