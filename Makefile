@@ -30,7 +30,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) python3-venv qemu-utils strace memcached hapr
 BENCH_PACKAGES := $(BUILD_PACKAGES) nginx-light mariadb-server-core mariadb-client-core strace valgrind
 
 .PHONY: help serve build test test-engines test-model test-against-glance bench bench-daemon bench-instructions fmt \
-	fuzz fuzz-seeds fuzz-seeded-bugs clients keystone glance glance-store build-packages bench-packages test-packages
+	fuzz fuzz-coverage fuzz-seeds fuzz-seeded-bugs clients keystone glance glance-store build-packages bench-packages test-packages
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -91,6 +91,9 @@ fmt: ## format the code
 
 fuzz: build-packages ## fuzz every parser of outside bytes, or one: make fuzz MINUTES=60 TARGET=url (needs cargo-fuzz)
 	@fuzz/run "$(MINUTES)" "$(BUILT)/cargo-fuzz" $(TARGET)
+
+fuzz-coverage: build-packages ## what of each parser the corpora reach, and what they do not (needs llvm-tools)
+	@fuzz/reach --missed "$(BUILT)/cargo-fuzz-coverage" $(TARGET)
 
 fuzz-seeds: build-packages ## make the seeds of fuzz/corpus again (needs qemu-utils)
 	@.ci/packages qemu-utils

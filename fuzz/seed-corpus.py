@@ -64,6 +64,9 @@ def qcow2(work):
     image("qcow2", "named", v3[:104] + struct.pack(">II", 0x44415441, 11) + b"/etc/passwd\0" * 2)
     image("qcow2", "endless", v3[:104] + struct.pack(">II", 0xE2792ACA, 0xFFFFFFF8))
     json_name = b'json:{"file.filename":"/etc/shadow"}'
+    # Large clusters, of which the extensions may fill more than is kept.
+    far = patched(patched(v3[:104], 20, struct.pack(">I", 21)), 100, struct.pack(">I", 104)) + struct.pack(">II", 0x12345678, 0x10000)
+    image("qcow2", "far", far)
     image("qcow2", "json", patched(v3[:104], 8, struct.pack(">QI", 104, len(json_name))) + json_name)
 
 
@@ -80,6 +83,12 @@ def vmdk(work):
     marker = lambda kind: struct.pack("<QII", 0, 0, kind).ljust(512, b"\0")
     footer = patched(sparse[:512], 12, struct.pack("<Q", 1 << 17))
     image("vmdk", "footer", header + sparse[512:2048] + marker(3) + footer + marker(0))
+    # Descriptors of two sectors are whole in a short input.
+    short = patched(sparse[:512], 36, struct.pack("<Q", 2)) + sparse[512:1536]
+    image("vmdk", "two-sectors", short)
+    tables = patched(short, 56, b"\xff" * 8)
+    image("vmdk", "two-sectors-footer", tables + marker(3) + short[:512] + marker(0))
+    image("vmdk", "footer-again", tables + marker(3) + tables[:512] + marker(0))
     image("vmdk", "capacity-0", patched(sparse[:2048], 12, b"\0" * 8))
     image("vmdk", "cowd", b"COWD" + sparse[4:2048])
     image("vmdk", "text", b"# Disk DescriptorFile\nversion=1\nCREATETYPE=\"monolithicSparse\"\ncreateType=\"monolithicFlat\"\n"
@@ -92,13 +101,24 @@ def others(work):
     image("vhd", "differencing", patched(vhd, 60, struct.pack(">I", 4)) + vhd[:512])
     fixed = create(work, "fixed", "-f", "vpc", "-o", "subformat=fixed", "1M")
     image("vhd", "fixed", b"data" * 128 + fixed[-512:])
+    # A checksum that the target puts right, whatever else is changed.
+    sealed = patched(vhd, 64, b"sum!")
+    seed("vhd", "sealed", sealed + sealed[:512])
+    seed("vhd", "sealed-fixed", b"data" * 128 + patched(patched(fixed[-512:], 64, b"sum!"), 48, struct.pack(">Q", 512)))
+    # Its header lies where nothing is kept unasked.
+    seed("vhd", "far", patched(sealed, 16, struct.pack(">Q", 100 * KIB)) + patched(sealed[:512], 16, struct.pack(">Q", 100 * KIB)))
+    located = patched(sealed, 512 + 64, "parent.vhd".encode("utf-16-be"))
+    seed("vhd", "sealed-parent", patched(located, 60, struct.pack(">I", 4)) + patched(sealed[:512], 60, struct.pack(">I", 4)))
     vdi = create(work, "vdi", "-f", "vdi", "1M")[:KIB]
     image("vdi", "dynamic", vdi)
     image("vdi", "parent", patched(vdi, 0x1B8, b"\xab" * 16))
+    image("vdi", "differencing", patched(vdi, 0x4C, struct.pack("<I", 4)))
     qed = create(work, "qed", "-f", "qed", "1M")[:256]
     image("qed", "plain", qed)
     image("qed", "backing", patched(qed, 16, struct.pack("<Q", 1))[:56] + struct.pack("<II", 64, 11) + b"/etc/passwd")
     image("ploop", "v2", create(work, "parallels", "-f", "parallels", "1M")[:128])
+    in_use = b"WithouFreSpacExt" + struct.pack("<IIIIIQI", 2, 16, 100, 63, 10, 2048, 0x746F6E59)
+    image("ploop", "in-use", in_use.ljust(64, b"\0"))
     image("ploop", "v1", b"WithoutFreeSpace" + struct.pack("<IIIIII", 2, 16, 100, 63, 10, 2048).ljust(48, b"\0"))
     luks = create(work, "luks", "-f", "luks", "--object", "secret,id=s,data=s", "-o", "key-secret=s,iter-time=10", "1M")
     image("luks", "v1", luks[:640])
@@ -126,6 +146,16 @@ def vhdx(work):
     seed("vhdx", "dirty", b"".join([parts[0], patched(parts[1], 48, b"\1" * 16), patched(parts[2], 48, b"\1" * 16), *parts[3:]]))
     locator = bytes.fromhex("2d5fd3a80bb34d45abf7d3d84834ab0c")
     seed("vhdx", "parent", b"".join(parts[:5]) + patched(parts[5], 32, locator) + parts[6])
+    # Checksums that the target puts right, and a parent with a name.
+    sealed = [parts[0], *(patched(part, 4, b"sum!") for part in parts[1:5]), *parts[5:]]
+    seed("vhdx", "sealed", b"".join(sealed))
+    page_83 = sealed[5].index(bytes.fromhex("ab12cabee6b2234593efc309e000c746"))
+    key, value = "relative_path".encode("utf-16-le"), "..\\a.vhdx".encode("utf-16-le")
+    named = bytes(18) + struct.pack("<HIIHH", 1, 32, 32 + len(key), len(key), len(value)) + key + value
+    twice = patched(sealed[3], 48, sealed[3][16:32])
+    seed("vhdx", "sealed-twice", b"".join(sealed[:3]) + twice * 2 + b"".join(sealed[5:]))
+    item = locator + struct.pack("<IIII", 64 * KIB + 64, len(named), 4, 0)
+    seed("vhdx", "sealed-parent", b"".join(sealed[:5]) + patched(sealed[5], page_83, item) + sealed[6] + named)
     seed("inspect", "vhdx-header", b"0123456789abcdef" + data[:512])
 
 
@@ -136,6 +166,13 @@ def iso():
     primary = patched(patched(descriptor(1, b"CD001"), 80, struct.pack("<I", 200)), 128, struct.pack("<H", 2048))
     primary = patched(primary, 40, b"LABEL".ljust(32))
     boot = patched(descriptor(0, b"CD001"), 7, b"EL TORITO SPECIFICATION")
+    whole = primary.ljust(2048, b"\0")
+    end = descriptor(255, b"CD001")
+    seed("iso", "whole", bytes(512) + boot + whole + end)
+    seed("iso", "boot-behind", bytes(512) + whole + boot + end)
+    seed("iso", "no-primary", bytes(512) + descriptor(2, b"CD001") + end + bytes(2048))
+    seed("iso", "extended", bytes(512) + descriptor(0, b"BEA01") + descriptor(0, b"BOOT2") + descriptor(0, b"NSR02"))
+    seed("iso", "extended-not", bytes(512) + descriptor(0, b"BEA01") + descriptor(0, b"TEA01") + bytes(2048))
     system = bytes(510) + b"\x55\xaa"
     seed("iso", "primary", bytes(512) + primary[:200])
     seed("iso", "bootable", bytes(512) + boot + primary[:200])
@@ -187,6 +224,7 @@ def ova(work):
         "path": archive([("../../a", b"x")], plain),
         "gnu": archive([("n" * 120 + ".ovf", ovf)], gnu),
         "pax": archive([("n" * 120 + ".ovf", ovf)], pax, pax_headers={"path": "../x", "size": "7"}),
+        "defaults": archive([("a", b"11 size=7\n\n")], plain, type=tarfile.XGLTYPE),
         "link": archive([("a", b"")], plain, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
         "device": archive([("a", b"")], plain, type=tarfile.BLKTYPE, devmajor=8),
         "directory": archive([("d", b"")], plain, type=tarfile.DIRTYPE),
@@ -201,6 +239,9 @@ def http():
                 {"op": "remove", "path": "/a~1b~0c"}, {"op": "add", "path": "/locations/-", "value": {"url": "x"}}],
         "tags": [{"op": "replace", "path": "/tags", "value": ["a", "b"]}],
         "forbidden": [{"op": "replace", "path": "/status", "value": "active"}],
+        "locations": [{"op": "replace", "path": "/locations", "value": [{"url": "http://h/", "metadata": {}}]},
+                      {"op": "replace", "path": "/locations", "value": []}],
+        "adjacent": [{"op": "remove", "path": "/a//b"}],
         "deep": [{"op": "add", "path": "/a/b/c", "value": None}],
         "visibility": [{"op": "replace", "path": "/visibility", "value": "public"}],
     }
@@ -233,6 +274,12 @@ def http():
         {"auth": {"identity": {"methods": ["password"], "password": {"user": named}}, "scope": scope}}))
     seed("login", "token", json.dumps(
         {"auth": {"identity": {"methods": ["token"], "token": {"id": "S3cr3t"}}, "scope": "unscoped"}}))
+    for name, scope in {"unscoped": {"unscoped": {}}, "domain": {"domain": {"id": "d"}}, "system": {"system": {"all": True}},
+                        "empty": {}, "two": {"project": {"id": "p"}, "domain": {"id": "d"}}, "word": "unscoped"}.items():
+        methods = ["token"] if name != "two" else []
+        seed("login", f"scope-{name}", json.dumps(
+            {"auth": {"identity": {"methods": methods, "token": {"id": "S3cr3t"}}, "scope": scope}}))
+    seed("login", "no-method", json.dumps({"auth": {"identity": {"methods": []}}}))
     seed("login", "broken", json.dumps(password)[:-9])
 
 
@@ -252,6 +299,8 @@ def policy():
         "aliases": "a: &x [\"@\", \"@\"]\nb: &y [*x, *x]\nc: [*y, *y, *y]\n",
         "block": "a: >\n  role:admin\n  or rule:b\nb: |\n  @\n",
         "odd": "a: !\nb: 7\nc: {}\nd: null\na: \"@\"\n? [x]\n: y\n",
+        "references": "a: rule:b and rule:a\nb: rule:c or rule:missing\nc: not rule:b\ndefault: rule:other\n",
+        "levels": "".join(f"{level}: rule:{level + 1}\n" for level in range(40)),
         "documents": "---\na: '@'\n...\n---\nb: '!'\n",
     }
     for name, text in files.items():
@@ -289,6 +338,11 @@ def outgoing():
         "Fri, 31 Dec 2027 23:59:59 GMT", "Friday, 31-Dec-27 23:59:59 GMT", "Fri Dec 31 23:59:59 2027", "\"etag\"", "W/\"x\"",
     ]):
         seed("response_headers", number, text)
+    for number, (url, location) in enumerate([
+        ("http://u:pass@h/a/b?c", "../d"), ("https://u:pass@h:8/a", "//h:8/x"), ("http://u:pass@h/", "https://h/"),
+        ("http://h/a", "?q#f"), ("http://u:pass@h/", "http://v:word@i/"), ("http://[::1]/", "http:/x"), ("http://h/", "ftp://h/"),
+    ]):
+        seed("url", f"redirect-{number}", f"{url}\n{location}")
     uuid = "3f1a0a5e-9d0e-4c6d-8f4b-0d4b6a2e7c11"
     for number, text in enumerate([
         f"file:///var/lib/glance/images/{uuid}", f"filesystem:///var/lib/glance/images/{uuid}",
@@ -338,6 +392,15 @@ def stored():
 
     seed("record", "image", b"\0" + image(none))
     seed("record", "bare", b"\0" + image(none, full=False))
+    for status in range(9):
+        changed = bytearray(image(none))
+        place = changed.index(b"name") + 4
+        changed[17], changed[place] = status, status % 4
+        seed("record", f"status-{status}", b"\0" + bytes(changed))
+    for kind in range(4):
+        task = b"\1" + b"\1" * 16 + bytes([kind, kind]) + some(text("us")) + text("me") + text("req-1") + b"\2" * 16
+        task += text("{}") + text("no") + b"\3" * 16 + b"\4" * 16 + varint(1) + varint(2) + (some(varint(3)) if kind else none)
+        seed("record", f"task-{kind}", b"\2" + task)
     seed("record", "deleted", b"\0" + image(some(varint(9) + b"\2")))
     head = b"\1" + text("ns") + some(text("d")) + none + b"\1\1" + some(text("o"))
     head += varint(1) + text("OS::Nova::Flavor") + some(text("hw:")) + none + varint(3) + none + varint(1) + some(varint(2))
@@ -381,6 +444,7 @@ def keystone():
     }
     for name, changes in variants.items():
         seed("token", name, json.dumps({"token": token | changes}))
+    seed("token", "empty", json.dumps({"token": token | {"user": {"id": "", "domain": domain}}}))
     seed("token", "arrays", json.dumps({"token": token | {"user": ["u"], "roles": [["Member"]]}}))
 
     body = b'{"token": {"id": 1}}'
@@ -394,6 +458,8 @@ def keystone():
         "binary-set": b"\6" + struct.pack(">BBHBBHIIQ", 0x81, 1, 0, 0, 0, 0, 0, 0x01020304, 0),
     }.items():
         seed("memcached", name, data)
+    for name, status in {"login": 0, "login-refused": 0x20}.items():
+        seed("memcached", name, b"\x0a" + struct.pack(">BBHBBHIIQ", 0x81, 0x21, 0, 0, 0, status, 0, 0x01020304, 0))
     for number, address in enumerate(["localhost:11211", "inet6:[::1]:1", "unix:/s", "[::1]", "inet:h", "/s", "::1"]):
         seed("memcached", f"address-{number}", b"\0" + address.encode())
     # The first byte: flags, placement, strategy.
@@ -445,6 +511,20 @@ def compressed():
     # Checksum and sizes follow the data.
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("disk", data)
+    few = b"little. " * 4
+    several, wide = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(several, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("one", few)
+        packed.writestr("two", few)
+    with zipfile.ZipFile(wide, "w", zipfile.ZIP_STORED) as packed, packed.open("disk", "w", force_zip64=True) as file:
+        file.write(few)
+    zip_archive = archive.getvalue()
+    lha = (LHA / "lh5-level0.lzh").read_bytes()
+    directory = b"-lhd-" + bytes(8) + b"\0\0\0\0\x20\0\1a\0\0"
+    directory = bytes([len(directory), sum(directory) & 0xFF]) + directory
+    nothing = b"-lh0-" + bytes(8) + b"\0\0\0\0\x20\0\1a\0\0"
+    nothing = bytes([len(nothing), sum(nothing) & 0xFF]) + nothing
+    listed = zip_archive.rindex(b"PK\1\2")
     zstd = subprocess.run(["zstd", "-c"], input=data, capture_output=True, check=True).stdout
     for name, packed in [
         ("gzip", gzip.compress(data, mtime=0)),
@@ -452,7 +532,17 @@ def compressed():
         ("xz", lzma.compress(data)),
         ("bzip2", bz2.compress(data)),
         ("zstd", zstd),
-        ("zip", archive.getvalue()),
+        ("zstd-skipped", zstd + struct.pack("<II", 0x184D2A50, 4) + b"skip" + zstd),
+        ("xz-more", lzma.compress(data) + b"more"),
+        ("zip", zip_archive),
+        ("zip-two", several.getvalue()),
+        ("zip-two-listed", zip_archive[:listed] + zip_archive[listed:-22] * 2 + zip_archive[-22:]),
+        ("zip-64", wide.getvalue()),
+        ("zip-encrypted", patched(zip_archive, 6, b"\1")),
+        ("lh-two", lha[:-1] + lha),
+        ("lh-more", lha + b"more"),
+        ("lh-directory", directory + b"\0"),
+        ("lh-nothing", nothing + b"\0"),
         ("zip-stream", stream.getvalue()),
         *[(file.stem, file.read_bytes()) for file in sorted(LHA.glob("lh*.lzh"))],
     ]:

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use saccade_fuzz::text;
-use saccade_store_file::fuzzing::{handle, resolve};
+use saccade_store_file::fuzzing::{canonical, handle, resolve};
 
 const DIRECTORY: &str = "/var/lib/glance/images";
 
@@ -27,6 +27,10 @@ fuzz_target!(|input: &[u8]| {
         );
         assert!(!name.starts_with(".saccade.") && !name.contains('\0'), "{name:?}");
         assert!(text.ends_with(name) && !text.contains("/../"), "{text:?}");
+        // The store's own form of it leads to the same file, and is its own.
+        let own = canonical(directory, text).unwrap();
+        assert_eq!(resolve(directory, &own), Some(path.clone()));
+        assert_eq!(canonical(directory, &own).as_ref(), Some(&own));
     }
     if let Some((again, temporary)) = handle(directory, text) {
         assert_eq!(again, text, "an attempt has one handle");

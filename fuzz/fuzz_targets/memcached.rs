@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use saccade::identity::keystone::fuzzing::{Answer, Dialect, Step, address, answer};
+use saccade::identity::keystone::fuzzing::{Answer, Dialect, Step, address, answer, login_answer};
 use saccade_fuzz::{text, within};
 
 const KEY: &str = "tokens/k";
@@ -16,7 +16,12 @@ fuzz_target!(|input: &[u8]| {
     };
     let dialect = [Dialect::Meta, Dialect::Classic, Dialect::Binary][usize::from(how & 3) % 3];
     let set = how & 4 != 0;
-    let answer = |bytes: &[u8]| answer(dialect, KEY, set, OPAQUE, bytes);
+    let login = dialect == Dialect::Binary && how & 8 != 0;
+    let set = set || login;
+    let answer = |bytes: &[u8]| match login {
+        true => login_answer(OPAQUE, bytes),
+        false => answer(dialect, KEY, set, OPAQUE, bytes),
+    };
     let step = within(4096 + 2 * bytes.len(), || answer(bytes));
     match &step {
         Step::Partial(missing) => assert!((1..=(1 << 20) + 1024).contains(missing)),

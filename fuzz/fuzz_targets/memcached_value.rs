@@ -34,6 +34,10 @@ fuzz_target!(|input: &[u8]| {
         let body: Value = serde_json::from_slice(body).unwrap();
         assert!(body.as_object().is_some_and(|body| body.contains_key("token")));
     }
+    // What follows signs eight times, which takes longer than all else: one choice of four does.
+    if how & 96 != 0 {
+        return;
+    }
     let protection = if how & 16 == 0 { &*MAC } else { &*ENCRYPT };
     assert_eq!(
         entry(TOKEN, protection, replicated, flags, data.to_vec()),

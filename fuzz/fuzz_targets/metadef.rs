@@ -6,7 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use saccade::{
     image::Timestamp,
     metadata::rocksdb::fuzzing::{decode_namespace, encode_namespace},
-    metadefs::{Namespace, NamespaceDraft, ObjectDraft, parse_property, parse_tag, parse_tags},
+    metadefs::{
+        AssociationDraft, Namespace, NamespaceDraft, ObjectDraft, parse_property, parse_tag, parse_tags,
+    },
 };
 use saccade_fuzz::within;
 use serde_json::Value;
@@ -30,6 +32,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let _ = within(bound, || ObjectDraft::parse(body.clone()));
+    let _ = within(bound, || AssociationDraft::parse(body.clone()));
     if let Ok(tag) = parse_tag(body.clone()) {
         assert!(tag.chars().count() <= 80);
     }

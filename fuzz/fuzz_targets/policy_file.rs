@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use saccade::policy::{fuzzing::file, language::parse};
+use saccade::policy::{
+    fuzzing::file,
+    language::{RuleSet, parse},
+};
 use saccade_fuzz::{text, within};
 
 fuzz_target!(|input: &[u8]| {
@@ -13,6 +16,14 @@ fuzz_target!(|input: &[u8]| {
     // Aliases repeat what they stand for; a few bytes must not fill the memory.
     let read = within((16 << 20) + 1024 * input.len(), || file(text));
     if let Ok((entries, _)) = &read {
+        // What the rules refer to, each other included, is looked through once.
+        let mut rules = RuleSet::new("default");
+        for entry in entries {
+            rules.define(entry.name.as_str(), entry.check.clone());
+        }
+        for (name, fault) in within((16 << 20) + 1024 * input.len(), || rules.faults()) {
+            assert!(rules.defined(&name).is_some(), "{fault:?}");
+        }
         for entry in entries {
             let parsed = parse(&entry.text);
             if parsed.faults.is_empty() {

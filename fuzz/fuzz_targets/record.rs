@@ -5,7 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use saccade::{
     image::ImageId,
-    metadata::rocksdb::fuzzing::{decode, decode_namespace, encode, encode_namespace},
+    metadata::rocksdb::fuzzing::{
+        decode, decode_namespace, decode_task, encode, encode_namespace, encode_task,
+    },
 };
 use saccade_fuzz::within;
 
@@ -14,7 +16,13 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let bound = 64 * 1024 + 512 * bytes.len();
-    if kind & 1 == 0 {
+    if kind & 3 == 2 {
+        if let Ok(task) = within(bound, || decode_task(bytes)) {
+            let again = encode_task(&task).unwrap();
+            assert!(again.len() <= bytes.len(), "what is stored is the shortest form");
+            assert_eq!(decode_task(&again).unwrap(), task);
+        }
+    } else if kind & 1 == 0 {
         // A record holds its own id, behind the version.
         let own = bytes
             .get(1..17)

@@ -1,15 +1,20 @@
 //! URLs that others name: what is checked is what is connected to, whoever reads the text; credentials and queries are never
-//! shown; loopback and link-local addresses pass in no spelling.
+//! shown; loopback and link-local addresses pass in no spelling; who is redirected takes no password elsewhere. The input's
+//! second line, if there is one, is where the first one's server redirects to.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use saccade_fuzz::text;
-use saccade_outgoing::{Filter, Target};
+use saccade_fuzz::{lines, text};
+use saccade_outgoing::{
+    Filter, Target,
+    fuzzing::{credentials, redirected},
+};
 use url::{Host, Url};
 
 fuzz_target!(|input: &[u8]| {
     let Some(text) = text(input) else { return };
+    let (text, location) = lines(text);
     let Ok(target) = Target::parse(text) else { return };
     let url = target.url();
 
@@ -54,6 +59,10 @@ fuzz_target!(|input: &[u8]| {
     }
     assert!(path.is_empty() || path.starts_with(['/', '?', '#']));
 
+    if !location.is_empty() {
+        redirect(&target, location);
+    }
+
     let filter = Filter::default();
     let admitted = filter
         .admit(&target)
@@ -69,6 +78,31 @@ fuzz_target!(|input: &[u8]| {
     };
     assert!(!(admitted && local), "{text}");
 });
+
+fn redirect(from: &Target, location: &str) {
+    let Ok(target) = redirected(from, location) else {
+        return;
+    };
+    let url = target.url();
+    // It is no other than it would be if somebody had named it.
+    assert_eq!(Target::parse(url.as_str()).unwrap().url(), url);
+    // A browser goes to the same place.
+    assert_eq!(
+        from.url().join(location).unwrap().host(),
+        url.host(),
+        "{location}"
+    );
+    if url.origin() != from.url().origin() && !location.contains('@') {
+        assert_eq!(credentials(&target), None, "{location}");
+    }
+    let shown = format!("{target} {target:?}");
+    if let Some((_, password)) = credentials(&target)
+        && password.len() > 3
+        && !url.as_str().contains(password)
+    {
+        assert!(!shown.contains(password), "{shown}");
+    }
+}
 
 /// As Python's `urlsplit` divides: authority, and what follows it.
 fn netloc(text: &str) -> (&str, &str) {

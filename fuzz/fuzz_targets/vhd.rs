@@ -2,4 +2,4 @@
 
 #![no_main]
 
-saccade_fuzz::format_target!(saccade_fuzz::image::DENSE);
+saccade_fuzz::format_target!(saccade_fuzz::image::VHD);

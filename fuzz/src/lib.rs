@@ -5,40 +5,60 @@ mod memory;
 
 pub use memory::within;
 
-/// Lengths for cutting an input into chunks: short ones are as common as long ones.
-pub struct Lengths {
-    pub state: u64,
-    /// Added to each, so that a long input does not take for ever.
-    pub least: usize,
+/// Most cuts of all but one of sixteen inputs.
+const CUTS: usize = 5;
+
+/// `data` in chunks that `seed` chooses: few, since each is answered for, and one time in sixteen as many as come.
+/// Short ones are as common as long ones, and cuts near the beginning of what is at a round offset as those elsewhere.
+pub fn chunks(data: &[u8], seed: u64) -> impl Iterator<Item = &[u8]> {
+    let mut random = Random(seed);
+    let mut cuts: Vec<usize> = if seed.is_multiple_of(16) {
+        // In long data each is longer, so that it does not take for ever.
+        let least = 1 + data.len() / 128;
+        let mut at = 0;
+        std::iter::from_fn(|| {
+            at += least + random.magnitude(16);
+            Some(at).filter(|&at| at < data.len())
+        })
+        .collect()
+    } else {
+        (0..CUTS)
+            .map(|_| {
+                let base = random.below(1 + data.len() / ROUND) * ROUND;
+                base + random.magnitude(16)
+            })
+            .filter(|&at| at < data.len())
+            .collect()
+    };
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.push(data.len());
+    let mut from = 0;
+    cuts.into_iter()
+        .map(move |to| &data[std::mem::replace(&mut from, to)..to])
+        .filter(|chunk| !chunk.is_empty())
 }
 
-impl Lengths {
-    pub fn new(seed: u64) -> Self {
-        Self {
-            state: seed,
-            least: 0,
-        }
-    }
+/// Where structures that lie apart begin.
+const ROUND: usize = 32 * 1024;
 
-    /// The next length, at least 1.
-    pub fn next(&mut self) -> usize {
-        // Knuth's MMIX generator; its high bits choose the magnitude.
-        self.state = self
-            .state
+/// Knuth's MMIX generator.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let limit = 1_u64 << ((self.state >> 60) + 1);
-        self.least + usize::try_from(1 + (self.state >> 20) % limit).unwrap_or(1)
+        // Its high bits are the better ones.
+        (self.0 >> 33) as usize % limit
     }
 
-    /// `data` in chunks of such lengths.
-    pub fn cut<'d>(mut self, data: &'d [u8]) -> impl Iterator<Item = &'d [u8]> {
-        let mut rest = data;
-        std::iter::from_fn(move || {
-            let (chunk, after) = rest.split_at(self.next().min(rest.len()));
-            rest = after;
-            (!chunk.is_empty()).then_some(chunk)
-        })
+    /// A number of at most so many bits, of each length as often.
+    fn magnitude(&mut self, bits: usize) -> usize {
+        let bits = 1 + self.below(bits);
+        self.below(1 << bits)
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
-pub use super::memcached::fuzzing::{Answer, Dialect, Step, address, answer, entry, protected};
+pub use super::memcached::fuzzing::{Answer, Dialect, Step, address, answer, entry, login_answer, protected};
 use super::{super::Caller, access_rules::AccessRules, token};
 use crate::identity::RequestHead;
 

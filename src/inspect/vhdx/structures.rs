@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crc::{CRC_32_ISCSI, Crc, Table};
+
 use super::{FILE_PARAMETERS, KIB_64, LOCATOR_MAX, PARENT_LOCATOR, TABLE, VIRTUAL_SIZE, utf_16};
 use crate::inspect::{partitions::guid, reader::Reader};
 
@@ -76,8 +78,7 @@ impl Header {
 /// One of the two region tables, which must be alike.
 pub(super) struct RegionTable {
     pub(super) entries: Vec<Region>,
-    /// Whether the checksum is right.
-    pub(super) sound: bool,
+    checksum: u32,
 }
 
 #[derive(PartialEq, Eq)]
@@ -107,10 +108,12 @@ impl RegionTable {
                 required: reader.le_u32().ok()? & 1 != 0,
             });
         }
-        Some(Self {
-            entries,
-            sound: crc32c_without_its_field(bytes) == checksum,
-        })
+        Some(Self { entries, checksum })
+    }
+
+    /// Whether the checksum is that of `bytes`, of which the table was read. It costs more than the reading.
+    pub(super) fn is_sound(&self, bytes: &[u8]) -> bool {
+        crc32c_without_its_field(bytes) == self.checksum
     }
 
     /// Where the first region of that name begins.
@@ -201,32 +204,16 @@ pub(super) fn parent_name(locator: &[u8]) -> Option<String> {
         .map(|(_, value)| value.clone())
 }
 
-/// What each byte does to a CRC-32C (Castagnoli).
-#[allow(clippy::indexing_slicing)] // An index beyond the table would not compile.
-const CRC_32C: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc >> 1) ^ (if crc & 1 == 1 { 0x82f6_3b78 } else { 0 });
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
+/// CRC-32C (Castagnoli).
+static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
-/// The CRC-32C of a structure, counting its own field, at 4, as zero. What is summed has 64 KiB at most, and is summed a
-/// few dozen times.
+/// The CRC-32C of a structure, counting its own field, at 4, as zero.
 pub(super) fn crc32c_without_its_field(bytes: &[u8]) -> u32 {
-    let summed = bytes.iter().enumerate().fold(u32::MAX, |crc, (at, &byte)| {
-        let byte = if (4..8).contains(&at) { 0 } else { byte };
-        let [low, ..] = crc.to_le_bytes();
-        let shifted = CRC_32C.get(usize::from(low ^ byte)).copied().unwrap_or_default();
-        (crc >> 8) ^ shifted
-    });
-    !summed
+    let (before, rest) = bytes.split_at(bytes.len().min(4));
+    let (field, after) = rest.split_at(rest.len().min(4));
+    let mut digest = CRC_32C.digest();
+    digest.update(before);
+    digest.update([0; 4].get(..field.len()).unwrap_or_default());
+    digest.update(after);
+    digest.finalize()
 }

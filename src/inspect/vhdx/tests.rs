@@ -102,6 +102,32 @@ fn locator(key: &str, value: &str) -> Vec<u8> {
 }
 
 #[test]
+fn sums_as_rfc_3720_does_and_counts_the_field_as_zero() {
+    // Appendix B.4: 32 bytes of zeros.
+    let mut bytes = [0; 32];
+    bytes[4..8].fill(0xff);
+    assert_eq!(crc32c_without_its_field(&bytes), 0x8a91_36aa);
+    for short in 0..9 {
+        assert_eq!(
+            crc32c_without_its_field(&bytes[..short]),
+            crc32c_without_its_field(&[0; 32][..short])
+        );
+    }
+}
+
+#[test]
+fn warns_of_a_region_table_whose_checksum_is_wrong_though_the_other_is_the_same() {
+    let mut data = Disk::default().bytes();
+    for table in REGION_TABLES {
+        // Behind its entries.
+        data[table as usize + 50_000] ^= 1;
+    }
+    let report = inspect(&data);
+    assert!(report.is_safe(), "{report}");
+    assert!(report.warnings[0].contains("checksum"), "{report}");
+}
+
+#[test]
 fn reads_the_size_of_a_sound_disk() {
     let report = inspect(&Disk::default().bytes());
     assert!(report.is_safe() && report.warnings.is_empty(), "{report}");

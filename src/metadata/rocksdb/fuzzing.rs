@@ -2,7 +2,7 @@
 
 use super::record;
 use crate::{
-    image::{Entry, ImageId},
+    image::{Entry, ImageId, Task},
     metadefs::Namespace,
 };
 
@@ -14,6 +14,16 @@ pub fn decode(id: ImageId, bytes: &[u8]) -> Result<Entry, String> {
 /// The bytes that are stored for an entry.
 pub fn encode(entry: &Entry) -> Option<Vec<u8>> {
     record::encode(entry).ok()
+}
+
+/// The task that is stored so, or why there is none.
+pub fn decode_task(bytes: &[u8]) -> Result<Task, String> {
+    record::task::decode(bytes).map_err(|error| error.to_string())
+}
+
+/// The bytes that are stored for a task.
+pub fn encode_task(task: &Task) -> Option<Vec<u8>> {
+    record::task::encode(task).ok()
 }
 
 /// The namespace that is stored under `name`, or why there is none.

@@ -12,6 +12,12 @@ pub fn resolve(directory: &Path, location: &str) -> Option<PathBuf> {
     layout.resolve(&Location::new(location), Operation::Read).ok()
 }
 
+/// A location in the form of those that the store makes; `None` when it is not the store's.
+pub fn canonical(directory: &Path, location: &str) -> Option<String> {
+    let layout = Layout::new(directory).ok()?;
+    Some(layout.canonical(&Location::new(location))?.as_str().to_owned())
+}
+
 /// The handle of the attempt that a handle names, and where it writes; `None` when it is not the store's.
 pub fn handle(directory: &Path, handle: &str) -> Option<(String, PathBuf)> {
     let layout = Layout::new(directory).ok()?;

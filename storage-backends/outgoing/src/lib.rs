@@ -20,6 +20,8 @@ mod client;
 mod error;
 mod excerpt;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod headers;
 mod proxies;
 mod resolve;

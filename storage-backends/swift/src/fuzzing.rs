@@ -1,5 +1,7 @@
 //! A door for `fuzz/`: what locations, handles, manifests and files of references name.
 
+use std::sync::LazyLock;
+
 use saccade_store_contract::{Attempt, BlobName, Handle, Location, Operation};
 use url::Url;
 use uuid::Uuid;
@@ -16,13 +18,16 @@ pub const KEY: &str = "sesame";
 /// What the URLs of objects begin with here.
 pub const STORAGE: &str = "http://swift/v1/AUTH_a/";
 
-fn names() -> Option<Names> {
-    let mut config = SwiftStoreConfig::new("fuzz");
-    config.swift_store_auth_address = Some("https://keystone/v3".to_owned());
-    config.swift_store_user = Some("service:glance".to_owned());
-    config.swift_store_key = Some(Secret::new(KEY));
-    let accounts = references::load(&config).ok()?;
-    Names::new(&config, accounts).ok()
+fn names() -> Option<&'static Names> {
+    static NAMES: LazyLock<Option<Names>> = LazyLock::new(|| {
+        let mut config = SwiftStoreConfig::new("fuzz");
+        config.swift_store_auth_address = Some("https://keystone/v3".to_owned());
+        config.swift_store_user = Some("service:glance".to_owned());
+        config.swift_store_key = Some(Secret::new(KEY));
+        let accounts = references::load(&config).ok()?;
+        Names::new(&config, accounts).ok()
+    });
+    NAMES.as_ref()
 }
 
 /// The URL of the object that a location names, and whether a client may name it; `None` when it is not the store's.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     address::Address,
-    body,
+    binary, body,
     placement::Placement,
     protection::Entry,
     value,
@@ -61,7 +61,16 @@ pub fn answer(dialect: Dialect, key: &str, set: bool, opaque: u32, bytes: &[u8])
     } else {
         Command::Get { key }
     };
-    match dialect.answer(&command, opaque, bytes) {
+    step(dialect.answer(&command, opaque, bytes))
+}
+
+/// What `bytes` say to a login, which the binary protocol alone has.
+pub fn login_answer(opaque: u32, bytes: &[u8]) -> Step {
+    step(binary::login_answer(opaque, bytes))
+}
+
+fn step(read: Result<Progress, wire::Garbage>) -> Step {
+    match read {
         Err(wire::Garbage) => Step::Garbage,
         Ok(Progress::Partial(missing)) => Step::Partial(missing),
         Ok(Progress::Complete { answer, length }) => Step::Complete {
