@@ -160,7 +160,10 @@ async fn damage_is_told_wherever_it_is_found() {
     store
         .0
         .database
-        .with(|db| Ok(db.put(keys::entry(id(1)), [1, 2, 3]).unwrap()))
+        .with(|db| {
+            db.put(keys::entry(id(1)), [1, 2, 3]).unwrap();
+            Ok(())
+        })
         .unwrap();
     let error = store.entry(id(1)).now_or_never().expect("at once").unwrap_err();
     assert_eq!(error.kind, MetadataErrorKind::Corrupt);
