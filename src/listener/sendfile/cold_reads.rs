@@ -119,9 +119,9 @@ impl ColdRead {
         Some(Self { read })
     }
 
-    /// Reads the part that `offset` is in into the page cache, or joins those who do. Begins at once, polled or not. Bytes `on` are
-    /// asked for with it, and not waited for. Must be called within a runtime.
-    pub(super) fn begin(file: &Arc<File>, id: FileId, offset: u64, on: Range<u64>) -> Self {
+    /// Reads the part that `offset` is in into the page cache, or joins those who do. Begins at once, polled or not. Must
+    /// be called within a runtime.
+    pub(super) fn begin(file: &Arc<File>, id: FileId, offset: u64) -> Self {
         let part = Part::at(id, offset);
         let mut under_way = under_way();
         if let Some(read) = under_way.get(&part).and_then(|entry| entry.read.upgrade()) {
@@ -129,7 +129,7 @@ impl ColdRead {
         }
         metrics::counter!("saccade_download_uncached_parts_total").increment(1);
         let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
-        let read = start(file.clone(), Listed { part, ticket }, on).boxed().shared();
+        let read = start(file.clone(), Listed { part, ticket }).boxed().shared();
         if let Some(weak) = read.downgrade() {
             under_way.insert(part, Entry { read: weak, ticket });
         }
@@ -151,12 +151,12 @@ impl ColdRead {
 }
 
 /// Waits for its turn and reads, on from the first poll.
-async fn start(file: Arc<File>, listed: Listed, on: Range<u64>) -> End {
+async fn start(file: Arc<File>, listed: Listed) -> End {
     let queued = AbortOnDropHandle::new(tokio::spawn(async move {
         let permit = PERMITS.acquire().await.map_err(io::Error::other)?;
         // Waits once more where other work has all threads.
         let reading = AbortOnDropHandle::new(spawn_blocking(move || {
-            let end = read(&file, listed.part.begin(), on);
+            let end = read(&file, listed.part.begin());
             drop((permit, listed));
             end
         }));
@@ -166,11 +166,10 @@ async fn start(file: Arc<File>, listed: Listed, on: Range<u64>) -> End {
 }
 
 /// Reads a part into the page cache, and keeps none of it; says where it or the file ends. Waits for the disk.
-fn read(file: &File, begin: u64, on: Range<u64>) -> io::Result<u64> {
+fn read(file: &File, begin: u64) -> io::Result<u64> {
     let end = begin.saturating_add(LONGEST as u64);
-    // The kernel's own guess begins small at every jump. Many requests of the disk at once are cheaper than one after the other.
-    ask(file, on);
-    ask(file, begin..end);
+    // All of it is asked for at once; the kernel's own guess begins small at every jump. A hint: nothing hangs on it.
+    let _ = fadvise(file, begin, NonZeroU64::new(LONGEST as u64), Advice::WillNeed);
     let mut scratch = Vec::new();
     let mut at = begin;
     while at < end {
@@ -182,13 +181,6 @@ fn read(file: &File, begin: u64, on: Range<u64>) -> io::Result<u64> {
         }
     }
     Ok(at)
-}
-
-/// A hint: nothing hangs on it. What is cached, or on its way, is not read again.
-fn ask(file: &File, bytes: Range<u64>) {
-    if let Some(len) = NonZeroU64::new(bytes.end.saturating_sub(bytes.start)) {
-        let _ = fadvise(file, bytes.start, Some(len), Advice::WillNeed);
-    }
 }
 
 /// Waits until some of the bytes are in the page cache, without a copy of them if it can be done so: where the file's pages
@@ -243,13 +235,13 @@ mod tests {
     async fn many_who_want_a_part_share_one_read() {
         let (file, id) = file(2 * LONGEST);
         assert!(ColdRead::join(id, 5).is_none());
-        let first = ColdRead::begin(&file, id, 5, 0..0);
+        let first = ColdRead::begin(&file, id, 5);
         for offset in [0, 6, LONGEST as u64 - 1] {
-            let other = ColdRead::begin(&file, id, offset, 0..0);
+            let other = ColdRead::begin(&file, id, offset);
             assert!(other.read.ptr_eq(&first.read));
             assert!(ColdRead::join(id, offset).unwrap().read.ptr_eq(&first.read));
         }
-        let next = ColdRead::begin(&file, id, LONGEST as u64, 0..0);
+        let next = ColdRead::begin(&file, id, LONGEST as u64);
         assert!(!next.read.ptr_eq(&first.read));
         let (one, other, next) = tokio::join!(ended(first.clone()), ended(first), ended(next));
         assert_eq!(one.unwrap(), LONGEST as u64);
@@ -261,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_nobody_waits_for_any_more_leaves_no_trace() {
         let (file, id) = file(LONGEST);
-        let read = ColdRead::begin(&file, id, 0, 0..0);
+        let read = ColdRead::begin(&file, id, 0);
         assert!(is_listed(id));
         drop(read);
         until(|| !is_listed(id) && Arc::strong_count(&file) == 1).await;
@@ -271,7 +263,7 @@ mod tests {
     async fn a_read_waits_for_its_turn_and_is_not_made_for_nobody() {
         let (file, id) = file(LONGEST);
         let all = PERMITS.acquire_many(u32::try_from(READS).unwrap()).await.unwrap();
-        let read = ColdRead::begin(&file, id, 0, 0..0);
+        let read = ColdRead::begin(&file, id, 0);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(is_listed(id) && read.read.peek().is_none());
         drop(read);
@@ -283,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_that_ended_is_not_joined() {
         let (file, id) = file(LONGEST);
-        let held = ColdRead::begin(&file, id, 0, 0..0);
+        let held = ColdRead::begin(&file, id, 0);
         until(|| !is_listed(id)).await;
         assert!(ColdRead::join(id, 0).is_none());
         assert_eq!(ended(held).await.unwrap(), LONGEST as u64);
@@ -293,27 +285,18 @@ mod tests {
     async fn the_end_of_the_file_is_told() {
         let (file, id) = file(LONGEST + 10);
         let end = LONGEST as u64 + 10;
-        assert_eq!(
-            ended(ColdRead::begin(&file, id, end - 1, 0..0)).await.unwrap(),
-            end
-        );
-        let beyond = ColdRead::begin(&file, id, 5 * LONGEST as u64 + 1, 0..0);
+        assert_eq!(ended(ColdRead::begin(&file, id, end - 1)).await.unwrap(), end);
+        let beyond = ColdRead::begin(&file, id, 5 * LONGEST as u64 + 1);
         assert_eq!(ended(beyond).await.unwrap(), 5 * LONGEST as u64);
     }
 
     #[test]
-    fn a_part_is_cached_once_it_was_read_and_what_was_asked_for_comes_too() {
-        let len = 3 * LONGEST;
-        let file = super::super::cold_file::cold_file(len);
-        let cached = |offset: usize| super::super::page_cache::is_cached(&file, offset as u64);
+    fn a_part_is_cached_once_it_was_read() {
+        let file = super::super::cold_file::cold_file(2 * LONGEST);
         let one = LONGEST as u64;
-        assert_eq!(read(&file, 0, one..3 * one).unwrap(), one);
+        assert_eq!(read(&file, 0).unwrap(), one);
+        let cached = |offset: usize| super::super::page_cache::is_cached(&file, offset as u64);
         assert!((0..LONGEST).step_by(4096).all(cached));
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while !(LONGEST..len).step_by(4096).all(cached) {
-            assert!(std::time::Instant::now() < deadline, "it was not asked for");
-            std::thread::sleep(Duration::from_millis(2));
-        }
     }
 
     #[test]
@@ -329,7 +312,7 @@ mod tests {
     async fn an_error_reaches_everybody() {
         let file = Arc::new(File::open("/proc/self/mem").unwrap());
         let id = FileId::of(&file).unwrap();
-        let read = ColdRead::begin(&file, id, 0, 0..0);
+        let read = ColdRead::begin(&file, id, 0);
         let (one, other) = tokio::join!(ended(read.clone()), ended(read));
         for error in [one.unwrap_err(), other.unwrap_err()] {
             assert_eq!(Errno::from_io_error(&error), Some(Errno::IO));

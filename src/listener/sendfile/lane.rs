@@ -156,9 +156,18 @@ impl Lane {
         }
     }
 
-    /// The socket takes nothing for now, or has brought nothing: other connections have their turn.
+    /// The socket takes nothing for now: other connections have their turn.
     pub(super) fn kept_waiting(&self) {
         self.lock().at_a_stretch = 0;
+    }
+
+    /// The socket has brought nothing. If that is because the next request is yet to come, other connections have their turn. (While an answer
+    /// is sent, it is looked at too, for the peer's end.)
+    pub(super) fn brought_nothing(&self) {
+        let mut account = self.lock();
+        if account.answer.is_none() {
+            account.at_a_stretch = 0;
+        }
     }
 
     /// Whether so much has left at a stretch that it is others' turn. The next one begins with this answer.
@@ -228,8 +237,12 @@ mod tests {
         lane.kept_waiting();
         assert_eq!(lane.sent(half), Rest::More);
         assert!(!lane.ends_turn(), "the count began anew");
+        lane.brought_nothing();
         assert_eq!(lane.sent(half), Rest::More);
-        assert!(lane.ends_turn());
+        assert!(
+            lane.ends_turn(),
+            "an answer is under way: no request is waited for"
+        );
         assert!(!lane.ends_turn(), "once, or the connection would never go on");
         assert_eq!(lane.sent(5 * half), Rest::Nothing);
     }

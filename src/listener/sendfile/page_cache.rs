@@ -7,18 +7,12 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, IoSliceMut},
-    ops::Range,
     sync::Arc,
     task::{Context, Poll},
 };
 
 /// Parts that are read from disk beside the one that is waited for: the disk goes on while the socket does.
 const AHEAD: usize = 3;
-
-/// What the disk is asked for ahead of the parts that are read, in bytes: twice as much each time, up to the most. A client that reads on
-/// gets the disk's own rate, as from the kernel's readahead; one that leaves after the first bytes has had little read.
-const FIRST_WINDOW: u64 = 2 << 20;
-const WIDEST_WINDOW: u64 = 8 << 20;
 
 /// The parts of a region in order, each when it is cached. They end at multiples of
 /// [`LONGEST`](super::frame::LONGEST) in the file. One that is not cached is read on the threads for blocking calls, and
@@ -31,9 +25,6 @@ pub(super) struct CachedParts {
     at: u64,
     left: u64,
     found: VecDeque<(Part, State)>,
-    window: u64,
-    /// Up to where the disk was asked ahead of time. What is there of it, and what is on its way, cannot be told from the outside.
-    asked_until: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,10 +36,8 @@ struct Part {
 
 #[derive(Debug)]
 enum State {
-    /// It has not been looked up.
+    /// It has not been looked up, or so long ago that it may have left the cache again.
     Unknown,
-    /// It was cached, so long ago that it may have left the cache again.
-    Found,
     /// It is read ahead of time.
     Ahead(ColdRead),
     /// It is read, and taken as soon as it is.
@@ -69,8 +58,6 @@ impl CachedParts {
             at: region.offset,
             left: region.len,
             found: VecDeque::with_capacity(AHEAD),
-            window: FIRST_WINDOW,
-            asked_until: 0,
         })
     }
 
@@ -81,7 +68,7 @@ impl CachedParts {
             if self
                 .found
                 .iter()
-                .any(|(_, state)| matches!(state, State::Ahead(_) | State::Awaited(_)))
+                .any(|(_, state)| !matches!(state, State::Unknown))
             {
                 self.read_ahead();
             }
@@ -90,7 +77,7 @@ impl CachedParts {
                 return Poll::Ready(None);
             };
             let (mut read, was_awaited) = match state {
-                State::Unknown | State::Found => match self.look(part, &state) {
+                State::Unknown => match self.look(part) {
                     None => return Poll::Ready(Some(Ok(part.len))),
                     Some(read) => {
                         self.found.push_front((part, State::Awaited(read)));
@@ -109,7 +96,7 @@ impl CachedParts {
                 Poll::Ready(Ok(end)) if end < part.end() => return Poll::Ready(Some(Err(too_short(end)))),
                 Poll::Ready(Ok(_)) if was_awaited => return Poll::Ready(Some(Ok(part.len))),
                 // It may have been there for long: the peer is slower than the disk.
-                Poll::Ready(Ok(_)) => self.found.push_front((part, State::Found)),
+                Poll::Ready(Ok(_)) => self.found.push_front((part, State::Unknown)),
             }
         }
     }
@@ -118,8 +105,7 @@ impl CachedParts {
         while self.found.len() <= AHEAD
             && let Some(part) = self.cut()
         {
-            let looked = self.look(part, &State::Unknown);
-            let state = looked.map_or(State::Found, State::Ahead);
+            let state = self.look(part).map_or(State::Unknown, State::Ahead);
             self.found.push_back((part, state));
         }
     }
@@ -137,37 +123,14 @@ impl CachedParts {
     }
 
     /// The read that has to end before the part is sent. Asks for one under way first: while that lasts, the first and
-    /// the last byte may be cached and those between them not. So may they while the disk was asked ahead of time.
-    fn look(&mut self, part: Part, state: &State) -> Option<ColdRead> {
-        if let Some(read) = ColdRead::join(self.id, part.offset) {
-            return Some(read);
-        }
-        let is_asked_for = part.offset < self.asked_until && matches!(state, State::Unknown);
-        // Pages leave the cache in the order in which they were read, so that a part with a hole between the first and
-        // the last byte is rare; it is sent nevertheless, and waits for the disk where it stands.
-        if !is_asked_for && self.is_cached(part.offset) && self.is_cached(part.end() - 1) {
-            return None;
-        }
-        let on = self.ask_on(part);
-        Some(ColdRead::begin(&self.file, self.id, part.offset, on))
-    }
-
-    /// What else the disk is asked for when this part is read: the next window, once half of the last one is left, unless it is
-    /// cached.
-    fn ask_on(&mut self, part: Part) -> Range<u64> {
-        let end = self.at.saturating_add(self.left);
-        let from = self.asked_until.max(part.end()).min(end);
-        let is_far_enough = part.end().saturating_add(self.window / 2) <= self.asked_until;
-        if is_far_enough || from == end || self.is_cached(from) {
-            return from..from;
-        }
-        self.asked_until = from.saturating_add(self.window).min(end);
-        self.window = self.window.saturating_mul(2).min(WIDEST_WINDOW);
-        from..self.asked_until
-    }
-
-    fn is_cached(&self, offset: u64) -> bool {
-        is_cached(&self.file, offset)
+    /// the last byte may be cached and those between them not.
+    fn look(&self, part: Part) -> Option<ColdRead> {
+        ColdRead::join(self.id, part.offset).or_else(|| {
+            // Pages leave the cache in the order in which they were read, so that a part with a hole between the first and
+            // the last byte is rare; it is sent nevertheless, and waits for the disk where it stands.
+            let is_cached = is_cached(&self.file, part.offset) && is_cached(&self.file, part.end() - 1);
+            (!is_cached).then(|| ColdRead::begin(&self.file, self.id, part.offset))
+        })
     }
 }
 
@@ -331,34 +294,6 @@ mod tests {
             waits
         };
         assert!(eventually(leave).await);
-    }
-
-    #[tokio::test]
-    async fn the_disk_is_asked_for_more_each_time_and_only_for_what_is_not_cached() {
-        const MIB: u64 = LONGEST as u64;
-        let ask = async || {
-            let cold = cold(40 * LONGEST);
-            rustix::io::pread(&cold.file, &mut [0], 23 * MIB).unwrap();
-            let mut parts = parts_of(&cold);
-            let mut asked = Vec::new();
-            while let Some(part) = parts.cut() {
-                let on = parts.ask_on(part);
-                if !on.is_empty() {
-                    asked.push((part.offset / MIB, on.start / MIB..on.end / MIB));
-                }
-            }
-            // When half of a window is left; what is cached ends it, and the next one begins behind that.
-            asked
-                == [
-                    (0, 1..3),
-                    (1, 3..7),
-                    (3, 7..15),
-                    (11, 15..23),
-                    (23, 24..32),
-                    (28, 32..40),
-                ]
-        };
-        assert!(eventually(ask).await);
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Socket {
                 Cached::Perhaps if is_cached(&due.file, due.offset) => self.cached = Cached::Yes,
                 Cached::Perhaps => {
                     let id = FileId::of(&due.file)?;
-                    self.cached = Cached::Reading(ColdRead::begin(&due.file, id, due.offset, 0..0));
+                    self.cached = Cached::Reading(ColdRead::begin(&due.file, id, due.offset));
                 }
                 Cached::Reading(read) => {
                     let ended = ready!(read.poll(cx));
@@ -216,7 +216,7 @@ impl AsyncRead for Socket {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() {
             // Else every second of a client's ranges, asked for one by one, would end a turn that has ended by itself.
-            self.lane.kept_waiting();
+            self.lane.brought_nothing();
         }
         polled
     }
